@@ -1,0 +1,25 @@
+#ifndef WN_BASE_SIMD_H
+#define WN_BASE_SIMD_H
+/* Kernels with run-time dispatch. The table is filled once, at the first call of wn_simd();
+ * WINNOW_SIMD=scalar|avx2|avx512 overrides what the CPU offers (never beyond it). Vectors need
+ * no alignment. Within one instruction set results are bit-identical from run to run. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct wn_simd_table {
+  const char *name;
+  float (*dot)(const float *a, const float *b, size_t n);
+  void (*axpy)(float a, const float *x, float *y, size_t n); /* y += a·x */
+  void (*scale)(float a, float *x, size_t n);                /* x *= a */
+  /* out[r] = ⟨rows[r], x⟩ for `rows` of n floats, leading dimension ld */
+  void (*gemv)(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out);
+  /* lower triangle of A[n × n] (leading dimension ld) += a·x·xᵀ */
+  void (*syr)(float a, const float *x, size_t n, float *A, size_t ld);
+} wn_simd_table;
+
+const wn_simd_table *wn_simd(void);
+/* A given table for tests and benchmarks: NULL when the CPU lacks it. */
+const wn_simd_table *wn_simd_named(const char *name);
+
+#endif

@@ -1,0 +1,40 @@
+#ifndef WN_DATA_SIGNALS_H
+#define WN_DATA_SIGNALS_H
+/* What each event type means: the weight of the fact, how it fades, whether it marks an item as
+ * seen. Declared under `signals:` in winnow.yaml; types that nobody declared get the
+ * defaults of wn_signals_defaults() or, unknown there too, weight 1. */
+
+#include "base/record.h"
+
+#define WN_SIGNALS_MAX     256 /* distinct event types in one data directory */
+#define WN_SIGNAL_NAME_MAX 64
+
+typedef struct wn_signal {
+  char name[WN_SIGNAL_NAME_MAX + 1];
+  float weight;         /* may be negative (dislike); 0: seen, but says nothing */
+  float half_life_days; /* 0: never fades */
+  float value_min;      /* events with a value below it weigh `below`; NAN: value is ignored */
+  float below;          /* weight of an event under value_min */
+  bool use_value;       /* multiply the weight by the value (a count, a watch fraction) */
+  bool seen;            /* such an event marks the item as seen by the user */
+  bool declared;        /* by config or defaults; false: met in the log only */
+} wn_signal;
+
+/* Index = event type number, the same numbers as the store's event_types table. */
+typedef struct wn_signals {
+  wn_signal data[WN_SIGNALS_MAX];
+  size_t len;
+} wn_signals;
+
+/* view 1, click 1, like 3, dislike −2, rating 1 (value_min 3, below 0), cart 2, buy and purchase 4,
+ * … see signals.c for the table. */
+void wn_signals_defaults(wn_signals *signals);
+/* Finds by name or appends with weight 1; WN_NO_IX when full. */
+uint32_t wn_signals_add(wn_signals *signals, wn_str name);
+uint32_t wn_signals_find(const wn_signals *signals, wn_str name); /* WN_NO_IX: absent */
+/* Weight of one event at time `now_ms`: signal weight × value rule × 2^(−age/half-life).
+ * `type` out of range gives 1. */
+float wn_signal_weight(const wn_signals *signals, uint32_t type, double value, int64_t time_ms,
+                       int64_t now_ms);
+
+#endif

@@ -1,0 +1,117 @@
+#ifndef WN_FUNNEL_FUNNEL_H
+#define WN_FUNNEL_FUNNEL_H
+/* retrieve → filter → score → order. One call makes one slate; memory from the request's arena. The
+ * four stages are one file each, and hand on the same array of candidates. */
+
+#include "base/json_write.h"
+#include "funnel/surface.h"
+#include "model/model.h"
+
+/* The user's past as filters need it: which items were met, by which event types. */
+typedef struct wn_seen_entry {
+  wn_item_ix item;
+  uint64_t mask; /* bit t: event type t (t ≥ 63 share bit 63) */
+} wn_seen_entry;
+
+typedef struct wn_request {
+  const wn_surface *surface;
+  const wn_models *models;
+  const wn_catalog *catalog;
+  wn_expr_cache *filters;
+  const wn_signals *signals;
+  wn_query
+      query; /* `allowed` is the funnel's to fill; history, anchor, user, now, seed, arena given */
+  const wn_seen_entry *seen; /* all of the user's items */
+  size_t seen_len;
+  const wn_item_ix *served; /* feed: items already served in this session */
+  size_t served_len;
+  const wn_item_ix *exclude;
+  size_t exclude_len;
+  wn_str filter; /* expression of the request; absent: none */
+  uint32_t n;    /* 1 … WN_SLATE_MAX */
+  bool explain;
+} wn_request;
+
+/* Who proposed a candidate. */
+typedef struct wn_proposal {
+  float score;      /* the generator's own */
+  float normalised; /* after normalisation */
+  uint32_t rank;    /* 1-based; 0: not proposed by it */
+} wn_proposal;
+
+typedef struct wn_candidate {
+  wn_item_ix item;
+  float score;            /* after the score stage, then boosted */
+  float boost;            /* product of factors applied */
+  uint32_t sources;       /* bit g: proposed by generator g of the request's list */
+  wn_proposal *proposals; /* [generator_count] */
+  uint32_t rank_scored;   /* 1-based rank by score before ordering */
+} wn_candidate;
+
+typedef struct wn_slate_item {
+  wn_item_ix item;
+  float score;
+  float propensity; /* 1 while nothing is random */
+  uint32_t sources;
+  bool pinned;
+} wn_slate_item;
+
+/* What each stage did; filled with explain only. */
+typedef struct wn_generator_trace {
+  const char *model;
+  uint32_t quota, proposed, unique_here; /* unique_here: by nobody before it */
+  float weight;
+  bool fallback;
+  double ms;
+  const char *note; /* "no model in this snapshot", "no history", NULL */
+} wn_generator_trace;
+/* An item that a generator would have proposed but a filter kept out. Filters are pushed down into
+ * retrieval, so the trace asks again without them for the first `quota` items (explain only). */
+typedef struct wn_drop_trace {
+  wn_item_ix item;
+  const char *stage;  /* "filter" or "order" */
+  const char *reason; /* "seen:install", "hidden", "where", "request filter", "excluded", "served",
+                         "cap:section", … */
+} wn_drop_trace;
+typedef struct wn_move_trace {
+  wn_item_ix item;
+  uint32_t from, to; /* rank by score → position */
+  const char *why;   /* "diversity", "cap:section", "pin", "boost", "" */
+} wn_move_trace;
+typedef struct wn_trace {
+  wn_generator_trace generators[2 * WN_GENERATORS_MAX];
+  size_t generators_len;
+  size_t allowed_count;   /* items that filters left of the catalogue */
+  size_t candidate_count; /* merged */
+  size_t merged_duplicates;
+  struct {
+    const char *reason;
+    uint32_t count;
+  } filter_counts[WN_RULES_MAX];
+  size_t filter_counts_len;
+  wn_drop_trace *drops;
+  size_t drops_len;
+  wn_candidate *candidates; /* best score first */
+  size_t candidates_len;
+  wn_move_trace *moves;
+  size_t moves_len;
+  const char *notes[WN_RULES_MAX]; /* rules that could not be kept, and why */
+  size_t notes_len;
+  double retrieve_ms, filter_ms, score_ms, order_ms;
+} wn_trace;
+
+typedef struct wn_slate {
+  wn_slate_item *items; /* arena */
+  size_t len;           /* ≤ n; less only when fewer items are allowed (or caps forbid more) */
+  wn_trace *trace;      /* explain; else NULL */
+} wn_slate;
+
+/* Works without models (falls back to newest of the catalogue) and without a user. Only
+ * WN_E_MEMORY, WN_E_ARGUMENT (n, filter) and WN_E_INTERNAL fail. Every returned item is servable:
+ * checked once more at the end. */
+WN_MUST_USE wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err);
+
+/* The trace as a JSON object under an open writer position (a value). */
+void wn_trace_to_json(const wn_trace *trace, const wn_catalog *catalog, wn_json *json);
+
+#endif

@@ -1,0 +1,89 @@
+#ifndef WN_FUNNEL_SURFACE_H
+#define WN_FUNNEL_SURFACE_H
+/* A surface: a named place in the user's product with a funnel of its own. Plain data, filled by
+ * the configuration (serve/config.h) or by wn_surfaces_defaults(); never changed while it serves.
+ */
+
+#include "base/record.h"
+#include "funnel/expr.h"
+
+#define WN_SURFACES_MAX   64
+#define WN_GENERATORS_MAX 16
+#define WN_RULES_MAX      32
+#define WN_NAME_MAX       64
+#define WN_SLATE_MAX      1000
+
+typedef enum wn_flavour { WN_FLAVOUR_FLAT, WN_FLAVOUR_PERSONAL, WN_FLAVOUR_FEED } wn_flavour;
+typedef enum wn_normalise {
+  WN_NORM_RANK,
+  WN_NORM_MINMAX,
+  WN_NORM_ZSCORE,
+  WN_NORM_NONE
+} wn_normalise;
+
+typedef struct wn_generator_spec {
+  char model[WN_NAME_MAX + 1];
+  uint32_t quota; /* candidates it may propose, 1 to 10,000 */
+  float weight;   /* in the score */
+} wn_generator_spec;
+
+typedef struct wn_cap {
+  char attribute[WN_NAME_MAX + 1];
+  uint32_t max; /* items of a slate that share a value (for lists: any value) */
+} wn_cap;
+
+typedef struct wn_pin {
+  char item[256];
+  uint32_t position; /* 1-based */
+} wn_pin;
+
+typedef struct wn_boost {
+  char where[512]; /* expression */
+  float factor;    /* multiplies the score (which is ≥ 0 after normalisation); < 1 demotes */
+} wn_boost;
+
+typedef struct wn_surface {
+  char name[WN_NAME_MAX + 1];
+  wn_flavour flavour;
+  uint32_t n; /* slate length when the request does not say */
+  wn_generator_spec generators[WN_GENERATORS_MAX];
+  size_t generators_len;
+  wn_generator_spec fallback[WN_GENERATORS_MAX]; /* asked when fewer than 2n candidates came out:
+                                                    new users, narrow filters */
+  size_t fallback_len;
+  /* filter */
+  bool seen_all; /* every signal that marks as seen (default of personal, feed) */
+  char seen[WN_RULES_MAX][WN_NAME_MAX + 1]; /* or these event types only */
+  size_t seen_len;
+  char where[WN_EXPR_BYTES_MAX]; /* "" = none */
+  /* score */
+  wn_normalise normalise;
+  /* order */
+  float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
+  char diversity_by[WN_NAME_MAX +
+                    1]; /* a model with item vectors ("als"), or an attribute; "" = no MMR */
+  bool diversity_is_model;
+  wn_cap caps[WN_RULES_MAX];
+  size_t caps_len;
+  wn_pin pins[WN_RULES_MAX];
+  size_t pins_len;
+  wn_boost boosts[WN_RULES_MAX];
+  size_t boosts_len;
+} wn_surface;
+
+typedef struct wn_surfaces {
+  wn_surface *data;
+  size_t len;
+} wn_surfaces;
+
+void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour);
+/* home (personal), similar (flat), feed (feed), popular (flat). Heap; free with wn_surfaces_clear.
+ */
+WN_MUST_USE wn_status wn_surfaces_defaults(wn_surfaces *surfaces, wn_error *err);
+void wn_surfaces_clear(wn_surfaces *surfaces);
+const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
+/* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
+ * distinct positions. field: "surfaces.home.retrieve[2].quota". */
+WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);
+
+#endif

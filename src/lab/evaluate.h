@@ -1,0 +1,91 @@
+#ifndef WN_LAB_EVALUATE_H
+#define WN_LAB_EVALUATE_H
+/* Offline evaluation: split → fit on the past → full ranking over the catalogue, training items
+ * masked → metrics with intervals, beside popularity and random. */
+
+#include "funnel/funnel.h"
+#include "lab/metrics.h"
+#include "model/train.h"
+
+#define WN_CUTOFFS_MAX 8
+
+typedef enum wn_split_kind {
+  WN_SPLIT_TIME,       /* global: the last `test_share` of events by time are the future */
+  WN_SPLIT_LEAVE_LAST, /* each user's last item */
+  WN_SPLIT_RANDOM,     /* `test_share` of each user's pairs; for data without times */
+} wn_split_kind;
+
+/* Train and test of one evaluation. Test: per user the relevant items, ascending. */
+typedef struct wn_split {
+  wn_split_kind kind;
+  wn_event *train; /* heap */
+  size_t train_len;
+  uint32_t users, items;
+  uint64_t *test_ptr; /* [users + 1] */
+  uint32_t *test_item;
+  int64_t cut_ms;  /* TIME: first moment of the future */
+  const char *why; /* why this kind was chosen, for the report; static text */
+  uint64_t test_users, cold_users /* test users without a train pair */, test_pairs,
+      cold_items /* test items without train */;
+} wn_split;
+
+/* `kind` TIME falls back to RANDOM when at least half of the events share one time; the report says
+ * so. Test items that the user already has in train are not relevant (they are masked). */
+WN_MUST_USE wn_status wn_split_make(const wn_event *events, size_t count, const wn_signals *signals,
+                                    wn_split_kind kind, double test_share, uint64_t seed,
+                                    wn_split *out, wn_error *err);
+/* From two datasets that are given apart (adjacency files). */
+WN_MUST_USE wn_status wn_split_given(const wn_event *train, size_t train_len, const wn_event *test,
+                                     size_t test_len, wn_split *out, wn_error *err);
+void wn_split_clear(wn_split *split);
+
+typedef struct wn_evaluate_options {
+  uint32_t cutoffs[WN_CUTOFFS_MAX];
+  size_t cutoffs_len; /* default 10, 20, 50 */
+  uint32_t users_max; /* evaluated at most, drawn with the seed; 0 = all */
+  uint32_t bootstrap; /* resamples, default 1,000 */
+  uint64_t seed;
+  wn_train_options train;
+  const wn_surface *surface; /* the whole funnel as one more row; NULL: models alone */
+  const wn_catalog *catalog; /* of the funnel; NULL with surface NULL */
+  wn_item_source items_source;
+  const int64_t *created_ms;
+  const wn_progress *progress;
+} wn_evaluate_options;
+void wn_evaluate_options_defaults(wn_evaluate_options *options);
+
+typedef struct wn_cutoff_result {
+  uint32_t k;
+  wn_interval ndcg, recall, precision, hit, mrr, map;
+  double coverage; /* share of the catalogue that was recommended to somebody */
+  double gini;
+} wn_cutoff_result;
+
+typedef struct wn_model_result {
+  char name[64];
+  double fit_seconds; /* 0 for the funnel */
+  double rank_seconds;
+  uint64_t users_without_list;
+  wn_cutoff_result at[WN_CUTOFFS_MAX];
+} wn_model_result;
+
+typedef struct wn_evaluation {
+  wn_split_kind kind;
+  const char *why;
+  int64_t cut_ms;
+  uint32_t users, items; /* of the data */
+  uint64_t train_events, train_pairs, test_pairs;
+  uint64_t users_evaluated, users_cold, users_without_relevant;
+  uint64_t items_cold;
+  size_t cutoffs_len;
+  wn_model_result rows[WN_MODELS_MAX + 1]; /* in the order of the models; the funnel last */
+  size_t rows_len;
+} wn_evaluation;
+
+/* Random, popularity and what options.train names (added when absent: they are the baselines). */
+WN_MUST_USE wn_status wn_evaluate(const wn_split *split, const wn_signals *signals,
+                                  const wn_evaluate_options *options, wn_evaluation *out,
+                                  wn_error *err);
+void wn_evaluation_to_json(const wn_evaluation *evaluation, wn_buf *out);
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef WN_LAB_METRICS_H
+#define WN_LAB_METRICS_H
+/* Ranking metrics with their definitions pinned down (docs/evaluation.md). L: the list,
+ * deduplicated, first occurrence kept, cut at k; R: the relevant set; h: hits. |R| = 0: the user is
+ * excluded and counted; an empty list counts 0. */
+
+#include "base/status.h"
+#include <stdint.h>
+
+typedef struct wn_ranking_metrics {
+  double precision;     /* h / k, also for short lists */
+  double recall;        /* h / |R| */
+  double recall_capped; /* h / min(k, |R|) */
+  double hit;           /* h > 0 */
+  double mrr;           /* 1 / rank of the first hit within k, else 0 */
+  double ap_over_min;   /* MAP: Σ P@i·rel_i / min(|R|, k) */
+  double ap_over_R;     /* Σ P@i·rel_i / |R| */
+  double ndcg;          /* binary or linear gain, discount log2(rank + 1), ideal over min(|R|, k) */
+  double ndcg_exp2;     /* gain 2^g − 1 */
+  double dcg, dcg_exp2;
+  double f1;
+} wn_ranking_metrics;
+
+/* `list` of item numbers best first; `relevant` ascending with `gain` (NULL: all 1). */
+void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const uint32_t *relevant,
+                           const float *gain, size_t relevant_len, size_t k,
+                           wn_ranking_metrics *out);
+
+/* Mean with a 95% interval by bootstrap over users (percentile, `samples` resamples, fixed seed).
+ */
+typedef struct wn_interval {
+  double mean, low, high;
+} wn_interval;
+wn_interval wn_bootstrap_mean(const double *values, size_t n, uint32_t samples, uint64_t seed);
+/* Two lists over the same users: mean difference with interval. */
+wn_interval wn_bootstrap_difference(const double *a, const double *b, size_t n, uint32_t samples,
+                                    uint64_t seed);
+/* Gini of recommendation counts over the whole catalogue, zeros included: Σ(2i − n − 1)xᵢ / (nΣx),
+ * x ascending. */
+double wn_gini(const uint32_t *counts, size_t n);
+
+#endif

@@ -1,0 +1,142 @@
+#ifndef WN_MODEL_MODEL_H
+#define WN_MODEL_MODEL_H
+/* One interface for every candidate generator. A model is fitted on a dataset or mapped from
+ * a snapshot; it answers queries built from whatever is known of the user now, so that a user
+ * never seen in training is the normal case (fold-in), and so is an item put a second ago.
+ *
+ * Concurrency: candidates, score_all, similar, item_vector and similar_users may run in many
+ * threads at once; update and update_item need exclusive access (the engine's lock). */
+
+#include "base/bitset.h"
+#include "base/progress.h"
+#include "base/record.h"
+#include "base/thread.h"
+#include "base/topk.h"
+#include "data/dataset.h"
+#include "model/snapshot.h"
+
+typedef struct wn_model wn_model;
+
+/* One item of a user's history. */
+typedef struct wn_history_entry {
+  wn_item_ix item;
+  float weight;    /* sum of signal weights, decayed to now; may be negative */
+  int64_t time_ms; /* last event */
+} wn_history_entry;
+
+/* What a generator may know. Everything is borrowed; everything may be absent. */
+typedef struct wn_query {
+  const wn_history_entry *history; /* distinct items, newest first, at most WN_HISTORY_MAX */
+  size_t history_len;
+  wn_user_ix user;   /* WN_NO_IX: unknown; models need not have seen it */
+  wn_item_ix anchor; /* the item of a flat surface; WN_NO_IX: none */
+  const wn_bitset
+      *allowed; /* only these items; NULL: all. Lists are full when enough items are allowed. */
+  int64_t now_ms;
+  uint64_t seed;   /* random generator */
+  wn_arena *arena; /* scratch */
+} wn_query;
+
+#define WN_HISTORY_MAX 256
+
+/* A fitted model's number-valued option: `--set KEY=VALUE`, `models:` in winnow.yaml. */
+typedef struct wn_param_spec {
+  const char *name;
+  double value; /* default */
+  double min, max;
+  const char *doc;
+} wn_param_spec;
+
+#define WN_PARAMS_MAX 16
+typedef struct wn_params {
+  double value[WN_PARAMS_MAX]; /* in the order of the class's specs */
+} wn_params;
+
+typedef struct wn_fit_env {
+  wn_pool *pool; /* not NULL */
+  const wn_progress *progress;
+  uint64_t seed;
+  const wn_model *warm; /* the same class's incumbent, or NULL */
+} wn_fit_env;
+
+/* Flags */
+#define WN_MODEL_HISTORY 1u /* uses the user's history */
+#define WN_MODEL_ANCHOR  2u /* answers `similar` and anchor queries */
+#define WN_MODEL_LIVE    4u /* changes with each event (update) */
+#define WN_MODEL_TEXT    8u /* needs the catalogue's text or attributes */
+
+typedef struct wn_model_class {
+  const char *name;
+  const char *doc; /* one line */
+  unsigned flags;
+  const wn_param_spec *params; /* params_len of them */
+  size_t params_len;
+  wn_status (*fit)(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
+                   wn_model **out, wn_error *err);
+  wn_status (*save)(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
+  /* Maps what save wrote; validates sizes and ranges before it believes them. Keeps pointers into
+   * the snapshot. */
+  wn_status (*map)(const wn_snapshot *snapshot, wn_model **out, wn_error *err);
+  /* The k best allowed items for a personal query (history) or, without history and with an anchor,
+   * a flat one; history items are not excluded here (the filter stage's bitmap does that). Best
+   * first, *count ≤ k; 0 when the model has nothing to say. `out` has room for k. */
+  wn_status (*candidates)(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
+                          size_t *count, wn_error *err);
+  /* The score of every item 0 … items−1 (−INFINITY: none). The exact twin of candidates: same
+   * order. */
+  wn_status (*score_all)(const wn_model *model, const wn_query *query, float *scores,
+                         uint32_t items, wn_error *err);
+  /* Optional (NULL): after an event; must be cheap. `weight`: the signal's weight at the event's
+   * own time. */
+  void (*update)(wn_model *model, const wn_event *event, float weight);
+  /* Optional: an item was put or changed. */
+  wn_status (*update_item)(wn_model *model, wn_item_ix ix, const wn_item_record *item,
+                           wn_error *err);
+  /* Optional: dense vector of an item, *d long; NULL when it has none. */
+  const float *(*item_vector)(const wn_model *model, wn_item_ix ix, uint32_t *d);
+  /* Optional: nearest users of the query's (folded-in) user, best first. */
+  wn_status (*similar_users)(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
+                             size_t *count, wn_error *err);
+  void (*free)(wn_model *model);
+} wn_model_class;
+
+/* Every implementation's struct begins with this. */
+struct wn_model {
+  const wn_model_class *cls;
+};
+
+/* popular, trending, newest, covisit, content, als, random */
+extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
+    wn_model_content, wn_model_als, wn_model_random;
+
+size_t wn_model_class_count(void);
+const wn_model_class *wn_model_class_at(size_t i);
+const wn_model_class *wn_model_class_find(const char *name); /* NULL: unknown */
+void wn_params_defaults(const wn_model_class *cls, wn_params *params);
+/* KEY=VALUE with the spec's range; the error names key, range and the keys there are. */
+WN_MUST_USE wn_status wn_params_set(const wn_model_class *cls, wn_params *params, const char *key,
+                                    const char *value, wn_error *err);
+double wn_param(const wn_model_class *cls, const wn_params *params, const char *name);
+
+/* The models of one snapshot, in class order. */
+#define WN_MODELS_MAX 16
+typedef struct wn_models {
+  wn_snapshot *snapshot; /* a reference, or NULL for freshly fitted ones */
+  wn_model *data[WN_MODELS_MAX];
+  size_t len;
+} wn_models;
+
+const wn_model *wn_models_find(const wn_models *models, const char *name); /* NULL: absent */
+/* Every class found in the snapshot; takes its own reference. */
+WN_MUST_USE wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_error *err);
+/* An empty set of live models (popular, trending, newest, content, random) for a store without a
+ * snapshot. */
+WN_MUST_USE wn_status wn_models_empty(wn_models *out, wn_error *err);
+WN_MUST_USE wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer,
+                                     wn_error *err);
+void wn_models_update(wn_models *models, const wn_event *event, float weight);
+WN_MUST_USE wn_status wn_models_update_item(wn_models *models, wn_item_ix ix,
+                                            const wn_item_record *item, wn_error *err);
+void wn_models_clear(wn_models *models);
+
+#endif

@@ -1,0 +1,65 @@
+#ifndef WN_MODEL_TRAIN_H
+#define WN_MODEL_TRAIN_H
+/* A model's way: dataset → fit each model → one snapshot. Used by `winnow train` and by evaluation.
+ */
+
+#include "model/model.h"
+#include "store/store.h"
+
+typedef struct wn_train_spec {
+  const wn_model_class *cls;
+  wn_params params;
+} wn_train_spec;
+
+typedef struct wn_train_options {
+  wn_train_spec models[WN_MODELS_MAX];
+  size_t models_len;
+  int threads; /* 0: all CPUs */
+  uint64_t seed;
+} wn_train_options;
+
+/* Every class with its defaults. */
+void wn_train_options_defaults(wn_train_options *options);
+/* Sets one model's parameter, "als.factors=64". WN_E_ARGUMENT when model or key is unknown. */
+WN_MUST_USE wn_status wn_train_options_set(wn_train_options *options, const char *assignment,
+                                           wn_error *err);
+/* Fits all; what cannot be fitted (no text, no interactions) is fitted empty, never left out. */
+WN_MUST_USE wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
+                               const wn_progress *progress, wn_models *out, wn_error *err);
+
+/* User histories as part of a snapshot: section names "history/…", one row a user, newest last; the
+ * base that the online state builds on, so that a restart replays the log's tail only. `mask`: bit
+ * t = event type t (t ≥ 63 share bit 63) occurred for the pair. Pairs with weight 0 are in it, too.
+ */
+typedef struct wn_history_base {
+  uint32_t users;
+  const uint64_t *row_ptr; /* [users + 1] */
+  const wn_item_ix *item;
+  const float *weight; /* at about.data_ms of the snapshot */
+  const int64_t *time_ms;
+  const uint64_t *mask;
+} wn_history_base;
+
+/* Builds the rows from a log in time order and writes them. */
+WN_MUST_USE wn_status wn_history_write(const wn_event *events, size_t count,
+                                       const wn_signals *signals, uint32_t users, int64_t now_ms,
+                                       wn_snapshot_writer *writer, wn_error *err);
+/* Maps and validates; users = 0 when the snapshot has none. */
+WN_MUST_USE wn_status wn_history_map(const wn_snapshot *snapshot, wn_history_base *out,
+                                     wn_error *err);
+
+/* The whole of `winnow train`: log and catalogue of `store` → DIR/snapshots/N.wns, made current
+ * when `promote`. */
+WN_MUST_USE wn_status wn_train_store(wn_store *store, wn_signals *signals,
+                                     const wn_train_options *options, const wn_progress *progress,
+                                     bool promote, wn_snapshot_about *about, wn_error *err);
+/* An item source over a store; `ctx_out` is to be used as the source's lifetime: the store itself.
+ */
+wn_item_source wn_store_item_source(wn_store *store);
+/* Reads the whole log into a builder; maps the store's types to `signals` numbers (adding unknown
+ * ones), so that type numbers in `signals` equal the store's from then on. */
+WN_MUST_USE wn_status wn_signals_bind(wn_signals *signals, const wn_store *store, wn_error *err);
+WN_MUST_USE wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder,
+                                     const wn_progress *progress, wn_error *err);
+
+#endif

@@ -1,0 +1,67 @@
+#ifndef WN_ONLINE_ONLINE_H
+#define WN_ONLINE_ONLINE_H
+/* What the server knows of users right now: history, seen items, sessions. The state is a
+ * snapshot's base (mapped, immutable) plus what the log's tail added.
+ *
+ * Not locked inside: the engine's lock is shared for reads, exclusive for apply. Sessions have a
+ * lock of their own. Memory: base 24 bytes a (user, item) pair, mapped; delta 40 bytes a pair, at
+ * most WN_USER_PAIRS_MAX a user (the oldest leaves); sessions 4 bytes a served item, at most
+ * sessions_max × served_max. */
+
+#include "data/signals.h"
+#include "model/model.h"
+#include "model/train.h"
+
+#define WN_USER_PAIRS_MAX 20000
+
+typedef struct wn_online wn_online;
+
+/* One (user, item) pair, all signals merged. */
+typedef struct wn_pair {
+  wn_item_ix item;
+  float weight;
+  int64_t time_ms;
+  uint64_t mask;
+} wn_pair;
+
+wn_online *wn_online_create(const wn_signals *signals); /* borrowed; signals may grow */
+void wn_online_free(wn_online *online);
+/* The base; `base` lives until the next rebase or free. data_ms: the moment its weights hold for.
+ */
+void wn_online_rebase(wn_online *online, const wn_history_base *base, int64_t data_ms);
+/* One event of the log, in order. */
+WN_MUST_USE wn_status wn_online_apply(wn_online *online, const wn_event *event, wn_error *err);
+void wn_online_forget(wn_online *online, wn_user_ix user); /* after a user's deletion */
+/* Everything of a user, base and delta merged: distinct items, newest first. Arena memory. Weights
+ * decayed to now_ms. */
+WN_MUST_USE wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_ms,
+                                     wn_arena *arena, const wn_pair **pairs, size_t *len,
+                                     wn_error *err);
+size_t wn_online_bytes(const wn_online *online);
+uint64_t wn_online_delta_pairs(const wn_online *online);
+
+/* Feeds: what a session has been served. Sessions end `ttl_ms` after their last slate; when there
+ * are too many, the one that was idle longest leaves. Thread-safe. */
+typedef struct wn_sessions wn_sessions;
+typedef struct wn_sessions_options {
+  size_t sessions_max; /* default 100,000 */
+  size_t served_max;   /* items a session, default 10,000: the oldest leave */
+  int64_t ttl_ms;      /* default 24 h */
+} wn_sessions_options;
+void wn_sessions_options_defaults(wn_sessions_options *options);
+wn_sessions *wn_sessions_create(const wn_sessions_options *options);
+void wn_sessions_free(wn_sessions *sessions);
+/* A copy of the served list in `arena`. */
+WN_MUST_USE wn_status wn_sessions_served(wn_sessions *sessions, wn_str session, int64_t now_ms,
+                                         wn_arena *arena, const wn_item_ix **items, size_t *len,
+                                         wn_error *err);
+WN_MUST_USE wn_status wn_sessions_add(wn_sessions *sessions, wn_str session, int64_t now_ms,
+                                      const wn_item_ix *items, size_t len, wn_error *err);
+/* Serialises requests of one session, so that two pages asked at once do not show the same item:
+ * lock, run, add, unlock. */
+void wn_sessions_lock(wn_sessions *sessions, wn_str session);
+void wn_sessions_unlock(wn_sessions *sessions, wn_str session);
+size_t wn_sessions_count(wn_sessions *sessions);
+size_t wn_sessions_bytes(wn_sessions *sessions);
+
+#endif

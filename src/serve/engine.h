@@ -1,0 +1,98 @@
+#ifndef WN_SERVE_ENGINE_H
+#define WN_SERVE_ENGINE_H
+/* The one engine of a process: store, catalogue, snapshot, online state and surfaces under one
+ * lock. Requests hold it shared for the time of a funnel (about a millisecond), commits and
+ * snapshot swaps alone and briefly. `winnow serve`, `recommend` and `similar` are thin shells
+ * around it. */
+
+#include "funnel/funnel.h"
+#include "online/online.h"
+#include "serve/config.h"
+#include "store/commit.h"
+
+typedef struct wn_engine wn_engine;
+
+/* WN_STORE_READ: answers requests, takes no writes. Loads the catalogue, the current snapshot (or
+ * the last good one, or none), replays the log's tail and the sessions of the last day. Takes over
+ * `config` (copied; cleared by the engine). */
+WN_MUST_USE wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
+                                     const wn_progress *progress, wn_engine **out, wn_error *err);
+void wn_engine_close(wn_engine *engine); /* commits what was accepted first */
+const wn_config *wn_engine_config(const wn_engine *engine);
+wn_store *wn_engine_store(const wn_engine *engine);
+
+typedef struct wn_slate_request {
+  wn_str surface;
+  wn_str user, item, session; /* absent: none */
+  wn_str filter;
+  const wn_str *exclude;
+  size_t exclude_len;
+  uint32_t n; /* 0: the surface's */
+  bool explain;
+  bool log; /* write the impression log (serving does, the CLI does not) */
+} wn_slate_request;
+
+typedef struct wn_slate_answer_item {
+  wn_str id, title;
+  wn_item_ix ix;
+  float score, propensity;
+  uint32_t sources;
+  bool pinned;
+} wn_slate_answer_item;
+
+typedef struct wn_slate_answer {
+  char slate_id[33];
+  wn_str surface;
+  wn_str user;
+  bool user_known, personal; /* personal: the user's history was used */
+  uint64_t snapshot;         /* 0: none trained yet */
+  wn_slate_answer_item *items;
+  size_t len;
+  wn_str source_names[2 * WN_GENERATORS_MAX]; /* bit → generator */
+  size_t source_count;
+  wn_str explain_json; /* the trace; absent without explain */
+  double took_ms;
+} wn_slate_answer;
+
+/* Thread-safe. Everything in the answer lives in `arena`. WN_E_NOT_FOUND: unknown surface, unknown
+ * anchor item (field "item"); an unknown user is fine. WN_E_ARGUMENT: n, filter, exclude, missing
+ * item or user where the flavour needs one; WN_E_BUSY: the impression log cannot keep up. */
+WN_MUST_USE wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request,
+                                      wn_arena *arena, wn_slate_answer *out, wn_error *err);
+
+typedef struct wn_neighbour {
+  wn_str id, title;
+  float score;
+} wn_neighbour;
+/* Users with the nearest taste by folded-in factors. WN_E_NOT_FOUND: unknown user. */
+WN_MUST_USE wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n,
+                                              wn_arena *arena, wn_neighbour **out, size_t *len,
+                                              wn_error *err);
+
+/* Writes: the ops' results are filled in when `done` is called (writer thread), and the state is
+ * already changed. */
+WN_MUST_USE wn_status wn_engine_submit(wn_engine *engine, wn_commit_batch *batch, wn_error *err);
+WN_MUST_USE wn_status wn_engine_commit(wn_engine *engine, wn_op *ops, size_t count,
+                                       wn_error *err); /* waits */
+
+/* Looks whether CURRENT names another snapshot, and swaps to it: *swapped tells. Serving goes on
+ * with the old one when the new one is bad (WN_E_CORRUPT). Thread-safe; called each second by the
+ * server. */
+WN_MUST_USE wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err);
+
+typedef struct wn_engine_stats {
+  uint64_t snapshot, snapshot_last_seq;
+  int64_t snapshot_created_ms, snapshot_data_ms;
+  uint32_t users, items, items_servable;
+  uint64_t last_seq, replayed_events, delta_pairs, sessions;
+  uint64_t swaps, swap_failures;
+  size_t catalog_bytes, online_bytes, session_bytes, dict_bytes;
+  wn_commit_stats commits;
+  bool writable; /* false after a fatal store error */
+} wn_engine_stats;
+void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out);
+/* A consistent copy of one item's or user's record plus its live state is the caller's via
+ * wn_store_get_*. */
+bool wn_engine_item_known(wn_engine *engine, wn_str id, wn_item_ix *ix, wn_item_status *status);
+
+#endif

@@ -1,0 +1,48 @@
+#ifndef WN_STORE_COMMIT_H
+#define WN_STORE_COMMIT_H
+/* Group commit: many small requests share one fsync. One writer thread takes every batch that
+ * waits, commits them in one transaction, tells the engine (`on_commit`, so that the next
+ * request sees the change), then tells each sender. */
+
+#include "store/store.h"
+
+typedef struct wn_committer wn_committer;
+
+typedef struct wn_commit_batch wn_commit_batch;
+struct wn_commit_batch {
+  wn_op *ops; /* owned by the sender until `done` has been called */
+  size_t count;
+  /* Called once, on the writer thread, after the commit (status WN_OK) or its failure. */
+  void (*done)(wn_commit_batch *batch, wn_status status, const wn_error *err);
+  void *ctx;
+  wn_commit_batch *next; /* the queue's */
+};
+
+typedef struct wn_committer_options {
+  size_t queued_ops_max; /* default 100,000; more: WN_E_BUSY */
+  /* After each commit, before any `done`; on the writer thread. `batches` is the list of those
+   * committed together. May be NULL. */
+  void (*on_commit)(void *ctx, wn_commit_batch *batches);
+  void *ctx;
+} wn_committer_options;
+
+void wn_committer_options_defaults(wn_committer_options *options);
+WN_MUST_USE wn_status wn_committer_start(wn_store *store, const wn_committer_options *options,
+                                         wn_committer **out, wn_error *err);
+/* Any thread. WN_E_BUSY: queue full, nothing taken; WN_E_NOT_READY: stopping. */
+WN_MUST_USE wn_status wn_committer_submit(wn_committer *committer, wn_commit_batch *batch,
+                                          wn_error *err);
+/* Submits and waits. */
+WN_MUST_USE wn_status wn_committer_run(wn_committer *committer, wn_op *ops, size_t count,
+                                       wn_error *err);
+/* Commits what was accepted, then stops and frees. */
+void wn_committer_stop(wn_committer *committer);
+
+typedef struct wn_commit_stats {
+  uint64_t commits, ops, failures, refused;
+  size_t queued_ops;
+  double commit_seconds; /* sum */
+} wn_commit_stats;
+void wn_committer_stats(wn_committer *committer, wn_commit_stats *out);
+
+#endif

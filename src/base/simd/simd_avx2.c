@@ -1,0 +1,86 @@
+/* AVX2 + FMA. Four sums of eight lanes hide the latency of the multiply-add; dot and gemv add
+ * in the same order, so that a row's score does not depend on which of them made it. */
+#include "base/simd/simd_tables.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/* Lanes 0 … left−1 of eight. */
+static inline __m256i tail_mask(size_t left) {
+  static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i *)(const void *)(ones + 8 - left));
+}
+
+static inline __m256 sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
+  return _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
+}
+
+/* Eight partial sums of ⟨a, b⟩. */
+static inline __m256 dot_lanes(const float *a, const float *b, size_t n) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+    s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+    s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
+    s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
+  }
+  for (; i + 8 <= n; i += 8) {
+    s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+  }
+  if (i < n) {
+    __m256i mask = tail_mask(n - i);
+    s1 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask), s1);
+  }
+  return sum4(s0, s1, s2, s3);
+}
+
+/* The eight lanes of each of four vectors added up, always in the same tree. */
+static inline __m128 reduce4(__m256 a, __m256 b, __m256 c, __m256 d) {
+  __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+}
+
+static float dot(const float *a, const float *b, size_t n) {
+  __m256 s = dot_lanes(a, b, n);
+  return _mm_cvtss_f32(reduce4(s, s, s, s));
+}
+
+static void axpy(float a, const float *x, float *y, size_t n) {
+  __m256 va = _mm256_set1_ps(a);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(va, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  }
+  if (i + 4 <= n) {
+    __m128 low = _mm256_castps256_ps128(va);
+    _mm_storeu_ps(y + i, _mm_fmadd_ps(low, _mm_loadu_ps(x + i), _mm_loadu_ps(y + i)));
+    i += 4;
+  }
+  for (; i < n; i++) y[i] = __builtin_fmaf(a, x[i], y[i]);
+}
+
+static void scale(float a, float *x, size_t n) {
+  __m256 va = _mm256_set1_ps(a);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, _mm256_mul_ps(va, _mm256_loadu_ps(x + i)));
+  for (; i < n; i++) x[i] *= a;
+}
+
+static void gemv(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out) {
+  size_t r = 0;
+  for (; r + 4 <= count; r += 4) {
+    const float *row = rows + r * ld;
+    __m256 a = dot_lanes(row, x, n), b = dot_lanes(row + ld, x, n);
+    __m256 c = dot_lanes(row + 2 * ld, x, n), d = dot_lanes(row + 3 * ld, x, n);
+    _mm_storeu_ps(out + r, reduce4(a, b, c, d));
+  }
+  for (; r < count; r++) out[r] = dot(rows + r * ld, x, n);
+}
+
+static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
+  for (size_t i = 0; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
+}
+
+const wn_simd_table wn_simd_avx2 = {"avx2", dot, axpy, scale, gemv, syr};
+#endif

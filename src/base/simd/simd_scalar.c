@@ -1,0 +1,36 @@
+/* The reference, and the path of machines without AVX2. Sixteen sums in a fixed order: a
+ * compiler may keep them in vector registers without reordering anything. */
+#include "base/simd/simd_tables.h"
+
+#define LANES 16
+
+static float dot(const float *restrict a, const float *restrict b, size_t n) {
+  float sums[LANES] = {0};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (size_t k = 0; k < LANES; k++) sums[k] += a[i + k] * b[i + k];
+  }
+  for (size_t k = 0; i < n; i++, k++) sums[k] += a[i] * b[i];
+  for (size_t width = LANES / 2; width > 0; width /= 2) {
+    for (size_t k = 0; k < width; k++) sums[k] += sums[k + width];
+  }
+  return sums[0];
+}
+
+static void axpy(float a, const float *restrict x, float *restrict y, size_t n) {
+  for (size_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+static void scale(float a, float *x, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] *= a;
+}
+
+static void gemv(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out) {
+  for (size_t r = 0; r < count; r++) out[r] = dot(rows + r * ld, x, n);
+}
+
+static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
+  for (size_t i = 0; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
+}
+
+const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr};

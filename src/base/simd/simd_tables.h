@@ -1,0 +1,13 @@
+#ifndef WN_BASE_SIMD_TABLES_H
+#define WN_BASE_SIMD_TABLES_H
+/* The tables behind wn_simd(); internal to base/simd/. */
+
+#include "base/simd/simd.h"
+
+extern const wn_simd_table wn_simd_scalar;
+#if defined(__x86_64__)
+extern const wn_simd_table wn_simd_avx2;
+extern const wn_simd_table wn_simd_avx512;
+#endif
+
+#endif

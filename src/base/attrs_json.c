@@ -31,9 +31,8 @@ static bool scalar_text(const json_t *value, wn_arena *arena, wn_str *out) {
 static wn_status list_from(const json_t *array, wn_arena *arena, wn_attr *out, wn_error *err) {
   size_t n = json_array_size(array);
   if (n > WN_ATTR_LIST_MAX) {
-    return wn_fail(err, WN_E_TOO_LARGE, "attributes",
-                   "\"%.*s\" must be at most %d strings, got %zu", WN_STR_ARG(out->name),
-                   WN_ATTR_LIST_MAX, n);
+    return wn_fail(err, WN_E_ARGUMENT, "attributes", "\"%.*s\" must be at most %d strings, got %zu",
+                   WN_STR_ARG(out->name), WN_ATTR_LIST_MAX, n);
   }
   wn_str *list = wn_arena_calloc(arena, n, sizeof *list);
   if (list == NULL) return wn_fail_memory(err);
@@ -73,7 +72,7 @@ static wn_status attr_from(const json_t *value, wn_arena *arena, wn_attr *out, w
 static wn_status attrs_from(json_t *root, wn_arena *arena, wn_attrs *out, wn_error *err) {
   size_t n = json_object_size(root), len = 0;
   if (n > WN_ATTRS_MAX) {
-    return wn_fail(err, WN_E_TOO_LARGE, "attributes", "must be at most %d, got %zu", WN_ATTRS_MAX,
+    return wn_fail(err, WN_E_ARGUMENT, "attributes", "must be at most %d, got %zu", WN_ATTRS_MAX,
                    n);
   }
   wn_attr *attrs = wn_arena_calloc(arena, n, sizeof *attrs);

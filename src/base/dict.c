@@ -12,6 +12,7 @@
 
 #define BLOCK_BYTES_FIRST ((uint32_t)4096)
 #define BLOCK_BYTES_MAX   ((uint32_t)1 << 20)
+#define CHUNK_ENTRIES     ((uint32_t)1024)
 #define KEYS_MAX          (UINT32_MAX - 1) /* 2^32 − 2 */
 
 typedef struct slot {
@@ -34,14 +35,14 @@ struct wn_dict {
   pthread_rwlock_t *lock; /* apart, so that const readers can take it */
   slot *slots;
   size_t slot_count; /* a power of two */
-  entry *entries;
-  size_t entry_cap;
+  entry **chunks;    /* of CHUNK_ENTRIES each */
+  size_t chunk_count;
+  size_t chunk_cap;
   block *blocks;
   size_t block_count;
   size_t block_cap;
   uint32_t count;
-  uint32_t tail; /* bytes used of the last block */
-  size_t key_bytes;
+  uint32_t tail; /* bytes used of the last block; the writer's own */
 };
 
 static uint32_t hash_of(wn_str key) {
@@ -97,13 +98,18 @@ void wn_dict_free(wn_dict *dict) {
   wn_free(dict->lock);
   for (size_t i = 0; i < dict->block_count; i++) wn_free(dict->blocks[i].data);
   wn_free(dict->blocks);
-  wn_free(dict->entries);
+  for (size_t i = 0; i < dict->chunk_count; i++) wn_free(dict->chunks[i]);
+  wn_free(dict->chunks);
   wn_free(dict->slots);
   wn_free(dict);
 }
 
+static entry *entry_at(const wn_dict *dict, uint32_t ix) {
+  return &dict->chunks[ix / CHUNK_ENTRIES][ix % CHUNK_ENTRIES];
+}
+
 static wn_str key_at(const wn_dict *dict, uint32_t ix) {
-  entry e = dict->entries[ix];
+  entry e = *entry_at(dict, ix);
   return (wn_str){dict->blocks[e.block].data + e.offset, e.len};
 }
 
@@ -148,33 +154,62 @@ static bool grow_slots(wn_dict *dict) {
   return true;
 }
 
-static bool grow_entries(wn_dict *dict) {
-  if (dict->count < dict->entry_cap) return true;
-  size_t cap = dict->entry_cap < 16 ? 16 : dict->entry_cap * 2;
-  entry *grown = wn_reallocarray(NULL, cap, sizeof *grown);
-  if (grown == NULL) return false;
-  entry *old = dict->entries;
-  if (dict->count > 0) memcpy(grown, old, dict->count * sizeof *grown);
+/* A copy of a full list with twice the room; NULL: out of memory. */
+static void *list_grown(const void *old, size_t count, size_t *cap, size_t size) {
+  size_t grown_cap = *cap < 8 ? 8 : *cap * 2;
+  void *grown = wn_reallocarray(NULL, grown_cap, size);
+  if (grown == NULL) return NULL;
+  if (count > 0) memcpy(grown, old, count * size);
+  *cap = grown_cap;
+  return grown;
+}
+
+static bool add_chunk(wn_dict *dict) {
+  size_t cap = dict->chunk_cap;
+  entry **old = dict->chunks, **chunks = old;
+  entry *chunk = wn_reallocarray(NULL, CHUNK_ENTRIES, sizeof *chunk);
+  if (dict->chunk_count == cap) {
+    chunks = list_grown((const void *)old, dict->chunk_count, &cap, sizeof *chunks);
+  }
+  if (chunk == NULL || chunks == NULL) {
+    wn_free(chunk);
+    if (chunks != old) wn_free((void *)chunks);
+    return false;
+  }
+  chunks[dict->chunk_count] = chunk;
   write_lock(dict);
-  dict->entries = grown;
+  dict->chunks = chunks;
+  dict->chunk_cap = cap;
+  dict->chunk_count++;
   unlock(dict);
-  dict->entry_cap = cap;
-  wn_free(old);
+  if (chunks != old) wn_free((void *)old);
   return true;
 }
 
-static bool grow_block_list(wn_dict *dict) {
-  if (dict->block_count < dict->block_cap) return true;
-  size_t cap = dict->block_cap < 8 ? 8 : dict->block_cap * 2;
-  block *grown = wn_reallocarray(NULL, cap, sizeof *grown);
-  if (grown == NULL) return false;
-  block *old = dict->blocks;
-  if (dict->block_count > 0) memcpy(grown, old, dict->block_count * sizeof *grown);
+static bool grow_entries(wn_dict *dict) {
+  return dict->count / CHUNK_ENTRIES < dict->chunk_count || add_chunk(dict);
+}
+
+static bool add_block(wn_dict *dict, uint32_t bytes) {
+  size_t cap = dict->block_cap;
+  block *old = dict->blocks, *blocks = old;
+  char *data = wn_malloc(bytes);
+  if (dict->block_count == cap) {
+    blocks = list_grown(old, dict->block_count, &cap, sizeof *blocks);
+  }
+  if (data == NULL || blocks == NULL) {
+    wn_free(data);
+    if (blocks != old) wn_free(blocks);
+    return false;
+  }
+  blocks[dict->block_count] = (block){data, bytes};
   write_lock(dict);
-  dict->blocks = grown;
-  unlock(dict);
+  dict->blocks = blocks;
   dict->block_cap = cap;
-  wn_free(old);
+  dict->block_count++;
+  unlock(dict);
+  dict->tail = 0;
+  if (blocks != old) wn_free(old);
   return true;
 }
 
@@ -186,20 +221,13 @@ static bool grow_blocks(wn_dict *dict, uint32_t len) {
   uint32_t cap = last == NULL                   ? BLOCK_BYTES_FIRST
                  : last->cap >= BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX
                                                 : last->cap * 2;
-  if (cap < len) cap = len;
-  if (!grow_block_list(dict)) return false;
-  char *data = wn_malloc(cap);
-  if (data == NULL) return false;
-  /* No reader looks at a block that no entry names. */
-  dict->blocks[dict->block_count++] = (block){data, cap};
-  dict->tail = 0;
-  return true;
+  return add_block(dict, cap < len ? len : cap);
 }
 
 wn_status wn_dict_add(wn_dict *dict, wn_str key, uint32_t *ix, bool *added) {
   uint32_t hash = hash_of(key);
   uint32_t found = find(dict, key, hash);
-  if (added != NULL) *added = found == WN_NO_IX;
+  if (added != NULL) *added = false;
   if (found != WN_NO_IX) {
     *ix = found;
     return WN_OK;
@@ -211,12 +239,12 @@ wn_status wn_dict_add(wn_dict *dict, wn_str key, uint32_t *ix, bool *added) {
   char *bytes = dict->blocks[block_ix].data + dict->tail;
   if (len > 0) memcpy(bytes, key.ptr, len);
   write_lock(dict);
-  dict->entries[dict->count] = (entry){block_ix, dict->tail, len};
+  *entry_at(dict, dict->count) = (entry){block_ix, dict->tail, len};
   put_slot(dict->slots, dict->slot_count, (slot){hash, dict->count});
   *ix = dict->count++;
   unlock(dict);
   dict->tail += len;
-  dict->key_bytes += len;
+  if (added != NULL) *added = true;
   return WN_OK;
 }
 
@@ -258,9 +286,8 @@ void wn_dict_truncate(wn_dict *dict, uint32_t count) {
   while (dict->count > count) {
     uint32_t ix = dict->count - 1;
     remove_slot(dict, ix);
-    dict->key_bytes -= dict->entries[ix].len;
-    dict->tail = dict->entries[ix].offset;
-    free_blocks_after(dict, (size_t)dict->entries[ix].block + 1);
+    dict->tail = entry_at(dict, ix)->offset;
+    free_blocks_after(dict, (size_t)entry_at(dict, ix)->block + 1);
     dict->count = ix;
   }
   unlock(dict);
@@ -268,8 +295,11 @@ void wn_dict_truncate(wn_dict *dict, uint32_t count) {
 
 size_t wn_dict_bytes(const wn_dict *dict) {
   read_lock(dict);
-  size_t bytes = sizeof *dict + sizeof *dict->lock + dict->slot_count * sizeof *dict->slots +
-                 dict->entry_cap * sizeof *dict->entries + dict->block_cap * sizeof *dict->blocks;
+  size_t bytes = sizeof *dict + sizeof *dict->lock;
+  bytes += dict->slot_count * sizeof *dict->slots;
+  bytes += dict->chunk_cap * sizeof *dict->chunks;
+  bytes += dict->chunk_count * CHUNK_ENTRIES * sizeof(entry);
+  bytes += dict->block_cap * sizeof *dict->blocks;
   for (size_t i = 0; i < dict->block_count; i++) bytes += dict->blocks[i].cap;
   unlock(dict);
   return bytes;

@@ -4,7 +4,8 @@
  * Append-only, except that the newest entries can be taken back after a failed commit.
  * Safe for one writer with many readers (a lock inside). Keys never move: a wn_str it
  * returned stays valid until wn_dict_free() or a truncate that removes it.
- * Memory: key bytes + 12 bytes a key + 8 to 16 bytes a key of hash table. */
+ * Memory: key bytes (in blocks of up to 1 MiB) + 12 bytes a key + 10 to 20 bytes a key of hash
+ * table, and for a moment half as much again while that grows. */
 
 #include "base/str.h"
 

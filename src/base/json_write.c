@@ -177,9 +177,13 @@ static bool reads_back(double decimal, double value, bool single) {
   return (float)decimal == (float)value && !midpoint;
 }
 
+static bool in_short_range(double magnitude) {
+  return magnitude >= 1e-5 && magnitude < 1e15;
+}
+
 static bool append_short(wn_buf *out, double value, bool single) {
   double magnitude = fabs(value);
-  if (!(magnitude >= 1e-5 && magnitude < 1e15)) return false;
+  if (!in_short_range(magnitude)) return false;
   for (int p = 0; p <= POWER_MAX; p++) {
     double scaled = magnitude * powers[p];
     if (scaled >= 1e15) return false;
@@ -201,7 +205,8 @@ static void append_printed(wn_buf *out, double value, bool single) {
     return;
   }
   locale_t before = uselocale(c);
-  for (int digits = single ? 1 : 15; digits <= (single ? 9 : 17); digits++) {
+  bool tried = !single && in_short_range(fabs(value)); /* up to 15 digits, by append_short */
+  for (int digits = tried ? 16 : 1; digits <= (single ? 9 : 17); digits++) {
     snprintf(text, sizeof text, "%.*g", digits, value);
     bool equal = single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value;
     if (equal) break;

@@ -60,7 +60,7 @@ cleanup:
 
 static wn_status text_check(wn_str text, size_t bytes_max, const char *field, wn_error *err) {
   if (text.len > bytes_max) {
-    return wn_fail(err, WN_E_TOO_LARGE, field, "must be at most %zu bytes, got %zu", bytes_max,
+    return wn_fail(err, WN_E_ARGUMENT, field, "must be at most %zu bytes, got %zu", bytes_max,
                    text.len);
   }
   if (!wn_utf8_valid(text)) return wn_fail(err, WN_E_ARGUMENT, field, "must be valid UTF-8");
@@ -93,7 +93,7 @@ static wn_status attr_check(const wn_attr *attr, wn_error *err) {
     break;
   case WN_ATTR_LIST:
     if (attr->list_len > WN_ATTR_LIST_MAX) {
-      WN_TRY(wn_fail(err, WN_E_TOO_LARGE, field, "must be at most 1,024 strings, got %zu",
+      WN_TRY(wn_fail(err, WN_E_ARGUMENT, field, "must be at most 1,024 strings, got %zu",
                      attr->list_len));
     }
     for (size_t i = 0; i < attr->list_len; i++) {
@@ -108,7 +108,7 @@ cleanup:
 static wn_status attrs_check(const wn_attrs *attrs, wn_error *err) {
   wn_status status = WN_OK;
   if (attrs->len > WN_ATTRS_MAX) {
-    WN_TRY(wn_fail(err, WN_E_TOO_LARGE, "attributes", "must be at most %d, got %zu", WN_ATTRS_MAX,
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "attributes", "must be at most %d, got %zu", WN_ATTRS_MAX,
                    attrs->len));
   }
   for (size_t i = 0; i < attrs->len; i++) {

@@ -37,7 +37,8 @@ typedef struct wn_query {
   wn_arena *arena; /* scratch */
 } wn_query;
 
-#define WN_HISTORY_MAX 256
+#define WN_HISTORY_MAX                                                                             \
+  256 /* when serving; evaluation hands in whole histories: models take any length */
 
 /* A fitted model's number-valued option: `--set KEY=VALUE`, `models:` in winnow.yaml. */
 typedef struct wn_param_spec {
@@ -73,6 +74,7 @@ typedef struct wn_model_class {
   size_t params_len;
   wn_status (*fit)(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                    wn_model **out, wn_error *err);
+  /* At least one section; their names begin with the class's name and a slash ("als/…"). */
   wn_status (*save)(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
   /* Maps what save wrote; validates sizes and ranges before it believes them. Keeps pointers into
    * the snapshot. */

@@ -62,7 +62,8 @@ size_t wn_snapshot_section_count(const wn_snapshot *snapshot);
 void wn_snapshot_section_at(const wn_snapshot *snapshot, size_t i, const char **name,
                             uint64_t *bytes);
 
-/* The folder of snapshots. Numbers ascend and are never reused. */
+/* The folder of snapshots, DIR/snapshots. `dir` is the data directory DIR in all of these. Numbers
+ * ascend and are never reused. */
 typedef struct wn_snapshot_entry {
   uint64_t number;
   uint64_t bytes;
@@ -80,7 +81,8 @@ WN_MUST_USE wn_status wn_snapshot_next_number(const char *dir, uint64_t *number,
 WN_MUST_USE wn_status wn_snapshot_set_current(const char *dir, uint64_t number,
                                               wn_error *err); /* verifies first */
 /* Opens the current one; when it is damaged logs why and takes the newest good one older or newer;
- * *out NULL when there is none at all. */
+ * *out NULL when there is none at all, or when none was ever made current (no CURRENT file).
+ * store_uuid: snapshots of other stores are refused like damaged ones; NULL takes any. */
 WN_MUST_USE wn_status wn_snapshot_open_current(const char *dir, const char *store_uuid,
                                                wn_snapshot **out, wn_error *err);
 

@@ -1,0 +1,115 @@
+/* The registry of model classes, and sets of models. Sections of a model's part of a snapshot
+ * are named "<class>/…"; that is how a set knows which classes a snapshot holds. */
+
+#include "model/model.h"
+
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+static const wn_model_class *const classes[] = {
+    &wn_model_popular, &wn_model_trending, &wn_model_newest, &wn_model_covisit,
+    &wn_model_content, &wn_model_als,      &wn_model_random,
+};
+#define CLASSES (sizeof classes / sizeof *classes)
+_Static_assert(CLASSES <= WN_MODELS_MAX, "a set holds one model of each class");
+
+size_t wn_model_class_count(void) {
+  return CLASSES;
+}
+
+const wn_model_class *wn_model_class_at(size_t i) {
+  return i < CLASSES ? classes[i] : NULL;
+}
+
+const wn_model_class *wn_model_class_find(const char *name) {
+  for (size_t i = 0; i < CLASSES; i++)
+    if (strcmp(classes[i]->name, name) == 0) return classes[i];
+  return NULL;
+}
+
+/* ---- sets ---- */
+
+const wn_model *wn_models_find(const wn_models *models, const char *name) {
+  for (size_t i = 0; i < models->len; i++)
+    if (strcmp(models->data[i]->cls->name, name) == 0) return models->data[i];
+  return NULL;
+}
+
+static bool snapshot_holds(const wn_snapshot *snapshot, const wn_model_class *cls) {
+  size_t len = strlen(cls->name);
+  for (size_t i = 0; i < wn_snapshot_section_count(snapshot); i++) {
+    const char *name;
+    uint64_t bytes;
+    wn_snapshot_section_at(snapshot, i, &name, &bytes);
+    if (strncmp(name, cls->name, len) == 0 && name[len] == '/') return true;
+  }
+  return false;
+}
+
+wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_error *err) {
+  wn_status status = WN_OK;
+  memset(out, 0, sizeof *out);
+  out->snapshot = wn_snapshot_ref(snapshot);
+  for (size_t i = 0; i < CLASSES; i++) {
+    if (!snapshot_holds(snapshot, classes[i])) continue;
+    WN_TRY(classes[i]->map(snapshot, &out->data[out->len], err));
+    out->len++;
+  }
+cleanup:
+  if (status != WN_OK) wn_models_clear(out);
+  return status;
+}
+
+wn_status wn_models_empty(wn_models *out, wn_error *err) {
+  static const wn_model_class *const live[] = {
+      &wn_model_popular, &wn_model_trending, &wn_model_newest, &wn_model_content, &wn_model_random};
+  wn_status status = WN_OK;
+  wn_dataset data = {0};
+  wn_pool *pool = wn_pool_create(1);
+  memset(out, 0, sizeof *out);
+  if (pool == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_dataset_build_events(NULL, 0, NULL, 0, 0, &data, err));
+  for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
+    wn_params params;
+    wn_fit_env env = {.pool = pool};
+    wn_params_defaults(live[i], &params);
+    WN_TRY(live[i]->fit(&data, &params, &env, &out->data[out->len], err));
+    out->len++;
+  }
+cleanup:
+  wn_pool_free(pool);
+  wn_dataset_clear(&data);
+  if (status != WN_OK) wn_models_clear(out);
+  return status;
+}
+
+wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer, wn_error *err) {
+  for (size_t i = 0; i < models->len; i++) {
+    wn_status status = models->data[i]->cls->save(models->data[i], writer, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
+}
+
+void wn_models_update(wn_models *models, const wn_event *event, float weight) {
+  for (size_t i = 0; i < models->len; i++)
+    if (models->data[i]->cls->update != NULL)
+      models->data[i]->cls->update(models->data[i], event, weight);
+}
+
+wn_status wn_models_update_item(wn_models *models, wn_item_ix ix, const wn_item_record *item,
+                                wn_error *err) {
+  for (size_t i = 0; i < models->len; i++) {
+    if (models->data[i]->cls->update_item == NULL) continue;
+    wn_status status = models->data[i]->cls->update_item(models->data[i], ix, item, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
+}
+
+void wn_models_clear(wn_models *models) {
+  for (size_t i = 0; i < models->len; i++) models->data[i]->cls->free(models->data[i]);
+  wn_snapshot_unref(models->snapshot);
+  memset(models, 0, sizeof *models);
+}

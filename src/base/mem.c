@@ -37,8 +37,9 @@ void *wn_malloc(size_t size) {
 }
 
 void *wn_calloc(size_t count, size_t size) {
-  if (must_fail()) return NULL;
-  return count == 0 || size == 0 ? calloc(1, 1) : calloc(count, size);
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes) || must_fail()) return NULL;
+  return calloc(1, at_least_one(bytes));
 }
 
 void *wn_realloc(void *old, size_t size) {

@@ -12,31 +12,51 @@
 typedef enum wn_split_kind {
   WN_SPLIT_TIME,       /* global: the last `test_share` of events by time are the future */
   WN_SPLIT_LEAVE_LAST, /* each user's last item */
+  WN_SPLIT_GIVEN,      /* train and test files */
   WN_SPLIT_RANDOM,     /* `test_share` of each user's pairs; for data without times */
 } wn_split_kind;
 
-/* Train and test of one evaluation. Test: per user the relevant items, ascending. */
+typedef struct wn_event_list {
+  const wn_event *data;
+  size_t len;
+} wn_event_list;
+
+typedef struct wn_split_options {
+  wn_split_kind kind;
+  double test_share; /* in (0, 1); TIME and RANDOM */
+  uint64_t seed;     /* RANDOM */
+  uint32_t items;    /* size of the catalogue at least; grown to the largest index + 1 */
+} wn_split_options;
+
+/* Train and test of one evaluation. Heap memory throughout. */
 typedef struct wn_split {
   wn_split_kind kind;
-  wn_event *train; /* heap */
-  size_t train_len;
+  const char *why; /* why this kind, for the report; static text */
+  int64_t cut_ms;  /* TIME: first moment of the future; else 0 */
   uint32_t users, items;
-  uint64_t *test_ptr; /* [users + 1] */
+  wn_event *train; /* ordered by time */
+  size_t train_len;
+  /* Distinct items of each user in train, whatever their weight, ascending: what is masked. [users
+   * + 1] */
+  uint64_t *seen_ptr;
+  uint32_t *seen_item;
+  /* Relevant items of each user, ascending. [users + 1] */
+  uint64_t *test_ptr;
   uint32_t *test_item;
-  int64_t cut_ms;  /* TIME: first moment of the future */
-  const char *why; /* why this kind was chosen, for the report; static text */
-  uint64_t test_users, cold_users /* test users without a train pair */, test_pairs,
-      cold_items /* test items without train */;
+  uint64_t test_users; /* with at least one relevant item */
+  uint64_t cold_users; /* of these: without any train event */
+  uint64_t
+      users_without_relevant; /* with test events, none of them relevant (weight ≤ 0, or masked) */
+  uint64_t cold_test_pairs;   /* test pairs whose item has no train event */
 } wn_split;
 
 /* `kind` TIME falls back to RANDOM when at least half of the events share one time; the report says
  * so. Test items that the user already has in train are not relevant (they are masked). */
-WN_MUST_USE wn_status wn_split_make(const wn_event *events, size_t count, const wn_signals *signals,
-                                    wn_split_kind kind, double test_share, uint64_t seed,
-                                    wn_split *out, wn_error *err);
+WN_MUST_USE wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
+                                    const wn_split_options *options, wn_split *out, wn_error *err);
 /* From two datasets that are given apart (adjacency files). */
-WN_MUST_USE wn_status wn_split_given(const wn_event *train, size_t train_len, const wn_event *test,
-                                     size_t test_len, wn_split *out, wn_error *err);
+WN_MUST_USE wn_status wn_split_given(wn_event_list train, wn_event_list test,
+                                     const wn_signals *signals, wn_split *out, wn_error *err);
 void wn_split_clear(wn_split *split);
 
 typedef struct wn_evaluate_options {
@@ -75,10 +95,13 @@ typedef struct wn_evaluation {
   int64_t cut_ms;
   uint32_t users, items; /* of the data */
   uint64_t train_events, train_pairs, test_pairs;
-  uint64_t users_evaluated, users_cold, users_without_relevant;
-  uint64_t items_cold;
+  uint64_t users_evaluated; /* the population of every mean below */
+  uint64_t users_cold;      /* with test items but no past: left out, counted */
+  uint64_t users_without_relevant;
+  uint64_t users_not_sampled; /* left out by users_max */
+  uint64_t cold_test_pairs;   /* nobody met the item in train: out of reach for most models */
   size_t cutoffs_len;
-  wn_model_result rows[WN_MODELS_MAX + 1]; /* in the order of the models; the funnel last */
+  wn_model_result rows[WN_MODELS_MAX + 3]; /* in the order of the models; the funnel last */
   size_t rows_len;
 } wn_evaluation;
 

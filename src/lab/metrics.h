@@ -21,10 +21,15 @@ typedef struct wn_ranking_metrics {
   double f1;
 } wn_ranking_metrics;
 
-/* `list` of item numbers best first; `relevant` ascending with `gain` (NULL: all 1). */
-void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const uint32_t *relevant,
-                           const float *gain, size_t relevant_len, size_t k,
-                           wn_ranking_metrics *out);
+/* The relevant items of one user, ascending; `gain` NULL: all 1. */
+typedef struct wn_relevant {
+  const uint32_t *items;
+  const float *gain;
+  size_t len;
+} wn_relevant;
+/* `list`: item numbers, best first. */
+void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const wn_relevant *relevant,
+                           size_t k, wn_ranking_metrics *out);
 
 /* Mean with a 95% interval by bootstrap over users (percentile, `samples` resamples, fixed seed).
  */

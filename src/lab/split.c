@@ -1,0 +1,242 @@
+/* Splits: what a model may know and what it is asked. Global temporal by default, because a random
+ * split leaks the future (measured on MovieLens-100K: EASE beats popularity by 105% under a random
+ * split, by 21% under a temporal one). Leakage is excluded by construction: a train event never
+ * lies after the cut. */
+#include "lab/evaluate.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A test event reduced to its pair. */
+typedef struct pair {
+  uint32_t user, item;
+  float weight;
+} pair;
+
+typedef struct work {
+  wn_event *events; /* a sorted copy; becomes split->train */
+  bool *is_test;
+  size_t count;
+} work;
+
+static int by_time(const void *a, const void *b) {
+  const wn_event *x = a, *y = b;
+  if (x->time_ms != y->time_ms) return x->time_ms < y->time_ms ? -1 : 1;
+  if (x->seq != y->seq) return x->seq < y->seq ? -1 : 1;
+  if (x->user != y->user) return x->user < y->user ? -1 : 1;
+  return (x->item > y->item) - (x->item < y->item);
+}
+
+static int by_pair(const void *a, const void *b) {
+  const pair *x = a, *y = b;
+  if (x->user != y->user) return x->user < y->user ? -1 : 1;
+  return (x->item > y->item) - (x->item < y->item);
+}
+
+/* Sorted by time: does one moment hold half of the events or more? */
+static bool without_times(const work *w) {
+  size_t run = 0;
+  for (size_t i = 0; i < w->count; i++) {
+    run = i > 0 && w->events[i].time_ms == w->events[i - 1].time_ms ? run + 1 : 1;
+    if (2 * run >= w->count) return true;
+  }
+  return false;
+}
+
+static void mark_time(work *w, double share, wn_split *out) {
+  size_t cut = (size_t)((1 - share) * (double)w->count);
+  if (cut >= w->count) return;
+  out->cut_ms = w->events[cut].time_ms;
+  for (size_t i = 0; i < w->count; i++) w->is_test[i] = w->events[i].time_ms >= out->cut_ms;
+}
+
+/* Every event of the user's last-met new item: walk back in time, stop at the first event whose
+ * item changes. */
+static wn_status mark_last(work *w, uint32_t users, wn_error *err) {
+  uint32_t *last = wn_malloc((users + (size_t)1) * sizeof *last);
+  if (last == NULL) return wn_fail_memory(err);
+  for (uint32_t u = 0; u < users; u++) last[u] = WN_NO_IX;
+  for (size_t i = w->count; i-- > 0;)
+    if (last[w->events[i].user] == WN_NO_IX) last[w->events[i].user] = w->events[i].item;
+  for (size_t i = 0; i < w->count; i++)
+    w->is_test[i] = w->events[i].item == last[w->events[i].user];
+  wn_free(last);
+  return WN_OK;
+}
+
+static void mark_random(work *w, double share, uint64_t seed) {
+  uint64_t limit = share >= 1 ? UINT64_MAX : (uint64_t)(share * 18446744073709551615.0);
+  for (size_t i = 0; i < w->count; i++) {
+    const wn_event *e = &w->events[i];
+    w->is_test[i] = wn_mix64(seed ^ wn_mix64((uint64_t)e->user << 32 | e->item)) < limit;
+  }
+}
+
+/* Sorted pairs → rows of distinct items; pairs of total weight ≤ 0 are dropped when `positive`. */
+static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positive,
+                         uint64_t **ptr_out, uint32_t **item_out, wn_error *err) {
+  uint64_t *ptr = wn_calloc((size_t)users + 1, sizeof *ptr);
+  uint32_t *items = wn_malloc((count + 1) * sizeof *items);
+  size_t n = 0;
+  if (ptr == NULL || items == NULL) {
+    wn_free(ptr);
+    wn_free(items);
+    return wn_fail_memory(err);
+  }
+  qsort(pairs, count, sizeof *pairs, by_pair);
+  for (size_t i = 0; i < count;) {
+    const pair p = pairs[i];
+    double weight = 0;
+    for (; i < count && pairs[i].user == p.user && pairs[i].item == p.item; i++)
+      weight += (double)pairs[i].weight;
+    if (positive && weight <= 0) continue;
+    items[n++] = p.item;
+    ptr[p.user + 1]++;
+  }
+  for (uint32_t u = 0; u < users; u++) ptr[u + 1] += ptr[u];
+  *ptr_out = ptr;
+  *item_out = items;
+  return WN_OK;
+}
+
+static bool row_has(const uint64_t *ptr, const uint32_t *items, uint32_t user, uint32_t item) {
+  uint64_t low = ptr[user], high = ptr[user + 1];
+  while (low < high) {
+    uint64_t mid = low + (high - low) / 2;
+    if (items[mid] < item)
+      low = mid + 1;
+    else
+      high = mid;
+  }
+  return low < ptr[user + 1] && items[low] == item;
+}
+
+/* Counts users and pairs once both sides are known. */
+static wn_status count_sides(wn_split *split, const bool *user_in_test, wn_error *err) {
+  wn_bitset met;
+  if (!wn_bitset_init(&met, split->items)) return wn_fail_memory(err);
+  for (size_t i = 0; i < split->train_len; i++) wn_bitset_set(&met, split->train[i].item);
+  for (uint32_t u = 0; u < split->users; u++) {
+    bool relevant = split->test_ptr[u + 1] > split->test_ptr[u];
+    split->test_users += relevant;
+    split->cold_users += relevant && split->seen_ptr[u + 1] == split->seen_ptr[u];
+    split->users_without_relevant += !relevant && user_in_test[u];
+    for (uint64_t p = split->test_ptr[u]; p < split->test_ptr[u + 1]; p++)
+      split->cold_test_pairs += !wn_bitset_test(&met, split->test_item[p]);
+  }
+  wn_bitset_clear(&met);
+  return WN_OK;
+}
+
+/* Builds both sides from marked events; takes w->events over. */
+static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_error *err) {
+  wn_status status = WN_OK;
+  pair *pairs = wn_malloc((w->count + 1) * sizeof *pairs);
+  bool *in_test = wn_calloc((size_t)out->users + 1, sizeof *in_test);
+  size_t train = 0, kept = 0;
+  if (pairs == NULL || in_test == NULL) WN_TRY(wn_fail_memory(err));
+  for (size_t i = 0; i < w->count; i++)
+    if (!w->is_test[i]) pairs[train++] = (pair){w->events[i].user, w->events[i].item, 1};
+  WN_TRY(rows_of(pairs, train, out->users, false, &out->seen_ptr, &out->seen_item, err));
+  for (size_t i = 0; i < w->count; i++) {
+    const wn_event *e = &w->events[i];
+    if (!w->is_test[i]) continue;
+    in_test[e->user] = true;
+    if (row_has(out->seen_ptr, out->seen_item, e->user, e->item)) continue;
+    float weight = wn_signal_weight(signals, e->type, (double)e->value, e->time_ms, e->time_ms);
+    pairs[kept++] = (pair){e->user, e->item, weight};
+  }
+  WN_TRY(rows_of(pairs, kept, out->users, true, &out->test_ptr, &out->test_item, err));
+  train = 0;
+  for (size_t i = 0; i < w->count; i++)
+    if (!w->is_test[i]) w->events[train++] = w->events[i];
+  out->train = w->events;
+  out->train_len = train;
+  w->events = NULL;
+  WN_TRY(count_sides(out, in_test, err));
+cleanup:
+  wn_free(pairs);
+  wn_free(in_test);
+  return status;
+}
+
+static wn_status work_begin(work *w, wn_event_list a, wn_event_list b, wn_split *out,
+                            wn_error *err) {
+  w->count = a.len + b.len;
+  w->events = wn_reallocarray(NULL, w->count + 1, sizeof *w->events);
+  w->is_test = wn_calloc(w->count + 1, sizeof *w->is_test);
+  if (w->events == NULL || w->is_test == NULL) return wn_fail_memory(err);
+  if (a.len > 0) memcpy(w->events, a.data, a.len * sizeof *a.data);
+  if (b.len > 0) memcpy(w->events + a.len, b.data, b.len * sizeof *b.data);
+  for (size_t i = 0; i < w->count; i++) {
+    if (w->events[i].user >= out->users) out->users = w->events[i].user + 1;
+    if (w->events[i].item >= out->items) out->items = w->events[i].item + 1;
+  }
+  return WN_OK;
+}
+
+wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
+                        const wn_split_options *options, wn_split *out, wn_error *err) {
+  const double share = options->test_share;
+  work w = {0};
+  wn_status status;
+  memset(out, 0, sizeof *out);
+  if (!(share > 0 && share < 1))
+    return wn_fail(err, WN_E_ARGUMENT, "test-share", "must lie between 0 and 1, got %g", share);
+  if (events.len == 0) return wn_fail(err, WN_E_ARGUMENT, "", "there are no events to split");
+  out->items = options->items;
+  WN_TRY(work_begin(&w, events, (wn_event_list){NULL, 0}, out, err));
+  qsort(w.events, w.count, sizeof *w.events, by_time);
+  out->kind = options->kind;
+  out->why = "as asked";
+  if (options->kind == WN_SPLIT_TIME) {
+    out->why = "global temporal split: no model sees the future";
+    if (without_times(&w)) {
+      out->kind = WN_SPLIT_RANDOM;
+      out->why = "half of the events or more share one time, so a split by time would say nothing: "
+                 "random pairs are "
+                 "held out, which flatters every model alike";
+    }
+  }
+  if (out->kind == WN_SPLIT_TIME)
+    mark_time(&w, share, out);
+  else if (out->kind == WN_SPLIT_RANDOM)
+    mark_random(&w, share, options->seed);
+  else
+    WN_TRY(mark_last(&w, out->users, err));
+  WN_TRY(finish(&w, signals, out, err));
+cleanup:
+  wn_free(w.events);
+  wn_free(w.is_test);
+  if (status != WN_OK) wn_split_clear(out);
+  return status;
+}
+
+wn_status wn_split_given(wn_event_list train, wn_event_list test, const wn_signals *signals,
+                         wn_split *out, wn_error *err) {
+  work w = {0};
+  wn_status status;
+  memset(out, 0, sizeof *out);
+  out->kind = WN_SPLIT_GIVEN;
+  out->why = "train and test as given";
+  WN_TRY(work_begin(&w, train, test, out, err));
+  for (size_t i = train.len; i < w.count; i++) w.is_test[i] = true;
+  WN_TRY(finish(&w, signals, out, err));
+cleanup:
+  wn_free(w.events);
+  wn_free(w.is_test);
+  if (status != WN_OK) wn_split_clear(out);
+  return status;
+}
+
+void wn_split_clear(wn_split *split) {
+  wn_free(split->train);
+  wn_free(split->seen_ptr);
+  wn_free(split->seen_item);
+  wn_free(split->test_ptr);
+  wn_free(split->test_item);
+  memset(split, 0, sizeof *split);
+}

@@ -1,4 +1,5 @@
 #include "base/status.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,6 +46,18 @@ static void drop_partial_utf8(char *text, size_t len) {
   if (len - (lead - 1) < want) text[lead - 1] = '\0';
 }
 
+/* A message often quotes input: what is not UTF-8 or a control character must not reach
+ * terminals, logs and JSON answers. */
+static void make_printable(char *text) {
+  wn_str s = wn_str_of(text);
+  for (size_t pos = 0; pos < s.len;) {
+    size_t at = pos;
+    uint32_t c = wn_utf8_next(s, &pos);
+    bool invalid = c == 0xFFFD && pos == at + 1;
+    if (invalid || (c < 0x20 && c != '\n') || c == 0x7F) text[at] = '?';
+  }
+}
+
 static void copy_text(char *to, size_t size, const char *from) {
   if (from == NULL) from = "";
   size_t len = strnlen(from, size);
@@ -68,6 +81,7 @@ static WN_PRINTF(2, 0) void fill_message(wn_error *err, const char *format, va_l
   int len = vsnprintf(message, sizeof message, format, args);
   if (len < 0) message[0] = '\0';
   if (len >= (int)sizeof message) drop_partial_utf8(message, sizeof message - 1);
+  make_printable(message);
   memcpy(err->message, message, strlen(message) + 1);
 }
 

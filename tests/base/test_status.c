@@ -43,6 +43,12 @@ static void test_fail_truncates_at_code_point(WN_UNUSED void **state) {
   }
 }
 
+static void test_message_is_printable(WN_UNUSED void **state) {
+  wn_error err;
+  wn_fail(&err, WN_E_FORMAT, "", "got \"%s\"", "a\xC3\x1b[31m\xFF\xC3\xA9\n");
+  assert_string_equal(err.message, "got \"a??[31m?\xC3\xA9\n\"");
+}
+
 static void test_fail_errno(WN_UNUSED void **state) {
   wn_error err;
   errno = ENOSPC;
@@ -76,6 +82,7 @@ int main(void) {
       cmocka_unit_test(test_table),
       cmocka_unit_test(test_fail_fills),
       cmocka_unit_test(test_fail_truncates_at_code_point),
+      cmocka_unit_test(test_message_is_printable),
       cmocka_unit_test(test_fail_errno),
       cmocka_unit_test(test_place_and_format),
   };

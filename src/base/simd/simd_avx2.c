@@ -78,8 +78,39 @@ static void gemv(const float *rows, size_t count, size_t ld, const float *x, siz
   for (; r < count; r++) out[r] = dot(rows + r * ld, x, n);
 }
 
+/* The vector that holds the diagonal: lanes above it keep their values. */
+static inline void diagonal(__m256 a, const float *x, float *A, size_t lanes) {
+  __m256 old = _mm256_loadu_ps(A), sum = _mm256_fmadd_ps(a, _mm256_loadu_ps(x), old);
+  _mm256_storeu_ps(A, _mm256_blendv_ps(old, sum, _mm256_castsi256_ps(tail_mask(lanes))));
+}
+
+/* Rows i … i+3, i divisible by 4: they share the vectors of x and the place of the diagonal. */
+static inline void syr_rows4(float scale_by, const float *x, size_t i, size_t n, float *A,
+                             size_t ld) {
+  __m256 a[4];
+  for (size_t r = 0; r < 4; r++) a[r] = _mm256_set1_ps(scale_by * x[i + r]);
+  A += i * ld;
+  size_t j = 0;
+  for (; j + 8 <= i; j += 8) {
+    __m256 vx = _mm256_loadu_ps(x + j);
+    for (size_t r = 0; r < 4; r++) {
+      float *at = A + r * ld + j;
+      _mm256_storeu_ps(at, _mm256_fmadd_ps(a[r], vx, _mm256_loadu_ps(at)));
+    }
+  }
+  for (size_t r = 0; r < 4; r++) {
+    if (j + 8 <= n) {
+      diagonal(a[r], x + j, A + r * ld + j, i + r + 1 - j);
+    } else {
+      axpy(_mm256_cvtss_f32(a[r]), x + j, A + r * ld + j, i + r + 1 - j);
+    }
+  }
+}
+
 static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
-  for (size_t i = 0; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) syr_rows4(a, x, i, n, A, ld);
+  for (; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
 }
 
 const wn_simd_table wn_simd_avx2 = {"avx2", dot, axpy, scale, gemv, syr};

@@ -74,8 +74,35 @@ static void gemv(const float *rows, size_t count, size_t ld, const float *x, siz
   for (; r < count; r++) out[r] = dot(rows + r * ld, x, n);
 }
 
+/* The vector that holds the diagonal: lanes above it are not touched. */
+static inline void diagonal(__m512 a, const float *x, float *A, size_t lanes) {
+  __mmask16 mask = tail_mask(lanes);
+  __m512 old = _mm512_maskz_loadu_ps(mask, A), vx = _mm512_maskz_loadu_ps(mask, x);
+  _mm512_mask_storeu_ps(A, mask, _mm512_fmadd_ps(a, vx, old));
+}
+
+/* Rows i … i+3, i divisible by 4: they share the vectors of x and the place of the diagonal. */
+static inline void syr_rows4(float scale_by, const float *x, size_t i, float *A, size_t ld) {
+  __m512 a[4];
+  for (size_t r = 0; r < 4; r++) a[r] = _mm512_set1_ps(scale_by * x[i + r]);
+  A += i * ld;
+  size_t j = 0;
+  for (; j + 16 <= i; j += 16) {
+    __m512 vx = _mm512_loadu_ps(x + j);
+    for (size_t r = 0; r < 4; r++) {
+      float *at = A + r * ld + j;
+      _mm512_storeu_ps(at, _mm512_fmadd_ps(a[r], vx, _mm512_loadu_ps(at)));
+    }
+  }
+  for (size_t r = 0; r < 4; r++) {
+    diagonal(a[r], x + j, A + r * ld + j, i + r + 1 - j);
+  }
+}
+
 static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
-  for (size_t i = 0; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) syr_rows4(a, x, i, A, ld);
+  for (; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
 }
 
 const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy, scale, gemv, syr};

@@ -1,18 +1,28 @@
 #ifndef WN_FUNNEL_EXPR_H
 #define WN_FUNNEL_EXPR_H
 /* The filter language: conditions on item attributes, compiled once, evaluated to a bitmap over the
- * catalogue by columns or for a single item.
+ * catalogue by columns or for a single item. For users: docs/filters.md.
  *
  *   category == "games" and price < 20 and not ("adult" in tags)
  *
- *   expr    := or ; or := and {"or" and} ; and := unary {"and" unary} ; unary := "not" unary |
- * primary primary := "(" expr ")" | "true" | "false" | "has" "(" NAME ")" | NAME op literal | NAME
- * ["not"] "in" "[" literal {"," literal} "]" | STRING ["not"] "in" NAME | "starts_with" "(" NAME
- * "," STRING ")" op      := == != < <= > >=      literal := STRING | NUMBER | true | false
+ *   expr    := and {"or" and}
+ *   and     := unary {"and" unary}
+ *   unary   := "not" unary | primary
+ *   primary := "(" expr ")" | "true" | "false" | "has" "(" NAME ")"
+ *            | "starts_with" "(" NAME "," STRING ")"
+ *            | NAME OP literal | NAME ["not"] "in" "[" literal {"," literal} "]"
+ *            | STRING ["not"] "in" NAME
+ *   OP      := "==" | "!=" | "<" | "<=" | ">" | ">="
+ *   literal := STRING | NUMBER | "true" | "false"
+ *   NAME    := [A-Za-z_] or a byte over 127, then also [0-9.-]; anything else in `backquotes`
+ *   STRING  := "…" or '…' with \\ \" \' \n \t
  *
- * NAME is an attribute, or `id`, `title`, `created` (Unix seconds). On a list attribute == means
- * "contains". A comparison with an attribute that the item lacks is false, for != too; `not (a ==
- * 1)` is then true. */
+ * NAME is an attribute, or `id`, `title`, `created` (Unix seconds; compared with a text it is read
+ * as a date: created >= "2024-05-01"). Rules:
+ * - On a list == means "contains"; an order comparison with a list is false.
+ * - Values of different kinds are never equal, and never ordered.
+ * - A comparison with an attribute that the item lacks is false, for != too.
+ * - `a not in b` is exactly `not (a in b)`, and so true for an item that lacks the attribute. */
 
 #include "store/catalog.h"
 

@@ -36,15 +36,16 @@ typedef struct wn_request {
 typedef struct wn_proposal {
   float score;      /* the generator's own */
   float normalised; /* after normalisation */
+  float points;     /* what it adds to the score: share × normalised, 0 when it does not count */
   uint32_t rank;    /* 1-based; 0: not proposed by it */
 } wn_proposal;
 
 typedef struct wn_candidate {
   wn_item_ix item;
-  float score;            /* after the score stage, then boosted */
+  float score;            /* boost × the sum of its proposals' points */
   float boost;            /* product of factors applied */
-  uint32_t sources;       /* bit g: proposed by generator g of the request's list */
-  wn_proposal *proposals; /* [generator_count] */
+  uint32_t sources;       /* bit g: proposed by source g (wn_surface_source) */
+  wn_proposal *proposals; /* [sources of the surface + 1] */
   uint32_t rank_scored;   /* 1-based rank by score before ordering */
 } wn_candidate;
 
@@ -52,7 +53,7 @@ typedef struct wn_slate_item {
   wn_item_ix item;
   float score;
   float propensity; /* 1 while nothing is random */
-  uint32_t sources;
+  uint32_t sources; /* 0: pinned, and proposed by nobody */
   bool pinned;
 } wn_slate_item;
 
@@ -61,9 +62,11 @@ typedef struct wn_generator_trace {
   const char *model;
   uint32_t quota, proposed, unique_here; /* unique_here: by nobody before it */
   float weight;
+  float share; /* of the score: weight over the weights of those that proposed; of a fallback scaled
+                  below the worst candidate of the generators */
   bool fallback;
   double ms;
-  const char *note; /* "no model in this snapshot", "no history", NULL */
+  const char *note; /* "no model in this snapshot", "no history", "not needed", NULL */
 } wn_generator_trace;
 /* An item that a generator would have proposed but a filter kept out. Filters are pushed down into
  * retrieval, so the trace asks again without them for the first `quota` items (explain only). */
@@ -79,7 +82,8 @@ typedef struct wn_move_trace {
   const char *why;   /* "diversity", "cap:section", "pin", "boost", "" */
 } wn_move_trace;
 typedef struct wn_trace {
-  wn_generator_trace generators[2 * WN_GENERATORS_MAX];
+  const wn_surface *surface;
+  wn_generator_trace generators[WN_SOURCES_MAX + 1]; /* by source number */
   size_t generators_len;
   size_t allowed_count;   /* items that filters left of the catalogue */
   size_t candidate_count; /* merged */
@@ -87,7 +91,7 @@ typedef struct wn_trace {
   struct {
     const char *reason;
     uint32_t count;
-  } filter_counts[WN_RULES_MAX];
+  } filter_counts[WN_RULES_MAX]; /* items of the catalogue that each rule took, in this order */
   size_t filter_counts_len;
   wn_drop_trace *drops;
   size_t drops_len;

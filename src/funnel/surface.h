@@ -12,6 +12,9 @@
 #define WN_RULES_MAX      32
 #define WN_NAME_MAX       64
 #define WN_SLATE_MAX      1000
+/* Lists of generators and fallbacks together: each has a bit of `sources`, the catalogue the last.
+ */
+#define WN_SOURCES_MAX 31
 
 typedef enum wn_flavour { WN_FLAVOUR_FLAT, WN_FLAVOUR_PERSONAL, WN_FLAVOUR_FEED } wn_flavour;
 typedef enum wn_normalise {
@@ -39,7 +42,8 @@ typedef struct wn_pin {
 
 typedef struct wn_boost {
   char where[512]; /* expression */
-  float factor;    /* multiplies the score (which is ≥ 0 after normalisation); < 1 demotes */
+  float
+      factor; /* multiplies the score (which is ≥ 0 after normalisation); < 1 demotes; 0 to 1,000 */
 } wn_boost;
 
 typedef struct wn_surface {
@@ -82,8 +86,15 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour);
 WN_MUST_USE wn_status wn_surfaces_defaults(wn_surfaces *surfaces, wn_error *err);
 void wn_surfaces_clear(wn_surfaces *surfaces);
 const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
+/* What bit `source` of a candidate's or slate item's `sources` stands for: the model of the
+ * surface's list of generators, then of its fallbacks, then "catalogue" (newest items). NULL past
+ * that. */
+const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
- * distinct positions. field: "surfaces.home.retrieve[2].quota". */
+ * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
+ * .fallback[i].…, .filter.seen[i], .filter.where, .order.mmr_lambda, .order.diversity_by,
+ * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor); in
+ * an expression line and column are the expression's own. */
 WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);
 
 #endif

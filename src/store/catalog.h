@@ -50,6 +50,7 @@ const wn_bitset *wn_catalog_servable(const wn_catalog *catalog); /* active items
 wn_item_status wn_catalog_status(const wn_catalog *catalog,
                                  wn_item_ix ix); /* out of range: DELETED */
 wn_str wn_catalog_id(const wn_catalog *catalog, wn_item_ix ix);
+wn_item_ix wn_catalog_find(const wn_catalog *catalog, wn_str id); /* WN_NO_IX: unknown */
 wn_str wn_catalog_title(const wn_catalog *catalog, wn_item_ix ix);
 const int64_t *wn_catalog_created(const wn_catalog *catalog); /* [count] */
 size_t wn_catalog_column_count(const wn_catalog *catalog);

@@ -1,0 +1,112 @@
+/* One request through the four stages. `allowed` is compiled before retrieval, because generators
+ * need it; its time counts as the filter stage's. */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "funnel/stages.h"
+#include <stdio.h>
+
+double wn_ms_since(uint64_t mono_ns) {
+  return (double)(wn_mono_ns() - mono_ns) / 1e6;
+}
+
+void wn_trace_note(wn_trace *trace, const char *text) {
+  if (trace != NULL && trace->notes_len < WN_RULES_MAX) trace->notes[trace->notes_len++] = text;
+}
+
+void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason) {
+  if (trace == NULL || trace->drops_len == WN_DROPS_MAX || reason == NULL) return;
+  trace->drops[trace->drops_len++] = (wn_drop_trace){item, stage, reason};
+}
+
+const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) {
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  const char *copy = wn_arena_strdup(funnel->arena, wn_str_of(text));
+  return copy != NULL ? copy : "";
+}
+
+static wn_status check(const wn_request *request, wn_error *err) {
+  if (request->n < 1 || request->n > WN_SLATE_MAX) {
+    return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %u", WN_SLATE_MAX, request->n);
+  }
+  if (request->surface == NULL || request->catalog == NULL || request->filters == NULL ||
+      request->query.arena == NULL) {
+    return wn_fail(err, WN_E_INTERNAL, "", "a request needs surface, catalog, filters and arena");
+  }
+  return WN_OK;
+}
+
+static wn_status start(wn_funnel *funnel, const wn_request *request, wn_error *err) {
+  *funnel = (wn_funnel){.request = request,
+                        .surface = request->surface,
+                        .arena = request->query.arena,
+                        .n = request->n,
+                        .items = wn_catalog_count(request->catalog),
+                        .query = request->query};
+  funnel->query.allowed = &funnel->allowed;
+  if (!request->explain) return WN_OK;
+  funnel->trace = wn_arena_calloc(funnel->arena, 1, sizeof *funnel->trace);
+  if (funnel->trace == NULL) return wn_fail_memory(err);
+  funnel->trace->surface = request->surface;
+  funnel->trace->drops = wn_arena_alloc(funnel->arena, WN_DROPS_MAX * sizeof *funnel->trace->drops);
+  return funnel->trace->drops != NULL ? WN_OK : wn_fail_memory(err);
+}
+
+/* Adds the time since *since to a stage's and starts the next. */
+static void lap(const wn_funnel *funnel, uint64_t *since, size_t offset) {
+  if (funnel->trace != NULL) {
+    double *ms = (double *)(void *)((char *)funnel->trace + offset);
+    *ms += wn_ms_since(*since);
+  }
+  *since = wn_mono_ns();
+}
+#define LAP(stage) lap(funnel, &since, offsetof(wn_trace, stage))
+
+static wn_status run_stages(wn_funnel *funnel, wn_error *err) {
+  wn_status status = WN_OK;
+  uint64_t since = wn_mono_ns();
+  WN_TRY(wn_filter_compile(funnel, err));
+  LAP(filter_ms);
+  WN_TRY(wn_retrieve(funnel, err));
+  LAP(retrieve_ms);
+  WN_TRY(wn_filter_check(funnel, err));
+  LAP(filter_ms);
+  if (funnel->trace != NULL) funnel->trace->candidate_count = funnel->candidates_len;
+  WN_TRY(wn_score(funnel, err));
+  LAP(score_ms);
+  WN_TRY(wn_order(funnel, err));
+  LAP(order_ms);
+cleanup:
+  return status;
+}
+
+/* The last gate: whatever happened before, nothing hidden or deleted leaves. */
+static void keep_servable(wn_funnel *funnel) {
+  const wn_bitset *servable = wn_catalog_servable(funnel->request->catalog);
+  size_t kept = 0;
+  for (size_t i = 0; i < funnel->slate_len; i++) {
+    if (wn_bitset_test(servable, funnel->slate[i].item)) funnel->slate[kept++] = funnel->slate[i];
+  }
+  if (kept < funnel->slate_len) {
+    wn_log(WN_LOG_ERROR, "funnel stopped items that cannot be served count=%zu surface=%s",
+           funnel->slate_len - kept, funnel->surface->name);
+  }
+  funnel->slate_len = kept;
+}
+
+wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err) {
+  wn_funnel funnel;
+  wn_status status = WN_OK;
+  *out = (wn_slate){0};
+  WN_TRY(check(request, err));
+  WN_TRY(start(&funnel, request, err));
+  WN_TRY(run_stages(&funnel, err));
+  keep_servable(&funnel);
+  *out = (wn_slate){.items = funnel.slate, .len = funnel.slate_len, .trace = funnel.trace};
+cleanup:
+  return status;
+}

@@ -1,0 +1,198 @@
+/* Stage 1, retrieve: ask each source for its best allowed items, merge by item.
+ *
+ * Generators come first, all of them. Fallbacks are asked one after the other while there are fewer
+ * than 2n candidates; the newest items of the catalogue fill what is then still missing to n, so
+ * that a slate is full whenever enough items are allowed, with or without models.
+ *
+ * Cost: the models' own scans, then O(candidates). Deterministic: sources in their declared order,
+ * candidates in order of first proposal. */
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "funnel/stages.h"
+#include <string.h>
+
+enum { ROWS_A_BLOCK = 64, CANDIDATES_MIN = 512 };
+
+static void add_source(wn_funnel *funnel, const wn_generator_spec *spec, unsigned tier) {
+  wn_source *source = &funnel->sources[funnel->sources_len++];
+  memset(source, 0, sizeof *source);
+  source->tier = tier;
+  source->spec = spec;
+  source->weight = spec != NULL ? spec->weight : 1.0f;
+  source->quota = spec != NULL ? spec->quota : 0;
+  if (spec != NULL && funnel->request->models != NULL) {
+    source->model = wn_models_find(funnel->request->models, spec->model);
+  }
+}
+
+/* The same numbers as wn_surface_source. */
+static wn_status list_sources(wn_funnel *funnel, wn_error *err) {
+  const wn_surface *surface = funnel->surface;
+  if (surface->generators_len + surface->fallback_len > WN_SOURCES_MAX) {
+    return wn_fail(err, WN_E_INTERNAL, "surface", "more than %d sources", WN_SOURCES_MAX);
+  }
+  for (size_t i = 0; i < surface->generators_len; i++) {
+    add_source(funnel, &surface->generators[i], 0);
+  }
+  for (size_t i = 0; i < surface->fallback_len; i++) add_source(funnel, &surface->fallback[i], 1);
+  add_source(funnel, NULL, 2);
+  return WN_OK;
+}
+
+/* Room for `more` candidates; the table of slots stays at most half full. */
+static wn_status reserve(wn_funnel *funnel, size_t more, wn_error *err) {
+  size_t need = funnel->candidates_len + more, cap = 2 * funnel->candidates_cap;
+  if (need <= funnel->candidates_cap) return WN_OK;
+  if (cap < CANDIDATES_MIN) cap = CANDIDATES_MIN;
+  while (cap < need) cap *= 2;
+  wn_candidate *candidates = wn_arena_alloc(funnel->arena, cap * sizeof *candidates);
+  uint32_t *slots = wn_arena_calloc(funnel->arena, 2 * cap, sizeof *slots);
+  if (candidates == NULL || slots == NULL) return wn_fail_memory(err);
+  if (funnel->candidates_len > 0) {
+    memcpy(candidates, funnel->candidates, funnel->candidates_len * sizeof *candidates);
+  }
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    size_t at = wn_mix64(candidates[i].item) & (2 * cap - 1);
+    while (slots[at] != 0) at = (at + 1) & (2 * cap - 1);
+    slots[at] = (uint32_t)i + 1;
+  }
+  funnel->candidates = candidates;
+  funnel->candidates_cap = cap;
+  funnel->slots = slots;
+  funnel->slots_cap = 2 * cap;
+  return WN_OK;
+}
+
+static wn_proposal *new_row(wn_funnel *funnel) {
+  if (funnel->proposals_left == 0) {
+    funnel->proposals =
+        wn_arena_calloc(funnel->arena, ROWS_A_BLOCK * funnel->sources_len, sizeof(wn_proposal));
+    if (funnel->proposals == NULL) return NULL;
+    funnel->proposals_left = ROWS_A_BLOCK;
+  }
+  wn_proposal *row = funnel->proposals;
+  funnel->proposals += funnel->sources_len;
+  funnel->proposals_left--;
+  return row;
+}
+
+/* The candidate of an item, new or known; there is room. NULL: out of memory. */
+static wn_candidate *candidate_at(wn_funnel *funnel, wn_item_ix item) {
+  size_t mask = funnel->slots_cap - 1, at = wn_mix64(item) & mask;
+  for (; funnel->slots[at] != 0; at = (at + 1) & mask) {
+    wn_candidate *known = &funnel->candidates[funnel->slots[at] - 1];
+    if (known->item == item) return known;
+  }
+  wn_candidate *fresh = &funnel->candidates[funnel->candidates_len];
+  *fresh = (wn_candidate){.item = item, .boost = 1.0f, .proposals = new_row(funnel)};
+  if (fresh->proposals == NULL) return NULL;
+  funnel->slots[at] = (uint32_t)++funnel->candidates_len;
+  return fresh;
+}
+
+static wn_status merge(wn_funnel *funnel, size_t number, wn_error *err) {
+  const wn_source *source = &funnel->sources[number];
+  size_t before = funnel->candidates_len;
+  wn_status status = reserve(funnel, source->len, err);
+  if (status != WN_OK) return status;
+  for (size_t i = 0; i < source->len; i++) {
+    wn_candidate *candidate = candidate_at(funnel, source->list[i].ix);
+    if (candidate == NULL) return wn_fail_memory(err);
+    candidate->sources |= (uint32_t)1 << number;
+    wn_proposal *proposal = &candidate->proposals[number];
+    proposal->score = source->list[i].score;
+    proposal->rank = (uint32_t)i + 1;
+  }
+  if (funnel->trace != NULL) {
+    wn_generator_trace *trace = &funnel->trace->generators[number];
+    trace->unique_here = (uint32_t)(funnel->candidates_len - before);
+    funnel->trace->merged_duplicates += source->len - trace->unique_here;
+  }
+  return WN_OK;
+}
+
+/* The request's query as this model may see it; false: it lacks what the model needs. */
+static bool fit_query(const wn_funnel *funnel, wn_source *source, wn_query *query) {
+  unsigned flags = source->model->cls->flags;
+  bool flat = funnel->surface->flavour == WN_FLAVOUR_FLAT;
+  if (flat || (flags & WN_MODEL_HISTORY) == 0) {
+    query->history = NULL;
+    query->history_len = 0;
+  }
+  if ((flags & (WN_MODEL_HISTORY | WN_MODEL_ANCHOR)) == 0) return true;
+  if (query->history_len > 0) return true;
+  if ((flags & WN_MODEL_ANCHOR) != 0 && query->anchor != WN_NO_IX) return true;
+  source->note = flat ? "no anchor item" : "no history";
+  return false;
+}
+
+/* Newest items; their rank is all there is to their score. */
+static wn_status ask_catalogue(const wn_funnel *funnel, const wn_bitset *allowed, size_t k,
+                               wn_scored *list, size_t *len, wn_error *err) {
+  wn_item_ix *items = wn_arena_alloc(funnel->arena, k * sizeof *items);
+  if (items == NULL) return wn_fail_memory(err);
+  *len = wn_catalog_newest(funnel->request->catalog, allowed, k, items);
+  for (size_t i = 0; i < *len; i++) list[i] = (wn_scored){items[i], 0.0f};
+  return WN_OK;
+}
+
+wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bitset *allowed,
+                        size_t k, wn_scored **list, size_t *len, wn_error *err) {
+  *len = 0;
+  *list = NULL;
+  wn_query query = funnel->query;
+  query.allowed = allowed;
+  if (source->spec != NULL) {
+    if (source->model == NULL) source->note = "no model in this snapshot";
+    if (source->model == NULL || !fit_query(funnel, source, &query)) return WN_OK;
+  }
+  if (k > funnel->items) k = funnel->items;
+  if (k == 0) return WN_OK;
+  *list = wn_arena_alloc(funnel->arena, k * sizeof **list);
+  if (*list == NULL) return wn_fail_memory(err);
+  if (source->spec == NULL) return ask_catalogue(funnel, allowed, k, *list, len, err);
+  return source->model->cls->candidates(source->model, &query, k, *list, len, err);
+}
+
+static wn_status ask_and_merge(wn_funnel *funnel, size_t number, wn_error *err) {
+  wn_source *source = &funnel->sources[number];
+  uint64_t start = wn_mono_ns();
+  wn_status status = wn_source_ask(funnel, source, &funnel->allowed, source->quota, &source->list,
+                                   &source->len, err);
+  if (status == WN_OK) status = merge(funnel, number, err);
+  source->ms = wn_ms_since(start);
+  return status;
+}
+
+static void trace_sources(wn_funnel *funnel) {
+  for (size_t i = 0; funnel->trace != NULL && i < funnel->sources_len; i++) {
+    const wn_source *source = &funnel->sources[i];
+    wn_generator_trace *trace = &funnel->trace->generators[i];
+    trace->model = wn_surface_source(funnel->surface, (unsigned)i);
+    trace->quota = source->quota;
+    trace->proposed = (uint32_t)source->len;
+    trace->weight = source->weight;
+    trace->fallback = source->tier > 0;
+    trace->ms = source->ms;
+    trace->note = source->note;
+    funnel->trace->generators_len = i + 1;
+  }
+}
+
+wn_status wn_retrieve(wn_funnel *funnel, wn_error *err) {
+  wn_status status = list_sources(funnel, err);
+  for (size_t i = 0; status == WN_OK && i < funnel->sources_len; i++) {
+    wn_source *source = &funnel->sources[i];
+    size_t have = funnel->candidates_len, n = funnel->n;
+    if ((source->tier == 1 && have >= 2 * n) || (source->tier == 2 && have >= n)) {
+      source->note = "not needed";
+      continue;
+    }
+    /* What is known already may come again: ask for enough to reach n all the same. */
+    if (source->tier == 2) source->quota = (uint32_t)(have + n);
+    status = ask_and_merge(funnel, i, err);
+  }
+  trace_sources(funnel);
+  return status;
+}

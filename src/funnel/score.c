@@ -1,0 +1,154 @@
+/* Stage 3, score: one number a candidate out of many generators' opinions.
+ *
+ * Scores of different generators live on different scales, so each is normalised over its own list:
+ *   rank    61 / (60 + rank): reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009),
+ *           scaled so that a first place is 1
+ *   minmax  (s − min) / (max − min); a list of equal scores is all 1
+ *   zscore  logistic function of (s − mean) / deviation; a list of equal scores is all ½
+ *   none    the score as it is, negative and not finite ones as 0
+ * and the score is the mean of the normalised ones, weighted, over the generators that proposed
+ * anything: 0 … 1 (but for "none"). Who did not propose an item gives it 0. Departure from a plain
+ * weighted sum: what only fallbacks proposed is scaled below the worst candidate of the generators,
+ * and the catalogue's below the fallbacks': they fill a slate up and never push anyone down.
+ * Boosts multiply afterwards.
+ *
+ * Cost: O(candidates × sources + candidates log candidates). Deterministic: ties go to the lower
+ * item index. */
+
+#include "funnel/stages.h"
+#include <math.h>
+#include <stdlib.h>
+
+#define RANK_CONSTANT 60.0f
+#define SCORE_MAX     1e30f /* 32 boosts must not make an infinity of it */
+
+/* Of one source's list. */
+typedef struct spread {
+  float min, max;
+  double mean, deviation;
+} spread;
+
+static bool usable(float score) {
+  return isfinite(score);
+}
+
+static spread spread_of(const wn_source *source) {
+  spread s = {INFINITY, -INFINITY, 0.0, 0.0};
+  size_t count = 0;
+  for (size_t i = 0; i < source->len; i++) {
+    float score = source->list[i].score;
+    if (!usable(score)) continue;
+    if (score < s.min) s.min = score;
+    if (score > s.max) s.max = score;
+    s.mean += score;
+    count++;
+  }
+  if (count > 0) s.mean /= (double)count;
+  for (size_t i = 0; i < source->len; i++) {
+    double d = source->list[i].score - s.mean;
+    if (usable(source->list[i].score)) s.deviation += d * d;
+  }
+  if (count > 0) s.deviation = sqrt(s.deviation / (double)count);
+  return s;
+}
+
+static float normalise(wn_normalise how, const wn_proposal *proposal, const spread *s) {
+  float score = proposal->score;
+  if (how == WN_NORM_RANK) return (RANK_CONSTANT + 1.0f) / (RANK_CONSTANT + (float)proposal->rank);
+  if (!usable(score)) return 0.0f;
+  switch (how) {
+  case WN_NORM_MINMAX:
+    return s->max > s->min ? (float)(((double)score - s->min) / ((double)s->max - s->min)) : 1.0f;
+  case WN_NORM_ZSCORE:
+    if (!(s->deviation > 0)) return 0.5f;
+    return (float)(1.0 / (1.0 + exp(-(score - s->mean) / s->deviation)));
+  default: return score > 0.0f ? score : 0.0f;
+  }
+}
+
+static void normalise_source(wn_funnel *funnel, size_t number) {
+  const wn_source *source = &funnel->sources[number];
+  if (source->len == 0) return;
+  wn_normalise how = source->spec != NULL ? funnel->surface->normalise : WN_NORM_RANK;
+  spread s = how == WN_NORM_MINMAX || how == WN_NORM_ZSCORE ? spread_of(source) : (spread){0};
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    wn_proposal *proposal = &funnel->candidates[i].proposals[number];
+    if (proposal->rank > 0) proposal->normalised = normalise(how, proposal, &s);
+  }
+}
+
+/* The tier of the first source that proposed it. */
+static unsigned tier_of(const wn_funnel *funnel, const wn_candidate *candidate) {
+  return funnel->sources[__builtin_ctz(candidate->sources)].tier;
+}
+
+/* Scores the candidates of one tier; returns the scale of the next: below its worst candidate. */
+static float score_tier(wn_funnel *funnel, unsigned tier, float scale) {
+  float total = 0.0f, least = INFINITY;
+  for (size_t s = 0; s < funnel->sources_len; s++) {
+    const wn_source *source = &funnel->sources[s];
+    if (source->tier == tier && source->len > 0) total += source->weight;
+  }
+  for (size_t s = 0; s < funnel->sources_len; s++) {
+    wn_source *source = &funnel->sources[s];
+    if (source->tier != tier || source->len == 0 || !(total > 0.0f)) continue;
+    source->share = scale * source->weight / total;
+  }
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    wn_candidate *candidate = &funnel->candidates[i];
+    if (tier_of(funnel, candidate) != tier) continue;
+    for (size_t s = 0; s < funnel->sources_len; s++) {
+      if (funnel->sources[s].tier != tier) continue;
+      wn_proposal *proposal = &candidate->proposals[s];
+      proposal->points = funnel->sources[s].share * proposal->normalised;
+      candidate->score += proposal->points;
+    }
+    if (candidate->score > 0.0f && candidate->score < least) least = candidate->score;
+  }
+  return least < INFINITY ? 0.99f * least : scale;
+}
+
+static wn_status apply_boost(wn_funnel *funnel, const wn_boost *boost, wn_error *err) {
+  wn_bitset where;
+  if (!wn_bitset_init_arena(&where, funnel->items, funnel->arena)) return wn_fail_memory(err);
+  wn_bitset_fill(&where, true);
+  wn_status status = wn_expr_cache_and(funnel->request->filters, wn_str_of(boost->where), "boost",
+                                       funnel->request->catalog, &where, err);
+  for (size_t i = 0; status == WN_OK && i < funnel->candidates_len; i++) {
+    wn_candidate *candidate = &funnel->candidates[i];
+    if (!wn_bitset_test(&where, candidate->item)) continue;
+    candidate->boost = fminf(candidate->boost * boost->factor, SCORE_MAX);
+    candidate->score = fminf(candidate->score * boost->factor, SCORE_MAX);
+  }
+  return status;
+}
+
+static int best_first(const void *left, const void *right) {
+  const wn_candidate *a = left, *b = right;
+  if (a->score != b->score) return a->score > b->score ? -1 : 1;
+  return a->item < b->item ? -1 : a->item > b->item;
+}
+
+wn_status wn_score(wn_funnel *funnel, wn_error *err) {
+  float scale = 1.0f;
+  for (size_t s = 0; s < funnel->sources_len; s++) normalise_source(funnel, s);
+  for (unsigned tier = 0; tier < 3; tier++) scale = score_tier(funnel, tier, scale);
+  for (size_t i = 0; i < funnel->surface->boosts_len; i++) {
+    wn_status status = apply_boost(funnel, &funnel->surface->boosts[i], err);
+    if (status != WN_OK) return status;
+  }
+  if (funnel->candidates_len > 0) {
+    qsort(funnel->candidates, funnel->candidates_len, sizeof *funnel->candidates, best_first);
+  }
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    funnel->candidates[i].rank_scored = (uint32_t)i + 1;
+  }
+  if (funnel->trace != NULL) {
+    funnel->trace->candidates = funnel->candidates;
+    funnel->trace->candidates_len = funnel->candidates_len;
+    for (size_t s = 0; s < funnel->sources_len; s++) {
+      funnel->trace->generators[s].share = funnel->sources[s].share;
+    }
+  }
+  return WN_OK;
+}

@@ -1,0 +1,73 @@
+#ifndef WN_FUNNEL_STAGES_H
+#define WN_FUNNEL_STAGES_H
+/* What one request hands from stage to stage, and the stages. Everything lives in the request's
+ * arena. */
+
+#include "funnel/funnel.h"
+
+/* One source of candidates: a generator, a fallback, or the catalogue (the last). */
+typedef struct wn_source {
+  const wn_generator_spec *spec; /* NULL: the catalogue */
+  const wn_model *model;         /* NULL: not in this snapshot */
+  wn_scored *list;               /* its proposals, best first, allowed ones only */
+  size_t len;
+  uint32_t quota;
+  float weight;
+  float share;      /* score stage */
+  unsigned tier;    /* 0 generator, 1 fallback, 2 catalogue */
+  const char *note; /* why it proposed nothing */
+  double ms;
+} wn_source;
+
+typedef struct wn_funnel {
+  const wn_request *request;
+  const wn_surface *surface;
+  wn_arena *arena;
+  uint32_t n;
+  uint32_t items; /* of the catalogue */
+  wn_query query; /* the request's, `allowed` filled */
+  wn_bitset allowed;
+  wn_bitset where, filter; /* the surface's and the request's own; words NULL: none */
+  uint64_t seen_mask;      /* event types that mark as seen on this surface */
+  wn_source sources[WN_SOURCES_MAX + 1];
+  size_t sources_len;
+  wn_candidate *candidates; /* merged; after the score stage best first */
+  size_t candidates_len, candidates_cap;
+  wn_proposal *proposals; /* unused rows of the newest block */
+  size_t proposals_left;
+  uint32_t *slots; /* item → 1 + index in candidates: open addressing, slots_cap a power of two */
+  size_t slots_cap;
+  wn_slate_item *slate;
+  size_t slate_len;
+  wn_trace *trace; /* NULL without explain */
+} wn_funnel;
+
+/* Filter, first half: compiles everything that forbids an item into `allowed`. */
+WN_MUST_USE wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err);
+/* Retrieve: asks the sources, merges by item. */
+WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
+/* Filter, second half: no candidate that is not allowed passes, whatever its generator did; explain
+ * names what was kept out. */
+WN_MUST_USE wn_status wn_filter_check(wn_funnel *funnel, wn_error *err);
+/* Score: normalise, weigh, boost, sort. */
+WN_MUST_USE wn_status wn_score(wn_funnel *funnel, wn_error *err);
+/* Order: pins, caps, diversity → slate. */
+WN_MUST_USE wn_status wn_order(wn_funnel *funnel, wn_error *err);
+
+/* NULL: the item passes. Otherwise the first rule that forbids it, without the seen rule when
+ * `seen_too` is false. Text is static or in the arena. */
+const char *wn_filter_reason(const wn_funnel *funnel, wn_item_ix item, bool seen_too);
+/* Asks one source as the surface's flavour allows, with `allowed` (NULL: everything). Sets
+ * source->note when it cannot be asked. */
+WN_MUST_USE wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source,
+                                    const wn_bitset *allowed, size_t k, wn_scored **list,
+                                    size_t *len, wn_error *err);
+/* Notes for explain; text static or in the arena. Silent when the trace is full or absent. */
+void wn_trace_note(wn_trace *trace, const char *text);
+void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason);
+const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) WN_PRINTF(2, 3);
+double wn_ms_since(uint64_t mono_ns);
+
+#define WN_DROPS_MAX 512
+
+#endif

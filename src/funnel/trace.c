@@ -1,0 +1,192 @@
+/* The trace of a request as JSON (docs/funnel.md explains every member). */
+
+#include "funnel/stages.h"
+
+enum { CANDIDATES_SHOWN = 200 };
+
+static void put_cstring(wn_json *json, const char *key, const char *value) {
+  wn_json_key(json, key);
+  wn_json_cstring(json, value);
+}
+static void put_int(wn_json *json, const char *key, size_t value) {
+  wn_json_key(json, key);
+  wn_json_int(json, (int64_t)value);
+}
+static void put_float(wn_json *json, const char *key, float value) {
+  wn_json_key(json, key);
+  wn_json_float(json, value);
+}
+/* Microseconds are as fine as these times are worth. */
+static void put_ms(wn_json *json, const char *key, double ms) {
+  wn_json_key(json, key);
+  wn_json_double(json, (double)(int64_t)(ms * 1000.0 + 0.5) / 1000.0);
+}
+static void put_item(wn_json *json, const wn_catalog *catalog, wn_item_ix item) {
+  wn_json_key(json, "item");
+  wn_json_string(json, wn_catalog_id(catalog, item));
+  wn_json_key(json, "title");
+  wn_json_string(json, wn_catalog_title(catalog, item));
+}
+
+static void put_retrieve(wn_json *json, const wn_trace *trace) {
+  wn_json_key(json, "retrieve");
+  wn_json_object(json);
+  wn_json_key(json, "generators");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->generators_len; i++) {
+    const wn_generator_trace *g = &trace->generators[i];
+    wn_json_object(json);
+    put_cstring(json, "model", g->model);
+    wn_json_key(json, "fallback");
+    wn_json_bool(json, g->fallback);
+    put_int(json, "quota", g->quota);
+    put_float(json, "weight", g->weight);
+    put_int(json, "proposed", g->proposed);
+    put_int(json, "new", g->unique_here);
+    put_ms(json, "ms", g->ms);
+    if (g->note != NULL) put_cstring(json, "note", g->note);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+  put_int(json, "candidates", trace->candidate_count);
+  put_int(json, "duplicates", trace->merged_duplicates);
+  put_ms(json, "ms", trace->retrieve_ms);
+  wn_json_end_object(json);
+}
+
+/* The drops of one stage. */
+static void put_drops(wn_json *json, const wn_trace *trace, const wn_catalog *catalog,
+                      const char *stage) {
+  wn_json_key(json, "drops");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->drops_len; i++) {
+    if (!wn_str_is(wn_str_of(stage), trace->drops[i].stage)) continue;
+    wn_json_object(json);
+    put_item(json, catalog, trace->drops[i].item);
+    put_cstring(json, "reason", trace->drops[i].reason);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+}
+
+static void put_filter(wn_json *json, const wn_trace *trace, const wn_catalog *catalog) {
+  wn_json_key(json, "filter");
+  wn_json_object(json);
+  put_int(json, "allowed", trace->allowed_count);
+  wn_json_key(json, "counts");
+  wn_json_object(json);
+  for (size_t i = 0; i < trace->filter_counts_len; i++) {
+    put_int(json, trace->filter_counts[i].reason, trace->filter_counts[i].count);
+  }
+  wn_json_end_object(json);
+  put_drops(json, trace, catalog, "filter");
+  put_ms(json, "ms", trace->filter_ms);
+  wn_json_end_object(json);
+}
+
+static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
+                          const wn_catalog *catalog) {
+  wn_json_object(json);
+  put_item(json, catalog, candidate->item);
+  put_int(json, "rank", candidate->rank_scored);
+  put_float(json, "score", candidate->score);
+  put_float(json, "boost", candidate->boost);
+  wn_json_key(json, "proposals");
+  wn_json_array(json);
+  for (size_t g = 0; g < trace->generators_len; g++) {
+    const wn_proposal *proposal = &candidate->proposals[g];
+    if (proposal->rank == 0) continue;
+    wn_json_object(json);
+    put_cstring(json, "generator", trace->generators[g].model);
+    put_int(json, "rank", proposal->rank);
+    put_float(json, "score", proposal->score);
+    put_float(json, "normalised", proposal->normalised);
+    put_float(json, "weight", trace->generators[g].weight);
+    put_float(json, "points", proposal->points);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+  wn_json_end_object(json);
+}
+
+static void put_score(wn_json *json, const wn_trace *trace, const wn_catalog *catalog) {
+  static const char *const names[] = {"rank", "minmax", "zscore", "none"};
+  wn_json_key(json, "score");
+  wn_json_object(json);
+  put_cstring(json, "normalise", names[trace->surface->normalise]);
+  wn_json_key(json, "candidates");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->candidates_len && i < CANDIDATES_SHOWN; i++) {
+    put_candidate(json, trace, &trace->candidates[i], catalog);
+  }
+  wn_json_end_array(json);
+  put_ms(json, "ms", trace->score_ms);
+  wn_json_end_object(json);
+}
+
+static void put_rules(wn_json *json, const wn_surface *surface) {
+  wn_json_key(json, "diversity");
+  if (surface->diversity_by[0] == '\0' || surface->mmr_lambda >= 1.0f) {
+    wn_json_null(json);
+  } else {
+    wn_json_object(json);
+    put_cstring(json, "by", surface->diversity_by);
+    put_float(json, "lambda", surface->mmr_lambda);
+    wn_json_end_object(json);
+  }
+  wn_json_key(json, "caps");
+  wn_json_array(json);
+  for (size_t i = 0; i < surface->caps_len; i++) {
+    wn_json_object(json);
+    put_cstring(json, "attribute", surface->caps[i].attribute);
+    put_int(json, "max", surface->caps[i].max);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+  wn_json_key(json, "pins");
+  wn_json_array(json);
+  for (size_t i = 0; i < surface->pins_len; i++) {
+    wn_json_object(json);
+    put_cstring(json, "item", surface->pins[i].item);
+    put_int(json, "position", surface->pins[i].position);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+}
+
+static void put_order(wn_json *json, const wn_trace *trace, const wn_catalog *catalog) {
+  wn_json_key(json, "order");
+  wn_json_object(json);
+  put_rules(json, trace->surface);
+  wn_json_key(json, "moves");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->moves_len; i++) {
+    wn_json_object(json);
+    put_item(json, catalog, trace->moves[i].item);
+    wn_json_key(json, "from");
+    if (trace->moves[i].from > 0)
+      wn_json_int(json, trace->moves[i].from);
+    else
+      wn_json_null(json);
+    put_int(json, "to", trace->moves[i].to);
+    put_cstring(json, "why", trace->moves[i].why);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+  put_drops(json, trace, catalog, "order");
+  wn_json_key(json, "notes");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->notes_len; i++) wn_json_cstring(json, trace->notes[i]);
+  wn_json_end_array(json);
+  put_ms(json, "ms", trace->order_ms);
+  wn_json_end_object(json);
+}
+
+void wn_trace_to_json(const wn_trace *trace, const wn_catalog *catalog, wn_json *json) {
+  wn_json_object(json);
+  put_retrieve(json, trace);
+  put_filter(json, trace, catalog);
+  put_score(json, trace, catalog);
+  put_order(json, trace, catalog);
+  wn_json_end_object(json);
+}

@@ -1,0 +1,294 @@
+/* Training: fit every model on a dataset; and the whole of `winnow train`, from a store to a
+ * snapshot. Models are fitted one after another, each with all threads; each gets a seed of its own
+ * from the run's, so that leaving a model out does not change the others. */
+
+#include "model/train.h"
+
+#include "base/clock.h"
+#include "base/map64.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+void wn_train_options_defaults(wn_train_options *options) {
+  memset(options, 0, sizeof *options);
+  options->seed = 1;
+  for (size_t i = 0; i < wn_model_class_count(); i++) {
+    wn_train_spec *spec = &options->models[options->models_len++];
+    spec->cls = wn_model_class_at(i);
+    wn_params_defaults(spec->cls, &spec->params);
+  }
+}
+
+static wn_train_spec *find_spec(wn_train_options *options, const char *name) {
+  for (size_t i = 0; i < options->models_len; i++)
+    if (strcmp(options->models[i].cls->name, name) == 0) return &options->models[i];
+  return NULL;
+}
+
+wn_status wn_train_options_set(wn_train_options *options, const char *assignment, wn_error *err) {
+  char model[64], key[96];
+  const char *dot = strchr(assignment, '.');
+  const char *equals = strchr(assignment, '=');
+  if (dot == NULL || equals == NULL || dot > equals || dot == assignment || equals == dot + 1)
+    return wn_fail(err, WN_E_ARGUMENT, "set", "must be MODEL.KEY=VALUE, got \"%.100s\"",
+                   assignment);
+  snprintf(model, sizeof model, "%.*s", (int)(dot - assignment), assignment);
+  snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
+  wn_train_spec *spec = find_spec(options, model);
+  if (spec != NULL) return wn_params_set(spec->cls, &spec->params, key, equals + 1, err);
+  char names[256] = "";
+  for (size_t i = 0, at = 0; i < options->models_len && at < sizeof names; i++)
+    at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i > 0 ? ", " : "",
+                           options->models[i].cls->name);
+  return wn_fail(err, WN_E_ARGUMENT, "set", "no model \"%s\" is trained; there are: %s", model,
+                 names);
+}
+
+/* ---- fitting ---- */
+
+static wn_status fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn_fit_env *env,
+                         wn_models *out, wn_error *err) {
+  const char *name = spec->cls->name;
+  wn_fit_env own = *env;
+  own.seed = wn_mix64(env->seed ^ wn_hash64(name, strlen(name), 0));
+  wn_status status = spec->cls->fit(data, &spec->params, &own, &out->data[out->len], err);
+  if (status == WN_OK) out->len++;
+  return status;
+}
+
+/* In class order whatever the order of the options, so that equal options give equal files. */
+wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
+                   const wn_progress *progress, wn_models *out, wn_error *err) {
+  wn_status status = WN_OK;
+  memset(out, 0, sizeof *out);
+  wn_fit_env env = {
+      .pool = wn_pool_create(options->threads), .progress = progress, .seed = options->seed};
+  if (env.pool == NULL) WN_TRY(wn_fail_memory(err));
+  for (size_t c = 0; c < wn_model_class_count(); c++) {
+    const wn_train_spec *spec = NULL;
+    for (size_t i = 0; i < options->models_len && spec == NULL; i++)
+      if (options->models[i].cls == wn_model_class_at(c)) spec = &options->models[i];
+    if (spec == NULL) continue;
+    if (!wn_progress_at(progress, spec->cls->name, 0, 0, ""))
+      WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+    WN_TRY(fit_one(data, spec, &env, out, err));
+  }
+cleanup:
+  wn_pool_free(env.pool);
+  if (status != WN_OK) wn_models_clear(out);
+  return status;
+}
+
+/* ---- from a store ---- */
+
+wn_status wn_signals_bind(wn_signals *signals, const wn_store *store, wn_error *err) {
+  const wn_dict *types = wn_store_types(store);
+  uint32_t count = wn_dict_count(types);
+  for (uint32_t t = 0; t < count; t++) {
+    wn_str name = wn_dict_key(types, t);
+    uint32_t at = wn_signals_add(signals, name);
+    if (at == WN_NO_IX)
+      return wn_fail(err, WN_E_UNSUPPORTED, "type",
+                     "at most %d event types with names of at most %d bytes, no room for \"%.*s\"",
+                     WN_SIGNALS_MAX, WN_SIGNAL_NAME_MAX, WN_STR_ARG(name));
+    /* Types below t already have their places, so that only unbound ones change place here. */
+    if (at == t) continue;
+    wn_signal moved = signals->data[t];
+    signals->data[t] = signals->data[at];
+    signals->data[at] = moved;
+  }
+  return WN_OK;
+}
+
+typedef struct loader {
+  wn_dataset_builder *builder;
+  const wn_progress *progress;
+  double total;
+} loader;
+
+static wn_status load_event(void *ctx, const wn_stored_event *stored, wn_error *err) {
+  loader *l = ctx;
+  wn_event event = {.user = stored->user,
+                    .item = stored->item,
+                    .type = stored->type,
+                    .value = (float)stored->value,
+                    .time_ms = stored->time_ms,
+                    .seq = stored->seq};
+  wn_status status = wn_dataset_builder_add(l->builder, &event, err);
+  size_t done = wn_dataset_builder_count(l->builder);
+  if (status == WN_OK && done % 65536 == 0 &&
+      !wn_progress_at(l->progress, "read log", (double)done, l->total, "events"))
+    return wn_fail(err, WN_E_CANCELLED, "", "cancelled");
+  return status;
+}
+
+wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder, const wn_progress *progress,
+                         wn_error *err) {
+  wn_status status;
+  wn_store_counts counts;
+  WN_TRY(wn_store_counts_get(store, &counts, err));
+  loader l = {builder, progress, (double)counts.events};
+  WN_TRY(wn_store_scan_events(store, 0, 0, load_event, &l, err));
+  wn_dataset_builder_sort(builder);
+  double done = (double)wn_dataset_builder_count(builder);
+  if (!wn_progress_at(progress, "read log", done, done, "events"))
+    WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+cleanup:
+  return status;
+}
+
+/* A store's scan, seen as an item source: deleted items are left out, and so is what was added
+ * after the dataset's size was taken. */
+typedef struct store_items {
+  wn_store *store;
+  uint32_t items;
+  wn_status (*each)(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err);
+  void *each_ctx;
+} store_items;
+
+static wn_status pass_item(void *ctx, wn_item_ix ix, uint64_t rev WN_UNUSED,
+                           const wn_item_record *item, wn_error *err) {
+  const store_items *from = ctx;
+  if (item->status == WN_ITEM_DELETED || ix >= from->items) return WN_OK;
+  return from->each(from->each_ctx, ix, item, err);
+}
+
+static wn_status scan_bounded(void *ctx,
+                              wn_status (*each)(void *each_ctx, wn_item_ix ix,
+                                                const wn_item_record *item, wn_error *err),
+                              void *each_ctx, wn_error *err) {
+  store_items from = *(const store_items *)ctx;
+  from.each = each;
+  from.each_ctx = each_ctx;
+  return wn_store_scan_items(from.store, 0, pass_item, &from, err);
+}
+
+static wn_status scan_store(void *ctx,
+                            wn_status (*each)(void *each_ctx, wn_item_ix ix,
+                                              const wn_item_record *item, wn_error *err),
+                            void *each_ctx, wn_error *err) {
+  store_items whole = {.store = ctx, .items = WN_NO_IX};
+  return scan_bounded(&whole, each, each_ctx, err);
+}
+
+wn_item_source wn_store_item_source(wn_store *store) {
+  return (wn_item_source){.ctx = store, .scan = scan_store};
+}
+
+static wn_status note_created(void *ctx, wn_item_ix ix, const wn_item_record *item,
+                              wn_error *err WN_UNUSED) {
+  int64_t *created_ms = ctx;
+  created_ms[ix] = item->created_ms;
+  return WN_OK;
+}
+
+/* One run of wn_train_store. */
+typedef struct run {
+  wn_store *store;
+  wn_signals *signals;
+  const wn_train_options *options;
+  const wn_progress *progress;
+  wn_dataset_builder *builder;
+  wn_dataset data;
+  store_items items;
+  int64_t *created_ms;
+  wn_models models;
+  wn_snapshot_about about;
+  uint64_t started_ns;
+} run;
+
+static wn_status load(run *r, wn_error *err) {
+  wn_status status;
+  wn_store_counts counts;
+  WN_TRY(wn_signals_bind(r->signals, r->store, err));
+  /* The revision first: what changes during the scan is replayed, which does no harm. */
+  WN_TRY(wn_store_counts_get(r->store, &counts, err));
+  r->about.item_rev = counts.item_rev;
+  r->builder = wn_dataset_builder_create(r->signals);
+  if (r->builder == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_load_events(r->store, r->builder, r->progress, err));
+  WN_TRY(wn_dataset_build(r->builder, wn_dict_count(wn_store_users(r->store)),
+                          wn_dict_count(wn_store_items(r->store)), 0, &r->data, err));
+  r->items = (store_items){.store = r->store, .items = r->data.items};
+  r->created_ms = wn_calloc((size_t)r->data.items + 1, sizeof *r->created_ms);
+  if (r->created_ms == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(scan_bounded(&r->items, note_created, r->created_ms, err));
+  r->data.items_source = (wn_item_source){.ctx = &r->items, .scan = scan_bounded};
+  r->data.created_ms = r->created_ms;
+cleanup:
+  return status;
+}
+
+static void describe(run *r) {
+  wn_snapshot_about *about = &r->about;
+  snprintf(about->store_uuid, sizeof about->store_uuid, "%s", wn_store_uuid(r->store));
+  about->last_seq = r->data.last_seq;
+  about->users = r->data.users;
+  about->items = r->data.items;
+  about->nnz = r->data.by_user.nnz;
+  about->data_ms = r->data.now_ms;
+  about->created_ms = wn_now_ms();
+  about->train_seconds = (double)(wn_mono_ns() - r->started_ns) * 1e-9;
+  snprintf(about->version, sizeof about->version, "%s", WINNOW_VERSION);
+  size_t at = 0;
+  for (size_t i = 0; i < r->models.len && at < sizeof about->models; i++)
+    at += (size_t)snprintf(about->models + at, sizeof about->models - at, "%s%s", i > 0 ? "," : "",
+                           r->models.data[i]->cls->name);
+}
+
+static wn_status write_snapshot(run *r, const char *dir, wn_error *err) {
+  wn_status status;
+  char path[PATH_MAX];
+  wn_snapshot_writer *writer = NULL;
+  WN_TRY(wn_snapshot_next_number(dir, &r->about.number, err));
+  WN_TRY(wn_snapshot_writer_create(wn_snapshot_path(dir, r->about.number, path, sizeof path),
+                                   &writer, err));
+  WN_TRY(wn_models_save(&r->models, writer, err));
+  WN_TRY(wn_history_write(wn_dataset_builder_events(r->builder),
+                          wn_dataset_builder_count(r->builder), r->signals, r->data.users,
+                          r->data.now_ms, writer, err));
+  describe(r);
+  wn_snapshot_writer *whole = writer;
+  writer = NULL;
+  WN_TRY(wn_snapshot_writer_finish(whole, &r->about, err));
+cleanup:
+  wn_snapshot_writer_abandon(writer);
+  return status;
+}
+
+static void clear(run *r) {
+  wn_models_clear(&r->models);
+  wn_dataset_clear(&r->data);
+  wn_dataset_builder_free(r->builder);
+  wn_free(r->created_ms);
+}
+
+wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_options *options,
+                         const wn_progress *progress, bool promote, wn_snapshot_about *about,
+                         wn_error *err) {
+  wn_status status = WN_OK;
+  char dir[PATH_MAX], path[PATH_MAX + 32];
+  int lock = -1;
+  run r = {.store = store,
+           .signals = signals,
+           .options = options,
+           .progress = progress,
+           .started_ns = wn_mono_ns()};
+  snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(wn_store_dir(store)));
+  snprintf(path, sizeof path, "%s/snapshots", dir);
+  WN_TRY(wn_make_dir(path, err));
+  snprintf(path, sizeof path, "%s/snapshots/train.lock", dir);
+  WN_TRY(wn_lock_file(path, &lock, err));
+  WN_TRY(load(&r, err));
+  WN_TRY(wn_train(&r.data, options, progress, &r.models, err));
+  WN_TRY(write_snapshot(&r, dir, err));
+  if (promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));
+  if (about != NULL) *about = r.about;
+cleanup:
+  clear(&r);
+  if (lock >= 0) wn_unlock_file(lock);
+  return status;
+}

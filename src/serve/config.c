@@ -1,0 +1,191 @@
+/* winnow.yaml: defaults, then what the file says. The keys, their ranges and their meaning are
+ * the tables below and in config_surface.c; docs/configuration.md describes each.
+ *
+ * Over libyaml's tree and not libcyaml: most keys here are the user's own names (signals,
+ * surfaces, parameters of models), which a fixed schema cannot list, and a range found to be wrong
+ * after loading could not be told with its line. */
+
+#include "serve/config_internal.h"
+#include "base/map64.h"
+#include "base/thread.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD(type, field) offsetof(type, field)
+
+static void server_defaults(wn_server_config *server) {
+  *server = (wn_server_config){
+      .host = "127.0.0.1",
+      .port = 8088,
+      .threads = (uint32_t)wn_cpu_count(),
+      .body_bytes_max = 1 << 20,
+      .connections_max = 1024,
+      .request_seconds_max = 5,
+      .idle_seconds_max = 30,
+      .session_minutes = 1440,
+      .events_future_seconds_max = 86400,
+  };
+}
+
+wn_status wn_config_defaults(wn_config *config, wn_error *err) {
+  *config = (wn_config){0};
+  wn_signals_defaults(&config->signals);
+  wn_train_options_defaults(&config->train);
+  server_defaults(&config->server);
+  return wn_surfaces_defaults(&config->surfaces, err);
+}
+
+void wn_config_clear(wn_config *config) {
+  wn_surfaces_clear(&config->surfaces);
+}
+
+static const char *const catalogue_words[] = {"open", "strict"};
+
+static wn_status read_catalogue(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_config *config = target;
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, catalogue_words, 2, &word);
+  config->items_strict = word == 1;
+  return status;
+}
+
+static const wn_yaml_key signal_keys[] = {
+    {"weight", WN_YAML_FLOAT, FIELD(wn_signal, weight), -1000, 1000, NULL},
+    {"half_life_days", WN_YAML_FLOAT, FIELD(wn_signal, half_life_days), 0, 36500, NULL},
+    {"value_min", WN_YAML_FLOAT_OR_NULL, FIELD(wn_signal, value_min), -1e9, 1e9, NULL},
+    {"below", WN_YAML_FLOAT, FIELD(wn_signal, below), -1000, 1000, NULL},
+    {"use_value", WN_YAML_BOOL, FIELD(wn_signal, use_value), 0, 0, NULL},
+    {"seen", WN_YAML_BOOL, FIELD(wn_signal, seen), 0, 0, NULL},
+};
+
+static wn_status read_signal(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                             const yaml_node_t *value, void *ctx) {
+  wn_config *config = ctx;
+  uint32_t ix = wn_signals_add(&config->signals, name);
+  if (ix == WN_NO_IX)
+    return wn_yaml_fail(y, key, "there may be at most %d event types", WN_SIGNALS_MAX);
+  config->signals.data[ix].declared = true;
+  return wn_yaml_fields(y, value, signal_keys, sizeof signal_keys / sizeof *signal_keys,
+                        &config->signals.data[ix]);
+}
+
+static wn_status read_signals(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_names(y, node, WN_SIGNAL_NAME_MAX, read_signal, target);
+}
+
+static wn_status read_param(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                            const yaml_node_t *value, void *ctx) {
+  wn_train_spec *spec = ctx;
+  const wn_param_spec *param = NULL;
+  char list[300] = "", text[64], key_text[64];
+  for (size_t i = 0; i < spec->cls->params_len; i++) {
+    size_t len = strlen(list);
+    snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", spec->cls->params[i].name);
+    if (wn_str_is(name, spec->cls->params[i].name)) param = &spec->cls->params[i];
+  }
+  if (param == NULL)
+    return wn_yaml_fail(y, key, "unknown parameter of the model %s; known: %s", spec->cls->name,
+                        spec->cls->params_len > 0 ? list : "none");
+  double number = 0;
+  wn_status status = wn_yaml_number(y, value, param->min, param->max, &number);
+  if (status != WN_OK) return status;
+  snprintf(text, sizeof text, "%.17g", number);
+  snprintf(key_text, sizeof key_text, "%.*s", WN_STR_ARG(name));
+  wn_error why = {0};
+  if (wn_params_set(spec->cls, &spec->params, key_text, text, &why) != WN_OK)
+    return wn_yaml_fail(y, value, "%s", why.message);
+  return WN_OK;
+}
+
+static wn_status read_model(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                            const yaml_node_t *value, void *ctx) {
+  wn_config *config = ctx;
+  char list[300] = "";
+  for (size_t i = 0; i < config->train.models_len; i++) {
+    wn_train_spec *spec = &config->train.models[i];
+    if (wn_str_is(name, spec->cls->name))
+      return wn_yaml_names(y, value, WN_NAME_MAX, read_param, spec);
+    size_t len = strlen(list);
+    snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", spec->cls->name);
+  }
+  return wn_yaml_fail(y, key, "unknown model; known: %s", list);
+}
+
+static wn_status read_models(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_names(y, node, WN_NAME_MAX, read_model, target);
+}
+
+static wn_status read_threads(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_server_config *server = target;
+  double number = 0;
+  wn_status status = wn_yaml_number(y, node, 0, 256, &number);
+  if (status != WN_OK) return status;
+  if (number != floor(number)) return wn_yaml_fail(y, node, "must be a whole number");
+  server->threads = number > 0 ? (uint32_t)number : (uint32_t)wn_cpu_count();
+  return WN_OK;
+}
+
+static const wn_yaml_key server_keys[] = {
+    {"host", WN_YAML_TEXT, FIELD(wn_server_config, host), 0, 256, NULL},
+    {"port", WN_YAML_U16, FIELD(wn_server_config, port), 0, 65535, NULL},
+    {"threads", WN_YAML_CALL, 0, 0, 0, read_threads},
+    {"body_bytes_max", WN_YAML_U32, FIELD(wn_server_config, body_bytes_max), 1024, 1 << 26, NULL},
+    {"connections_max", WN_YAML_U32, FIELD(wn_server_config, connections_max), 1, 65536, NULL},
+    {"request_seconds_max", WN_YAML_U32, FIELD(wn_server_config, request_seconds_max), 1, 3600,
+     NULL},
+    {"idle_seconds_max", WN_YAML_U32, FIELD(wn_server_config, idle_seconds_max), 1, 3600, NULL},
+    {"session_minutes", WN_YAML_U32, FIELD(wn_server_config, session_minutes), 1, 525600, NULL},
+    {"events_future_seconds_max", WN_YAML_U32, FIELD(wn_server_config, events_future_seconds_max),
+     0, 86400, NULL},
+};
+
+static wn_status read_server(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, server_keys, sizeof server_keys / sizeof *server_keys,
+                        &((wn_config *)target)->server);
+}
+
+static const wn_yaml_key config_keys[] = {
+    {"catalogue", WN_YAML_CALL, 0, 0, 0, read_catalogue},
+    {"signals", WN_YAML_CALL, 0, 0, 0, read_signals},
+    {"models", WN_YAML_CALL, 0, 0, 0, read_models},
+    {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
+    {"server", WN_YAML_CALL, 0, 0, 0, read_server},
+};
+
+wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_error *err) {
+  wn_error ignored = {0};
+  wn_yaml yaml = {0};
+  wn_status status = WN_OK;
+  if (err == NULL) err = &ignored;
+  *config = (wn_config){0};
+  if (text.len > WN_CONFIG_BYTES_MAX) {
+    wn_fail(err, WN_E_TOO_LARGE, "", "a configuration may have at most %d bytes, got %zu",
+            WN_CONFIG_BYTES_MAX, text.len);
+    return wn_error_at(err, name, 0, 0);
+  }
+  status = wn_yaml_open(&yaml, text, name, err);
+  if (status != WN_OK) return status;
+  WN_TRY(wn_config_defaults(config, err));
+  config->hash = text.len > 0 ? wn_hash64(text.ptr, text.len, 0) : 0;
+  const yaml_node_t *root = wn_yaml_root(&yaml);
+  if (root != NULL)
+    WN_TRY(
+        wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
+cleanup:
+  wn_yaml_close(&yaml);
+  if (status != WN_OK) wn_config_clear(config);
+  return status;
+}
+
+wn_status wn_config_load(const char *path, wn_config *config, wn_error *err) {
+  wn_buf text = {0};
+  wn_status status = WN_OK;
+  *config = (wn_config){0};
+  if (path == NULL) return wn_config_defaults(config, err);
+  WN_TRY(wn_read_file(path, WN_CONFIG_BYTES_MAX, &text, err));
+  WN_TRY(wn_config_parse((wn_str){text.data, text.len}, path, config, err));
+cleanup:
+  wn_buf_clear(&text);
+  return status;
+}

@@ -1,0 +1,311 @@
+/* The section `surfaces:`. A surface starts from the default of its name, or, for a new name or
+ * another flavour, from that flavour's empty funnel; each key that is mentioned replaces the
+ * default's, lists as a whole. Ranges of single values are checked here, everything that needs
+ * the whole surface by wn_surface_validate(), whose complaints get their line from the tree. */
+
+#include "serve/config_internal.h"
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD(field) offsetof(wn_surface, field)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const char *const flavour_words[] = {"flat", "personal", "feed"};
+static const char *const normalise_words[] = {"rank", "minmax", "zscore", "none"};
+
+static wn_status read_flavour(wn_yaml *y, const yaml_node_t *node, void *target) {
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, flavour_words, COUNT(flavour_words), &word);
+  if (status == WN_OK) ((wn_surface *)target)->flavour = (wn_flavour)word;
+  return status;
+}
+
+static wn_status copy_name(wn_yaml *y, const yaml_node_t *node, char *out, size_t size) {
+  wn_str s;
+  wn_status status = wn_yaml_text(y, node, &s);
+  if (status != WN_OK) return status;
+  if (s.len == 0 || s.len >= size)
+    return wn_yaml_fail(y, node, "must have 1 to %zu bytes, got %zu", size - 1, s.len);
+  memcpy(out, s.ptr, s.len);
+  out[s.len] = '\0';
+  return WN_OK;
+}
+
+/* A key that an entry cannot do without. */
+static wn_status require(wn_yaml *y, const yaml_node_t *node, const char *key) {
+  if (wn_yaml_member(y, node, key) != NULL) return WN_OK;
+  return wn_yaml_fail(y, node, "the key \"%s\" is missing", key);
+}
+
+static const wn_yaml_key generator_keys[] = {
+    {"model", WN_YAML_TEXT, offsetof(wn_generator_spec, model), 0, WN_NAME_MAX + 1, NULL},
+    {"quota", WN_YAML_U32, offsetof(wn_generator_spec, quota), 1, 10000, NULL},
+    {"weight", WN_YAML_FLOAT, offsetof(wn_generator_spec, weight), 0, 1e6, NULL},
+};
+
+static wn_status read_generator(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_generator_spec *spec = target;
+  *spec = (wn_generator_spec){.quota = 300, .weight = 1.0f};
+  wn_status status = wn_yaml_fields(y, node, generator_keys, COUNT(generator_keys), spec);
+  return status == WN_OK ? require(y, node, "model") : status;
+}
+
+static wn_status push_retrieve(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  return read_generator(y, node, &s->generators[s->generators_len++]);
+}
+
+static wn_status read_retrieve(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->generators_len = 0;
+  return wn_yaml_list(y, node, WN_GENERATORS_MAX, push_retrieve, target);
+}
+
+static wn_status push_fallback(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  return read_generator(y, node, &s->fallback[s->fallback_len++]);
+}
+
+static wn_status read_fallback(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->fallback_len = 0;
+  return wn_yaml_list(y, node, WN_GENERATORS_MAX, push_fallback, target);
+}
+
+static wn_status push_seen(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  return copy_name(y, node, s->seen[s->seen_len++], sizeof s->seen[0]);
+}
+
+static wn_status read_seen(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_str word = wn_yaml_scalar(node);
+  s->seen_all = false;
+  s->seen_len = 0;
+  if (node->type == YAML_SEQUENCE_NODE)
+    return wn_yaml_list(y, node, WN_RULES_MAX, push_seen, target);
+  if (wn_str_is(word, "all"))
+    s->seen_all = true;
+  else if (!wn_str_is(word, "none"))
+    return wn_yaml_fail(y, node, "must be all, none or a list of event types");
+  return WN_OK;
+}
+
+/* Empty text takes the default's condition away. */
+static wn_status read_where(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_str text;
+  wn_status status = wn_yaml_text(y, node, &text);
+  if (status != WN_OK) return status;
+  s->where[0] = '\0';
+  return text.len == 0 ? WN_OK : copy_name(y, node, s->where, sizeof s->where);
+}
+
+static const wn_yaml_key filter_keys[] = {
+    {"seen", WN_YAML_CALL, 0, 0, 0, read_seen},
+    {"where", WN_YAML_CALL, 0, 0, 0, read_where},
+};
+
+static wn_status read_filter(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, filter_keys, COUNT(filter_keys), target);
+}
+
+static wn_status read_normalise(wn_yaml *y, const yaml_node_t *node, void *target) {
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, normalise_words, COUNT(normalise_words), &word);
+  if (status == WN_OK) ((wn_surface *)target)->normalise = (wn_normalise)word;
+  return status;
+}
+
+static const wn_yaml_key score_keys[] = {
+    {"normalise", WN_YAML_CALL, 0, 0, 0, read_normalise},
+};
+
+static wn_status read_score(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, score_keys, COUNT(score_keys), target);
+}
+
+static wn_status read_by_model(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  s->diversity_is_model = true;
+  return copy_name(y, node, s->diversity_by, sizeof s->diversity_by);
+}
+
+static wn_status read_by_attribute(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  s->diversity_is_model = false;
+  return copy_name(y, node, s->diversity_by, sizeof s->diversity_by);
+}
+
+static const wn_yaml_key diversity_keys[] = {
+    {"lambda", WN_YAML_FLOAT, FIELD(mmr_lambda), 0, 1, NULL},
+    {"by", WN_YAML_CALL, 0, 0, 0, read_by_model},
+    {"by_attribute", WN_YAML_CALL, 0, 0, 0, read_by_attribute},
+};
+
+static wn_status read_diversity(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  if (wn_str_is(wn_yaml_scalar(node), "none")) {
+    s->diversity_by[0] = '\0';
+    return WN_OK;
+  }
+  if (wn_yaml_member(y, node, "by") != NULL && wn_yaml_member(y, node, "by_attribute") != NULL)
+    return wn_yaml_fail(y, node, "give `by` (a model) or `by_attribute`, not both");
+  wn_status status = wn_yaml_fields(y, node, diversity_keys, COUNT(diversity_keys), target);
+  if (status == WN_OK && s->diversity_by[0] == '\0' && !wn_yaml_is_null(node))
+    return wn_yaml_fail(y, node, "needs `by` (a model) or `by_attribute`");
+  return status;
+}
+
+static const wn_yaml_key cap_keys[] = {
+    {"attribute", WN_YAML_TEXT, offsetof(wn_cap, attribute), 0, WN_NAME_MAX + 1, NULL},
+    {"max", WN_YAML_U32, offsetof(wn_cap, max), 1, WN_SLATE_MAX, NULL},
+};
+
+static wn_status push_cap(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_cap *cap = &s->caps[s->caps_len++];
+  wn_status status = WN_OK;
+  *cap = (wn_cap){0};
+  WN_TRY(wn_yaml_fields(y, node, cap_keys, COUNT(cap_keys), cap));
+  WN_TRY(require(y, node, "attribute"));
+  WN_TRY(require(y, node, "max"));
+cleanup:
+  return status;
+}
+
+static wn_status read_caps(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->caps_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_cap, target);
+}
+
+static const wn_yaml_key pin_keys[] = {
+    {"item", WN_YAML_TEXT, offsetof(wn_pin, item), 0, sizeof(((wn_pin *)NULL)->item), NULL},
+    {"position", WN_YAML_U32, offsetof(wn_pin, position), 1, WN_SLATE_MAX, NULL},
+};
+
+static wn_status push_pin(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_pin *pin = &s->pins[s->pins_len++];
+  wn_status status = WN_OK;
+  *pin = (wn_pin){0};
+  WN_TRY(wn_yaml_fields(y, node, pin_keys, COUNT(pin_keys), pin));
+  WN_TRY(require(y, node, "item"));
+  WN_TRY(require(y, node, "position"));
+cleanup:
+  return status;
+}
+
+static wn_status read_pins(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->pins_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_pin, target);
+}
+
+static const wn_yaml_key boost_keys[] = {
+    {"where", WN_YAML_TEXT, offsetof(wn_boost, where), 0, sizeof(((wn_boost *)NULL)->where), NULL},
+    {"factor", WN_YAML_FLOAT, offsetof(wn_boost, factor), 0, 1000, NULL},
+};
+
+static wn_status push_boost(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_boost *boost = &s->boosts[s->boosts_len++];
+  wn_status status = WN_OK;
+  *boost = (wn_boost){0};
+  WN_TRY(wn_yaml_fields(y, node, boost_keys, COUNT(boost_keys), boost));
+  WN_TRY(require(y, node, "where"));
+  WN_TRY(require(y, node, "factor"));
+cleanup:
+  return status;
+}
+
+static wn_status read_boosts(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->boosts_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_boost, target);
+}
+
+static const wn_yaml_key order_keys[] = {
+    {"diversity", WN_YAML_CALL, 0, 0, 0, read_diversity},
+    {"caps", WN_YAML_CALL, 0, 0, 0, read_caps},
+    {"pins", WN_YAML_CALL, 0, 0, 0, read_pins},
+    {"boosts", WN_YAML_CALL, 0, 0, 0, read_boosts},
+};
+
+static wn_status read_order(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, order_keys, COUNT(order_keys), target);
+}
+
+static const wn_yaml_key surface_keys[] = {
+    {"flavour", WN_YAML_CALL, 0, 0, 0, read_flavour},
+    {"n", WN_YAML_U32, FIELD(n), 1, WN_SLATE_MAX, NULL},
+    {"retrieve", WN_YAML_CALL, 0, 0, 0, read_retrieve},
+    {"fallback", WN_YAML_CALL, 0, 0, 0, read_fallback},
+    {"filter", WN_YAML_CALL, 0, 0, 0, read_filter},
+    {"score", WN_YAML_CALL, 0, 0, 0, read_score},
+    {"order", WN_YAML_CALL, 0, 0, 0, read_order},
+};
+
+/* The default of that name, or a new one at the end of the list. */
+static wn_status surface_at(wn_yaml *y, wn_config *config, wn_str name, const yaml_node_t *key,
+                            wn_surface **out) {
+  wn_surfaces *all = &config->surfaces;
+  for (size_t i = 0; i < all->len; i++)
+    if (wn_str_is(name, all->data[i].name)) {
+      *out = &all->data[i];
+      return WN_OK;
+    }
+  if (all->len >= WN_SURFACES_MAX)
+    return wn_yaml_fail(y, key, "there may be at most %d surfaces", WN_SURFACES_MAX);
+  wn_surface *data = wn_reallocarray(all->data, all->len + 1, sizeof *data);
+  if (data == NULL) return wn_fail_memory(y->err);
+  all->data = data;
+  *out = &data[all->len++];
+  char copy[WN_NAME_MAX + 1];
+  snprintf(copy, sizeof copy, "%.*s", WN_STR_ARG(name));
+  wn_surface_init(*out, copy, WN_FLAVOUR_PERSONAL);
+  return WN_OK;
+}
+
+static bool name_good(wn_str name) {
+  for (size_t i = 0; i < name.len; i++) {
+    char c = name.ptr[i];
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+          c == '-'))
+      return false;
+  }
+  return true;
+}
+
+/* The validator names two fields otherwise than the file does. */
+static void rename_field(wn_yaml *y, const char *from, const char *to) {
+  char *at = strstr(y->err->field, from);
+  if (at != NULL) snprintf(at, sizeof y->err->field - (size_t)(at - y->err->field), "%s", to);
+}
+
+static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                              const yaml_node_t *value, void *ctx) {
+  wn_surface *surface = NULL;
+  wn_status status = WN_OK;
+  if (!name_good(name))
+    return wn_yaml_fail(y, key, "the name of a surface is made of letters, digits, _ and -");
+  WN_TRY(surface_at(y, ctx, name, key, &surface));
+  const yaml_node_t *flavour = wn_yaml_member(y, value, "flavour");
+  size_t word = (size_t)surface->flavour;
+  for (size_t i = 0; flavour != NULL && i < COUNT(flavour_words); i++)
+    if (wn_str_is(wn_yaml_scalar(flavour), flavour_words[i])) word = i;
+  if (word != (size_t)surface->flavour) {
+    char copy[WN_NAME_MAX + 1];
+    memcpy(copy, surface->name, sizeof copy);
+    wn_surface_init(surface, copy, (wn_flavour)word);
+  }
+  WN_TRY(wn_yaml_fields(y, value, surface_keys, COUNT(surface_keys), surface));
+  status = wn_surface_validate(surface, y->err);
+  if (status == WN_OK) goto cleanup;
+  rename_field(y, ".order.mmr_lambda", ".order.diversity.lambda");
+  rename_field(y, ".order.diversity_by", ".order.diversity.by");
+  status = wn_yaml_place(y, value, y->path);
+cleanup:
+  return status;
+}
+
+wn_status wn_config_read_surfaces(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_names(y, node, WN_NAME_MAX, read_surface, target);
+}

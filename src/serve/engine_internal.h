@@ -1,0 +1,87 @@
+#ifndef WN_SERVE_ENGINE_INTERNAL_H
+#define WN_SERVE_ENGINE_INTERNAL_H
+/* Shared by serve/engine*.c.
+ *
+ * Two kinds of state stand behind the engine's lock: what the store mirrors for as long as the
+ * process lives (catalogue, sessions), and what hangs on a snapshot and is replaced as a whole
+ * (wn_serving). Order of locks: a session's stripe, then the engine's lock, then what lies inside
+ * dictionaries, caches and the session table. */
+
+#include "base/map64.h"
+#include "serve/engine.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+/* Everything that a snapshot swap replaces. Its log position is its own: events up to last_seq are
+ * in it, from the snapshot, by replay or by commits, each exactly once. */
+typedef struct wn_serving {
+  wn_snapshot *snapshot; /* NULL: none trained yet */
+  wn_snapshot_about about;
+  wn_signals signals; /* bound to the store's type numbers; a copy, since building is off-lock */
+  uint32_t types_bound;
+  wn_models models;
+  wn_online *online;
+  uint64_t last_seq;
+  uint64_t item_rev;
+  uint64_t replayed;
+} wn_serving;
+
+/* Which file CURRENT was when it was last looked at. */
+typedef struct wn_current_mark {
+  bool present;
+  dev_t device;
+  ino_t inode;
+  off_t size;
+  struct timespec changed;
+} wn_current_mark;
+
+struct wn_engine {
+  wn_config config; /* never changes */
+  wn_store_mode mode;
+  char *dir;
+  wn_store *store;
+  wn_committer *committer; /* NULL in READ mode */
+  wn_expr_cache *filters;
+  wn_sessions *sessions;
+
+  pthread_rwlock_t lock; /* guards what follows */
+  wn_catalog *catalog;
+  wn_serving *serving;
+  uint64_t applied_seq;  /* last event of the log that the state has seen */
+  wn_map64 erased;       /* deleted user → last_seq when it was deleted */
+  uint64_t erased_count; /* deletions since the start */
+
+  pthread_mutex_t refresh_lock; /* one refresh at a time; guards mark */
+  wn_current_mark mark;
+  atomic_uint_fast64_t swaps, swap_failures, slates_lost;
+  wn_arena patch_arena; /* writer thread: records read back */
+};
+
+/* Builds the state of `snapshot` (a reference that it takes over, also on failure; NULL: none),
+ * without any event after it. */
+WN_MUST_USE wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot, wn_serving **out,
+                                        wn_error *err);
+void wn_serving_free(wn_serving *serving);
+/* Replays events in (last_seq, upto] (upto 0: to the end) and the items changed since item_rev. */
+WN_MUST_USE wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, uint64_t upto,
+                                          wn_error *err);
+/* One event, unless the state has it already. */
+WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
+                                       const wn_stored_event *event, wn_error *err);
+/* Voids the base rows of users that were deleted after the snapshot was trained. */
+void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
+
+/* committer's hook */
+void wn_engine_on_commit(void *ctx, wn_commit_batch *batches);
+/* `catalogue: strict`: nothing is known of it but its id. */
+bool wn_engine_item_bare(const wn_item_record *item);
+
+wn_current_mark wn_engine_current_mark(const wn_engine *engine);
+
+/* The session's name of a feed request: the session, else the user; absent when there is neither.
+ */
+WN_MUST_USE wn_status wn_engine_session_name(wn_str session, wn_str user, wn_arena *arena,
+                                             wn_str *name, wn_error *err);
+
+#endif

@@ -1,0 +1,278 @@
+/* The state that hangs on a snapshot: building it, replaying the log into it, swapping it.
+ *
+ * A swap builds the new state beside the old one while requests and commits go on, replays the
+ * log into it until little is left, and then, holding the lock alone, replays the remainder (up
+ * to the last event that the old state has seen) and exchanges the pointers. Events carry their
+ * position, and a state ignores what it has already: so each is counted once, whether the scan
+ * or the commit hook brought it. Going back to an older snapshot is the same path.
+ *
+ * Deleted users: their events are gone from the log, but a snapshot trained before still holds
+ * them. Such base rows are voided. Should a user be deleted while a state is being built, the scan
+ * may have read events that are gone now: the state is thrown away and built again. */
+
+#include "serve/engine_internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REMAINDER_EVENTS 256 /* replayed under the exclusive lock: well under a millisecond */
+#define CATCH_UP_ROUNDS  20
+#define BUILDS_MAX       5
+
+void wn_serving_free(wn_serving *serving) {
+  if (serving == NULL) return;
+  wn_online_free(serving->online);
+  wn_models_clear(&serving->models);
+  wn_snapshot_unref(serving->snapshot);
+  wn_free(serving);
+}
+
+/* Type numbers of the signals = those of the store. More types than signals can hold keep
+ * weight 1 (signals.h); that is said once for each new number. */
+static void serving_bind(wn_engine *engine, wn_serving *serving) {
+  wn_error why = {0};
+  char text[600];
+  serving->types_bound = wn_dict_count(wn_store_types(engine->store));
+  if (wn_signals_bind(&serving->signals, engine->store, &why) != WN_OK)
+    wn_log(WN_LOG_WARN, "event types: %s", wn_error_format(&why, text, sizeof text));
+}
+
+static wn_status check_fits(const wn_engine *engine, const wn_snapshot_about *about,
+                            wn_error *err) {
+  uint32_t users = wn_dict_count(wn_store_users(engine->store));
+  uint32_t items = wn_dict_count(wn_store_items(engine->store));
+  if (about->users <= users && about->items <= items) return WN_OK;
+  return wn_fail(err, WN_E_CORRUPT, "about",
+                 "the snapshot knows %" PRIu32 " users and %" PRIu32
+                 " items, the store only %" PRIu32 " and %" PRIu32
+                 ": it belongs to a later state of the store",
+                 about->users, about->items, users, items);
+}
+
+wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot, wn_serving **out,
+                            wn_error *err) {
+  wn_status status = WN_OK;
+  wn_history_base base = {0};
+  *out = NULL;
+  wn_serving *serving = wn_calloc(1, sizeof *serving);
+  if (serving == NULL) {
+    wn_snapshot_unref(snapshot);
+    return wn_fail_memory(err);
+  }
+  serving->snapshot = snapshot;
+  serving->signals = engine->config.signals;
+  serving_bind(engine, serving);
+  if (snapshot != NULL) {
+    serving->about = *wn_snapshot_about_of(snapshot);
+    WN_TRY(check_fits(engine, &serving->about, err));
+    WN_TRY(wn_models_map(snapshot, &serving->models, err));
+    WN_TRY(wn_history_map(snapshot, &base, err));
+  } else {
+    WN_TRY(wn_models_empty(&serving->models, err));
+  }
+  serving->online = wn_online_create(&serving->signals);
+  if (serving->online == NULL) WN_TRY(wn_fail_memory(err));
+  wn_online_rebase(serving->online, &base, serving->about.data_ms);
+  serving->last_seq = serving->about.last_seq;
+  serving->item_rev = serving->about.item_rev;
+  *out = serving;
+  serving = NULL;
+cleanup:
+  wn_serving_free(serving);
+  return status;
+}
+
+void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving) {
+  size_t i = 0;
+  uint64_t user, seq;
+  while (wn_map64_next(&engine->erased, &i, &user, &seq))
+    if (serving->about.last_seq <= seq) wn_online_forget(serving->online, (wn_user_ix)user);
+}
+
+wn_status wn_serving_event(wn_engine *engine, wn_serving *serving, const wn_stored_event *event,
+                           wn_error *err) {
+  if (event->seq <= serving->last_seq) return WN_OK;
+  serving->last_seq = event->seq;
+  if (event->type >= serving->types_bound) serving_bind(engine, serving);
+  wn_event e = {.user = event->user,
+                .item = event->item,
+                .type = event->type,
+                .value = (float)event->value,
+                .time_ms = event->time_ms,
+                .seq = event->seq};
+  float weight = wn_signal_weight(&serving->signals, e.type, event->value, e.time_ms, e.time_ms);
+  wn_models_update(&serving->models, &e, weight);
+  return wn_online_apply(serving->online, &e, err);
+}
+
+typedef struct replay {
+  wn_engine *engine;
+  wn_serving *serving;
+} replay;
+
+static wn_status replay_event(void *ctx, const wn_stored_event *event, wn_error *err) {
+  replay *r = ctx;
+  r->serving->replayed++;
+  return wn_serving_event(r->engine, r->serving, event, err);
+}
+
+static wn_status replay_item(void *ctx, wn_item_ix ix, uint64_t rev, const wn_item_record *item,
+                             wn_error *err) {
+  replay *r = ctx;
+  if (rev > r->serving->item_rev) r->serving->item_rev = rev;
+  /* What models still know of a deleted item is never shown: the catalogue decides. */
+  if (item->status == WN_ITEM_DELETED) return WN_OK;
+  return wn_models_update_item(&r->serving->models, ix, item, err);
+}
+
+wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, uint64_t upto,
+                              wn_error *err) {
+  wn_status status = WN_OK;
+  replay r = {engine, serving};
+  if (upto == 0 || upto > serving->last_seq)
+    WN_TRY(wn_store_scan_events(engine->store, serving->last_seq, upto, replay_event, &r, err));
+  WN_TRY(wn_store_scan_items(engine->store, serving->item_rev, replay_item, &r, err));
+cleanup:
+  return status;
+}
+
+wn_current_mark wn_engine_current_mark(const wn_engine *engine) {
+  char path[4096];
+  struct stat st;
+  snprintf(path, sizeof path, "%s/snapshots/CURRENT", engine->dir);
+  if (stat(path, &st) != 0) return (wn_current_mark){0};
+  return (wn_current_mark){.present = true,
+                           .device = st.st_dev,
+                           .inode = st.st_ino,
+                           .size = st.st_size,
+                           .changed = st.st_mtim};
+}
+
+static bool mark_equal(const wn_current_mark *a, const wn_current_mark *b) {
+  return a->present == b->present && a->device == b->device && a->inode == b->inode &&
+         a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+         a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* 0: no snapshot is current. */
+static wn_status current_number(const wn_engine *engine, uint64_t *number, wn_error *err) {
+  wn_snapshot_entry *entries = NULL;
+  size_t count = 0;
+  *number = 0;
+  wn_status status = wn_snapshot_list(engine->dir, false, &entries, &count, err);
+  for (size_t i = 0; status == WN_OK && i < count; i++)
+    if (entries[i].current) *number = entries[i].number;
+  wn_free(entries);
+  return status;
+}
+
+static wn_status open_checked(const wn_engine *engine, uint64_t number, wn_snapshot **out,
+                              wn_error *err) {
+  char path[4096];
+  wn_status status =
+      wn_snapshot_open(wn_snapshot_path(engine->dir, number, path, sizeof path), out, err);
+  if (status != WN_OK) return status;
+  const char *uuid = wn_snapshot_about_of(*out)->store_uuid;
+  if (strcmp(uuid, wn_store_uuid(engine->store)) == 0) return WN_OK;
+  wn_snapshot_unref(*out);
+  *out = NULL;
+  return wn_fail(err, WN_E_CORRUPT, "store_uuid", "the snapshot belongs to another store (%s)",
+                 uuid);
+}
+
+static uint64_t applied_seq(wn_engine *engine, uint64_t *erased_count) {
+  pthread_rwlock_rdlock(&engine->lock);
+  uint64_t seq = engine->applied_seq;
+  if (erased_count != NULL) *erased_count = engine->erased_count;
+  pthread_rwlock_unlock(&engine->lock);
+  return seq;
+}
+
+/* Exchanges the states, *serving being the old one then. False: a user was deleted meanwhile. */
+static wn_status swap_in(wn_engine *engine, wn_serving **serving, uint64_t erased_count,
+                         bool *swapped, wn_error *err) {
+  wn_status status = WN_OK;
+  pthread_rwlock_wrlock(&engine->lock);
+  *swapped = engine->erased_count == erased_count;
+  if (*swapped) status = wn_serving_catch_up(engine, *serving, engine->applied_seq, err);
+  if (*swapped && status == WN_OK) {
+    wn_serving *old = engine->serving;
+    engine->serving = *serving;
+    *serving = old;
+  }
+  pthread_rwlock_unlock(&engine->lock);
+  return status;
+}
+
+static wn_status build_and_swap(wn_engine *engine, wn_snapshot *snapshot, bool *swapped,
+                                wn_error *err) {
+  wn_status status = WN_OK;
+  wn_serving *serving = NULL;
+  uint64_t erased_count = 0;
+  uint64_t upto = applied_seq(engine, &erased_count);
+  *swapped = false;
+  WN_TRY(wn_serving_create(engine, wn_snapshot_ref(snapshot), &serving, err));
+  pthread_rwlock_rdlock(&engine->lock);
+  wn_serving_forget_erased(engine, serving);
+  pthread_rwlock_unlock(&engine->lock);
+  for (int i = 0; i < CATCH_UP_ROUNDS; i++) {
+    WN_TRY(wn_serving_catch_up(engine, serving, upto, err));
+    upto = applied_seq(engine, NULL);
+    if (upto <= serving->last_seq + REMAINDER_EVENTS) break;
+  }
+  WN_TRY(swap_in(engine, &serving, erased_count, swapped, err));
+cleanup:
+  wn_serving_free(serving);
+  return status;
+}
+
+static wn_status refresh(wn_engine *engine, bool *swapped, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_snapshot *snapshot = NULL;
+  uint64_t number = 0;
+  uint64_t start = wn_mono_ns();
+  WN_TRY(current_number(engine, &number, err));
+  pthread_rwlock_rdlock(&engine->lock);
+  bool same = number == engine->serving->about.number;
+  pthread_rwlock_unlock(&engine->lock);
+  if (number == 0 || same) goto cleanup;
+  WN_TRY(open_checked(engine, number, &snapshot, err));
+  for (int i = 0; i < BUILDS_MAX && !*swapped; i++)
+    WN_TRY(build_and_swap(engine, snapshot, swapped, err));
+  if (!*swapped)
+    WN_TRY(
+        wn_fail(err, WN_E_BUSY, "", "users are being deleted; snapshot %" PRIu64 " waits", number));
+  atomic_fetch_add(&engine->swaps, 1);
+  wn_log(WN_LOG_INFO, "snapshot swapped number=%" PRIu64 " ms=%.0f", number,
+         (double)(wn_mono_ns() - start) / 1e6);
+cleanup:
+  wn_snapshot_unref(snapshot);
+  return status;
+}
+
+wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_error why = {0};
+  char text[900];
+  *swapped = false;
+  /* A reader's dictionaries are those of its start: a later snapshot could name unknown users. */
+  if (engine->mode == WN_STORE_READ) return WN_OK;
+  pthread_mutex_lock(&engine->refresh_lock);
+  wn_current_mark mark = wn_engine_current_mark(engine);
+  if (!mark_equal(&mark, &engine->mark)) {
+    status = refresh(engine, swapped, &why);
+    /* A bad snapshot stays bad: it is tried again when CURRENT is written anew. */
+    if (status != WN_E_BUSY && status != WN_E_MEMORY) engine->mark = mark;
+    if (status != WN_OK) {
+      atomic_fetch_add(&engine->swap_failures, 1);
+      wn_log(WN_LOG_ERROR, "the new snapshot is refused, serving goes on with the old one: %s",
+             wn_error_format(&why, text, sizeof text));
+      if (err != NULL) *err = why;
+    }
+  }
+  pthread_mutex_unlock(&engine->refresh_lock);
+  return status;
+}

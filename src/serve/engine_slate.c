@@ -1,0 +1,387 @@
+/* A request's way: context (user, anchor, session) → funnel → impression log → answer.
+ *
+ * The engine's lock is held shared from the first look at the state to the last copied title, and
+ * never while something is waited for. The impression is handed to the committer, not waited for:
+ * a full queue refuses the request (WN_E_BUSY), since a slate that is not logged must not be shown.
+ * Requests of one feed session follow each other, so that each sees what the one before served. */
+
+#include "serve/engine_internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define SIMILAR_USERS_MAX 1000
+
+/* One request on its way. */
+typedef struct passage {
+  wn_engine *engine;
+  const wn_slate_request *in;
+  wn_slate_answer *out;
+  wn_arena *arena;
+  const wn_surface *surface;
+  wn_str session; /* name in the session table; absent: no feed */
+  wn_request funnel;
+  int64_t now_ms;
+} passage;
+
+static wn_status find_surface(passage *p, wn_error *err) {
+  const wn_surfaces *all = &p->engine->config.surfaces;
+  char list[400] = "";
+  p->surface = wn_surfaces_find(all, p->in->surface);
+  if (p->surface != NULL) return WN_OK;
+  for (size_t i = 0; i < all->len; i++) {
+    size_t len = strlen(list);
+    snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", all->data[i].name);
+  }
+  return wn_fail(err, WN_E_NOT_FOUND, "surface", "no surface \"%.*s\"; there are: %s",
+                 p->in->surface.len > 64 ? 64 : WN_STR_ARG(p->in->surface), list);
+}
+
+/* Whether every generator of the surface starts from an anchor item. */
+static bool needs_anchor(const wn_surface *surface) {
+  for (size_t i = 0; i < surface->generators_len; i++) {
+    const wn_model_class *cls = wn_model_class_find(surface->generators[i].model);
+    if (cls != NULL && (cls->flags & WN_MODEL_ANCHOR) == 0) return false;
+  }
+  return true;
+}
+
+static wn_status check_context(const passage *p, wn_error *err) {
+  const wn_slate_request *in = p->in;
+  const char *name = p->surface->name;
+  if (in->n > WN_SLATE_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %u", WN_SLATE_MAX, in->n);
+  switch (p->surface->flavour) {
+  case WN_FLAVOUR_FLAT:
+    if (in->item.len == 0 && needs_anchor(p->surface))
+      return wn_fail(err, WN_E_ARGUMENT, "item", "the surface %s starts from an item: name one",
+                     name);
+    break;
+  case WN_FLAVOUR_PERSONAL:
+    if (in->user.len == 0)
+      return wn_fail(err, WN_E_ARGUMENT, "user",
+                     "the surface %s is personal: name a user (an unknown one is fine)", name);
+    break;
+  case WN_FLAVOUR_FEED:
+    if (in->user.len == 0 && in->session.len == 0)
+      return wn_fail(err, WN_E_ARGUMENT, "session",
+                     "the surface %s is a feed: name a session or a user", name);
+    break;
+  }
+  return WN_OK;
+}
+
+static wn_status find_anchor(passage *p, wn_error *err) {
+  p->funnel.query.anchor = WN_NO_IX;
+  if (p->in->item.len == 0) return WN_OK;
+  wn_item_ix ix = wn_dict_find(wn_store_items(p->engine->store), p->in->item);
+  /* A hidden item may still be looked at, and so have neighbours. */
+  if (ix == WN_NO_IX || wn_catalog_status(p->engine->catalog, ix) == WN_ITEM_DELETED)
+    return wn_fail(err, WN_E_NOT_FOUND, "item", "no item \"%.*s\"",
+                   p->in->item.len > 100 ? 100 : WN_STR_ARG(p->in->item));
+  p->funnel.query.anchor = ix;
+  return WN_OK;
+}
+
+static wn_status find_excluded(passage *p, wn_error *err) {
+  const wn_slate_request *in = p->in;
+  if (in->exclude_len == 0) return WN_OK;
+  if (in->exclude_len > SIZE_MAX / sizeof(wn_item_ix)) return wn_fail_memory(err);
+  wn_item_ix *items = wn_arena_alloc(p->arena, in->exclude_len * sizeof *items);
+  if (items == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < in->exclude_len; i++) {
+    if (in->exclude[i].len == 0)
+      return wn_fail(err, WN_E_ARGUMENT, "exclude", "entry %zu is empty: give item ids", i + 1);
+    wn_item_ix ix = wn_dict_find(wn_store_items(p->engine->store), in->exclude[i]);
+    if (ix != WN_NO_IX) items[p->funnel.exclude_len++] = ix;
+  }
+  p->funnel.exclude = items;
+  return WN_OK;
+}
+
+/* The newest pairs that say something, for models. */
+static wn_status fill_history(wn_query *query, const wn_pair *pairs, size_t len, wn_arena *arena,
+                              wn_error *err) {
+  size_t cap = len < WN_HISTORY_MAX ? len : WN_HISTORY_MAX;
+  if (cap == 0) return WN_OK;
+  wn_history_entry *history = wn_arena_alloc(arena, cap * sizeof *history);
+  if (history == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len && query->history_len < cap; i++) {
+    if (pairs[i].weight == 0.0f) continue;
+    history[query->history_len++] = (wn_history_entry){
+        .item = pairs[i].item, .weight = pairs[i].weight, .time_ms = pairs[i].time_ms};
+  }
+  query->history = history;
+  return WN_OK;
+}
+
+static wn_status find_user(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_request *f = &p->funnel;
+  const wn_pair *pairs = NULL;
+  size_t len = 0;
+  f->query.user =
+      p->in->user.len > 0 ? wn_dict_find(wn_store_users(p->engine->store), p->in->user) : WN_NO_IX;
+  p->out->user_known = f->query.user != WN_NO_IX;
+  if (!p->out->user_known) return WN_OK;
+  WN_TRY(wn_online_user(p->engine->serving->online, f->query.user, p->now_ms, p->arena, &pairs,
+                        &len, err));
+  if (len > 0) {
+    wn_seen_entry *seen = wn_arena_alloc(p->arena, len * sizeof *seen);
+    if (seen == NULL) WN_TRY(wn_fail_memory(err));
+    for (size_t i = 0; i < len; i++)
+      seen[i] = (wn_seen_entry){.item = pairs[i].item, .mask = pairs[i].mask};
+    f->seen = seen;
+    f->seen_len = len;
+  }
+  /* On a flat surface the item is the question; history would answer another one. */
+  if (p->surface->flavour != WN_FLAVOUR_FLAT)
+    WN_TRY(fill_history(&f->query, pairs, len, p->arena, err));
+  p->out->personal = f->query.history_len > 0;
+cleanup:
+  return status;
+}
+
+/* 48 bits of time and 80 of chance: unique, and slates sort by time. */
+static wn_status make_slate_id(passage *p, wn_error *err) {
+  unsigned char random[10];
+  if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    return wn_fail_errno(err, "", "no random numbers");
+  int len = snprintf(p->out->slate_id, sizeof p->out->slate_id, "%012llx",
+                     (unsigned long long)p->now_ms & 0xffffffffffffULL);
+  for (size_t i = 0; i < sizeof random; i++, len += 2)
+    snprintf(p->out->slate_id + len, 3, "%02x", random[i]);
+  memcpy(&p->funnel.query.seed, random, sizeof p->funnel.query.seed);
+  return WN_OK;
+}
+
+static wn_status copy_items(passage *p, const wn_slate *slate, wn_error *err) {
+  wn_slate_answer *out = p->out;
+  const wn_catalog *catalog = p->engine->catalog;
+  out->items = wn_arena_calloc(p->arena, slate->len > 0 ? slate->len : 1, sizeof *out->items);
+  if (out->items == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < slate->len; i++) {
+    const wn_slate_item *item = &slate->items[i];
+    wn_str id = wn_catalog_id(catalog, item->item), title = wn_catalog_title(catalog, item->item);
+    out->items[i] = (wn_slate_answer_item){.id = wn_arena_str(p->arena, id),
+                                           .title = wn_arena_str(p->arena, title),
+                                           .ix = item->item,
+                                           .score = item->score,
+                                           .propensity = item->propensity,
+                                           .sources = item->sources,
+                                           .pinned = item->pinned};
+    if (out->items[i].id.ptr == NULL || (title.ptr != NULL && out->items[i].title.ptr == NULL))
+      return wn_fail_memory(err);
+  }
+  out->len = slate->len;
+  for (unsigned g = 0; g < 2 * WN_GENERATORS_MAX; g++) {
+    const char *name = wn_surface_source(p->surface, g);
+    if (name == NULL) break;
+    out->source_names[out->source_count++] = wn_str_of(name);
+  }
+  return WN_OK;
+}
+
+static wn_status copy_trace(passage *p, const wn_slate *slate, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_buf buf = {0};
+  wn_json json;
+  if (slate->trace == NULL) return WN_OK;
+  wn_json_init(&json, &buf);
+  wn_trace_to_json(slate->trace, p->engine->catalog, &json);
+  p->out->explain_json = wn_arena_str(p->arena, (wn_str){buf.data, buf.len});
+  if (buf.failed || p->out->explain_json.ptr == NULL) status = wn_fail_memory(err);
+  wn_buf_clear(&buf);
+  return status;
+}
+
+/* Everything that needs the state, under the shared lock. */
+static wn_status run_locked(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_engine *engine = p->engine;
+  const wn_serving *serving = engine->serving;
+  wn_slate slate = {0};
+  p->out->snapshot = serving->about.number;
+  p->funnel.models = &serving->models;
+  p->funnel.signals = &serving->signals;
+  p->funnel.catalog = engine->catalog;
+  WN_TRY(find_anchor(p, err));
+  WN_TRY(find_excluded(p, err));
+  WN_TRY(find_user(p, err));
+  WN_TRY(wn_funnel_run(&p->funnel, &slate, err));
+  WN_TRY(copy_items(p, &slate, err));
+  WN_TRY(copy_trace(p, &slate, err));
+cleanup:
+  return status;
+}
+
+/* An impression on its way to the log: one block, freed when it is stored. */
+typedef struct slate_batch {
+  wn_commit_batch batch;
+  wn_op op;
+  wn_engine *engine;
+} slate_batch;
+
+static void slate_done(wn_commit_batch *batch, wn_status status, const wn_error *why) {
+  char text[900];
+  wn_engine *engine = ((slate_batch *)batch->ctx)->engine;
+  if (status == WN_OK) status = batch->ops[0].status;
+  if (status != WN_OK && atomic_fetch_add(&engine->slates_lost, 1) == 0)
+    wn_log(WN_LOG_ERROR, "a slate was shown but not logged (further ones are not told): %s",
+           why != NULL ? wn_error_format(why, text, sizeof text) : batch->ops[0].reason);
+  wn_free(batch->ctx);
+}
+
+static wn_str put_str(char **at, wn_str s) {
+  if (s.ptr == NULL) return s;
+  wn_str copy = {*at, s.len};
+  if (s.len > 0) memcpy(*at, s.ptr, s.len);
+  *at += s.len;
+  return copy;
+}
+
+static wn_status log_slate(const passage *p, wn_error *err) {
+  const wn_slate_answer *out = p->out;
+  size_t texts =
+      strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len + p->in->user.len;
+  size_t items = out->len * (sizeof(wn_item_ix) + sizeof(float));
+  slate_batch *b = wn_calloc(1, sizeof *b + items + texts);
+  if (b == NULL) return wn_fail_memory(err);
+  wn_item_ix *ix = (wn_item_ix *)(void *)(b + 1);
+  float *propensity = (float *)(void *)(ix + out->len);
+  char *at = (char *)(propensity + out->len);
+  for (size_t i = 0; i < out->len; i++) {
+    ix[i] = out->items[i].ix;
+    propensity[i] = out->items[i].propensity;
+  }
+  b->engine = p->engine;
+  b->op.kind = WN_OP_SLATE;
+  b->op.u.slate = (wn_slate_log){.id = put_str(&at, wn_str_of(out->slate_id)),
+                                 .surface = put_str(&at, wn_str_of(p->surface->name)),
+                                 .session = put_str(&at, p->in->session),
+                                 .user = p->funnel.query.user,
+                                 .user_id = put_str(&at, p->in->user),
+                                 .anchor = p->funnel.query.anchor,
+                                 .snapshot = out->snapshot,
+                                 .time_ms = p->now_ms,
+                                 .items = ix,
+                                 .propensities = propensity,
+                                 .len = out->len};
+  b->batch = (wn_commit_batch){.ops = &b->op, .count = 1, .done = slate_done, .ctx = b};
+  wn_status status = wn_engine_submit(p->engine, &b->batch, err);
+  if (status != WN_OK) wn_free(b);
+  return status;
+}
+
+/* The funnel, then the log, then the session's memory. */
+static wn_status pass(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_engine *engine = p->engine;
+  if (p->session.len > 0)
+    WN_TRY(wn_sessions_served(engine->sessions, p->session, p->now_ms, p->arena, &p->funnel.served,
+                              &p->funnel.served_len, err));
+  pthread_rwlock_rdlock(&engine->lock);
+  status = run_locked(p, err);
+  pthread_rwlock_unlock(&engine->lock);
+  if (status != WN_OK) goto cleanup;
+  if (p->in->log && p->out->len > 0) WN_TRY(log_slate(p, err));
+  if (p->session.len > 0 && p->out->len > 0) {
+    wn_item_ix *items = wn_arena_alloc(p->arena, p->out->len * sizeof *items);
+    if (items == NULL) WN_TRY(wn_fail_memory(err));
+    for (size_t i = 0; i < p->out->len; i++) items[i] = p->out->items[i].ix;
+    WN_TRY(wn_sessions_add(engine->sessions, p->session, p->now_ms, items, p->out->len, err));
+  }
+cleanup:
+  return status;
+}
+
+wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn_arena *arena,
+                          wn_slate_answer *out, wn_error *err) {
+  wn_status status = WN_OK;
+  uint64_t start = wn_mono_ns();
+  passage p = {.engine = engine, .in = request, .out = out, .arena = arena, .now_ms = wn_now_ms()};
+  *out = (wn_slate_answer){0};
+  WN_TRY(find_surface(&p, err));
+  WN_TRY(check_context(&p, err));
+  WN_TRY(make_slate_id(&p, err));
+  out->surface = wn_str_of(p.surface->name);
+  out->user = wn_arena_str(arena, request->user);
+  if (request->user.ptr != NULL && out->user.ptr == NULL) WN_TRY(wn_fail_memory(err));
+  p.funnel.surface = p.surface;
+  p.funnel.filters = engine->filters;
+  p.funnel.filter = request->filter;
+  p.funnel.n = request->n > 0 ? request->n : p.surface->n;
+  p.funnel.explain = request->explain;
+  p.funnel.query.arena = arena;
+  p.funnel.query.now_ms = p.now_ms;
+  if (p.surface->flavour == WN_FLAVOUR_FEED)
+    WN_TRY(wn_engine_session_name(request->session, request->user, arena, &p.session, err));
+  if (p.session.len > 0) wn_sessions_lock(engine->sessions, p.session);
+  status = pass(&p, err);
+  if (p.session.len > 0) wn_sessions_unlock(engine->sessions, p.session);
+  out->took_ms = (double)(wn_mono_ns() - start) / 1e6;
+cleanup:
+  return status;
+}
+
+/* The model that knows users' neighbours; NULL when there is none. */
+static const wn_model *user_model(const wn_models *models) {
+  for (size_t i = 0; i < models->len; i++)
+    if (models->data[i]->cls->similar_users != NULL) return models->data[i];
+  return NULL;
+}
+
+static wn_status similar_users(wn_engine *engine, wn_query *query, size_t k, wn_scored *scored,
+                               size_t *count, wn_error *err) {
+  wn_status status = WN_OK;
+  const wn_pair *pairs = NULL;
+  size_t len = 0;
+  const wn_model *model = user_model(&engine->serving->models);
+  if (model == NULL)
+    WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "no snapshot with user factors has been trained yet"));
+  WN_TRY(wn_online_user(engine->serving->online, query->user, query->now_ms, query->arena, &pairs,
+                        &len, err));
+  WN_TRY(fill_history(query, pairs, len, query->arena, err));
+  WN_TRY(model->cls->similar_users(model, query, k, scored, count, err));
+cleanup:
+  return status;
+}
+
+wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n, wn_arena *arena,
+                                  wn_neighbour **out, size_t *len, wn_error *err) {
+  wn_status status = WN_OK;
+  const wn_dict *users = wn_store_users(engine->store);
+  wn_query query = {
+      .user = wn_dict_find(users, user), .anchor = WN_NO_IX, .now_ms = wn_now_ms(), .arena = arena};
+  size_t count = 0;
+  *out = NULL;
+  *len = 0;
+  if (n < 1 || n > SIMILAR_USERS_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %u", SIMILAR_USERS_MAX, n);
+  if (query.user == WN_NO_IX)
+    return wn_fail(err, WN_E_NOT_FOUND, "user", "no user \"%.*s\"",
+                   user.len > 100 ? 100 : WN_STR_ARG(user));
+  size_t k = 2 * (size_t)n + 16; /* the user herself and deleted ones are left out below */
+  wn_scored *scored = wn_arena_calloc(arena, k, sizeof *scored);
+  *out = wn_arena_calloc(arena, n, sizeof **out);
+  if (scored == NULL || *out == NULL) return wn_fail_memory(err);
+  pthread_rwlock_rdlock(&engine->lock);
+  status = similar_users(engine, &query, k, scored, &count, err);
+  pthread_rwlock_unlock(&engine->lock);
+  if (status != WN_OK) goto cleanup;
+  for (size_t i = 0; i < count && *len < n; i++) {
+    wn_user_record record;
+    if (scored[i].ix == query.user) continue;
+    status = wn_store_get_user(engine->store, scored[i].ix, arena, &record, err);
+    if (status == WN_OK)
+      (*out)[(*len)++] = (wn_neighbour){.id = record.id, .score = scored[i].score};
+    else if (status != WN_E_NOT_FOUND)
+      goto cleanup;
+    status = WN_OK;
+  }
+cleanup:
+  return status;
+}

@@ -1,0 +1,41 @@
+#ifndef WN_SERVE_METRICS_H
+#define WN_SERVE_METRICS_H
+/* Counters and latency histograms of the server, in Prometheus' text format. */
+
+#include "serve/engine.h"
+
+#define WN_METRIC_ROUTES_MAX 24
+
+typedef struct wn_metrics wn_metrics;
+
+typedef enum wn_metric_counter {
+  WN_COUNT_CONNECTIONS,      /* accepted */
+  WN_COUNT_CONNECTIONS_FULL, /* turned away: too many at once */
+  WN_COUNT_TIMEOUTS_IDLE,    /* closed: nothing asked for too long */
+  WN_COUNT_TIMEOUTS_REQUEST, /* closed: header, body or answer too slow */
+  WN_COUNT_EVENTS_ACCEPTED,  /* stored */
+  WN_COUNT_EVENTS_DUPLICATE, /* acknowledged, known before */
+  WN_COUNT_RECORDS_WRITTEN,  /* items and users put, patched or deleted */
+  WN_COUNT_BODY_BYTES,       /* received */
+  WN_COUNTERS
+} wn_metric_counter;
+
+wn_metrics *wn_metrics_create(const char *const *routes, size_t route_count,
+                              const wn_surfaces *surfaces); /* names borrowed; NULL: no memory */
+void wn_metrics_free(wn_metrics *metrics);
+
+/* Any thread, tens of nanoseconds: each thread has a shard of its own. */
+void wn_metrics_count(wn_metrics *metrics, wn_metric_counter counter, uint64_t by);
+void wn_metrics_request(wn_metrics *metrics, size_t route, int http, uint64_t ns);
+void wn_metrics_slate(wn_metrics *metrics, size_t surface, bool personal, size_t items);
+
+/* What the server itself knows at the moment of asking. */
+typedef struct wn_metrics_gauges {
+  size_t connections, requests_running, request_bytes;
+  bool draining;
+  int64_t started_ms;
+} wn_metrics_gauges;
+void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
+                       const wn_metrics_gauges *gauges, wn_buf *out);
+
+#endif

@@ -1,0 +1,68 @@
+/* The table of routes: the one place that says what the server answers to. /openapi.json is
+ * checked against it by tests/api/test_openapi.py and tests/serve/test_routes.c. */
+#include "serve/http.h"
+
+#include <string.h>
+
+const char *const wn_method_names[WN_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+
+const wn_route wn_routes[] = {
+    {"/v1/surfaces/{surface}/slate",
+     {[WN_GET] = {.handle = wn_route_slate_get},
+      [WN_POST] = {.handle = wn_route_slate_post, .body = true}}},
+    {"/v1/events",
+     {[WN_POST] = {wn_route_events, wn_route_events_done, .body = true, .bulk = true}}},
+    {"/v1/items/{id}/similar", {[WN_GET] = {.handle = wn_route_item_similar}}},
+    {"/v1/users/{id}/similar", {[WN_GET] = {.handle = wn_route_user_similar}}},
+    {"/v1/items/{id}",
+     {[WN_GET] = {.handle = wn_route_item_get},
+      [WN_PUT] = {wn_route_item_put, wn_route_record_done, .body = true},
+      [WN_PATCH] = {wn_route_item_patch, wn_route_record_done, .body = true},
+      [WN_DELETE] = {wn_route_item_delete, wn_route_record_done}}},
+    {"/v1/users/{id}",
+     {[WN_GET] = {.handle = wn_route_user_get},
+      [WN_PUT] = {wn_route_user_put, wn_route_record_done, .body = true},
+      [WN_PATCH] = {wn_route_user_patch, wn_route_record_done, .body = true},
+      [WN_DELETE] = {wn_route_user_delete, wn_route_record_done}}},
+    {"/v1/items",
+     {[WN_POST] = {wn_route_items, wn_route_records_done, .body = true, .bulk = true}}},
+    {"/v1/users",
+     {[WN_POST] = {wn_route_users, wn_route_records_done, .body = true, .bulk = true}}},
+    {"/v1/surfaces", {[WN_GET] = {.handle = wn_route_surfaces}}},
+    {"/v1/admin/refresh", {[WN_POST] = {wn_route_refresh, wn_route_refresh_done}}},
+    {"/healthz", {[WN_GET] = {.handle = wn_route_health}}},
+    {"/readyz", {[WN_GET] = {.handle = wn_route_ready}}},
+    {"/metrics", {[WN_GET] = {.handle = wn_route_metrics, .produces = "text/plain"}}},
+    {"/openapi.json", {[WN_GET] = {.handle = wn_route_openapi}}},
+    {"/", {[WN_GET] = {.handle = wn_route_landing, .produces = "text/html"}}},
+    {NULL, {{NULL}}},
+};
+
+_Static_assert(sizeof wn_routes / sizeof wn_routes[0] <= WN_METRIC_ROUTES_MAX,
+               "each route needs its counters");
+
+size_t wn_route_count(void) {
+  return sizeof wn_routes / sizeof wn_routes[0] - 1;
+}
+
+size_t wn_route_find(const wn_target *target, wn_str *captured, char *name) {
+  for (size_t i = 0; wn_routes[i].path != NULL; i++) {
+    *captured = (wn_str){NULL, 0};
+    if (wn_target_matches(target, wn_routes[i].path, captured, name)) return i;
+  }
+  return SIZE_MAX;
+}
+
+void wn_route_allow(const wn_route *route, char *buf, size_t size) {
+  wn_buf text = {0};
+  for (size_t m = 0; m < WN_METHODS; m++) {
+    if (route->actions[m].handle == NULL) continue;
+    if (text.len > 0) wn_buf_str(&text, ", ");
+    wn_buf_str(&text, wn_method_names[m]);
+    if (m == WN_GET) wn_buf_str(&text, ", HEAD");
+  }
+  size_t len = text.len < size - 1 ? text.len : size - 1;
+  if (len > 0) memcpy(buf, text.data, len);
+  buf[len] = '\0';
+  wn_buf_clear(&text);
+}

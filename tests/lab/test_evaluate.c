@@ -1,0 +1,179 @@
+/* Evaluation end to end on a small world with a known answer: two tastes, each user of one. */
+#include "lab/harness.h"
+
+#include "base/rng.h"
+#include "lab/evaluate.h"
+
+enum { USERS = 120, ITEMS = 60, EACH = 12 };
+
+static wn_signals signals;
+static wn_event train[USERS * EACH], test[USERS * 2];
+static size_t train_len, test_len;
+
+/* User u likes items of parity u % 2; popularity is the same for all, so that it says nothing. */
+static int setup(void **state) {
+  (void)state;
+  wn_rng rng;
+  wn_rng_seed(&rng, 42);
+  wn_signals_defaults(&signals);
+  uint32_t view = wn_signals_find(&signals, wn_str_of("view"));
+  for (uint32_t u = 0; u < USERS; u++)
+    for (uint32_t i = 0; i < EACH + 2; i++) {
+      wn_event e = {
+          u, (uint32_t)wn_rng_below(&rng, ITEMS / 2) * 2 + u % 2, view, NAN, 1000000 + (int64_t)i,
+          0};
+      if (i < EACH)
+        train[train_len++] = e;
+      else
+        test[test_len++] = e;
+    }
+  return 0;
+}
+
+static wn_split split_of(void) {
+  wn_split split;
+  wn_error err = {0};
+  if (wn_split_given((wn_event_list){train, train_len}, (wn_event_list){test, test_len}, &signals,
+                     &split, &err) != WN_OK)
+    fail_msg("%s", err.message);
+  return split;
+}
+
+static void defaults(wn_evaluate_options *o, const char *model) {
+  wn_evaluate_options_defaults(o);
+  o->bootstrap = 200;
+  o->train.models_len = 1;
+  o->train.models[0].cls = wn_model_class_find(model);
+  wn_params_defaults(o->train.models[0].cls, &o->train.models[0].params);
+}
+
+static const wn_model_result *row(const wn_evaluation *e, const char *name) {
+  for (size_t i = 0; i < e->rows_len; i++)
+    if (strcmp(e->rows[i].name, name) == 0) return &e->rows[i];
+  fail_msg("no row %s", name);
+  return NULL;
+}
+
+static void taste_beats_popularity(void **state) {
+  (void)state;
+  const char *models[] = {"covisit", "als"};
+  for (size_t m = 0; m < 2; m++) {
+    wn_split split = split_of();
+    wn_evaluate_options o;
+    wn_evaluation e;
+    wn_error err = {0};
+    defaults(&o, models[m]);
+    if (wn_evaluate(&split, &signals, &o, &e, &err) != WN_OK) fail_msg("%s", err.message);
+    assert_int_equal(e.rows_len, 3); /* random, popular and what was asked for */
+    assert_int_equal(e.users_evaluated + e.users_without_relevant, USERS);
+    assert_true(row(&e, models[m])->at[0].recall.low > row(&e, "popular")->at[0].recall.high);
+    assert_true(row(&e, "random")->at[0].recall.mean < 0.4);
+    wn_split_clear(&split);
+  }
+}
+
+/* The same digits from a list made by hand for each user out of the popular model's meaning: counts
+ * of train pairs. */
+static void popular_equals_a_naive_ranking(void **state) {
+  (void)state;
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_error err = {0};
+  double sum = 0;
+  size_t users = 0;
+  double counts[ITEMS] = {0};
+  defaults(&o, "popular");
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  for (size_t i = 0; i < train_len; i++) counts[train[i].item]++;
+  for (uint32_t u = 0; u < split.users; u++) {
+    uint32_t list[10];
+    double hits = 0, n = (double)(split.test_ptr[u + 1] - split.test_ptr[u]);
+    bool taken[ITEMS] = {false};
+    if (n == 0) continue;
+    for (uint64_t p = split.seen_ptr[u]; p < split.seen_ptr[u + 1]; p++)
+      taken[split.seen_item[p]] = true;
+    for (size_t k = 0; k < 10; k++) {
+      uint32_t best = ITEMS;
+      for (uint32_t i = 0; i < ITEMS; i++)
+        if (!taken[i] && (best == ITEMS || counts[i] > counts[best])) best = i;
+      taken[best] = true;
+      list[k] = best;
+      for (uint64_t p = split.test_ptr[u]; p < split.test_ptr[u + 1]; p++)
+        hits += split.test_item[p] == list[k];
+    }
+    sum += hits / n;
+    users++;
+  }
+  assert_near(row(&e, "popular")->at[0].recall.mean, sum / (double)users, 1e-9);
+  wn_split_clear(&split);
+}
+
+static void threads_do_not_change_a_digit(void **state) {
+  (void)state;
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_evaluation a, b;
+  wn_error err = {0};
+  defaults(&o, "covisit");
+  o.train.threads = 1;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &a, &err), WN_OK);
+  o.train.threads = 3;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &b, &err), WN_OK);
+  for (size_t i = 0; i < a.rows_len; i++)
+    assert_memory_equal(a.rows[i].at, b.rows[i].at, sizeof a.rows[i].at);
+  wn_split_clear(&split);
+}
+
+static void a_sample_is_counted(void **state) {
+  (void)state;
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_error err = {0};
+  defaults(&o, "popular");
+  o.users_max = 30;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  assert_int_equal(e.users_evaluated, 30);
+  assert_int_equal(e.users_not_sampled, split.test_users - split.cold_users - 30);
+  wn_buf json = {0};
+  wn_evaluation_to_json(&e, &json);
+  assert_non_null(strstr(wn_buf_c(&json), "\"users_evaluated\":30"));
+  wn_buf_clear(&json);
+  wn_split_clear(&split);
+}
+
+static void bad_input(void **state) {
+  (void)state;
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_error err = {0};
+  defaults(&o, "popular");
+  o.cutoffs[0] = 0;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_E_ARGUMENT);
+  assert_string_equal(err.field, "k");
+  o.cutoffs_len = 0;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_E_ARGUMENT);
+  wn_split_clear(&split);
+  /* nobody has both a past and a future */
+  const wn_event past = {0, 0, 0, NAN, 1000, 1}, future = {1, 1, 0, NAN, 2000, 2};
+  assert_int_equal(wn_split_given((wn_event_list){&past, 1}, (wn_event_list){&future, 1}, &signals,
+                                  &split, &err),
+                   WN_OK);
+  defaults(&o, "popular");
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_E_ARGUMENT);
+  assert_non_null(strstr(err.message, "no user"));
+  wn_split_clear(&split);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(taste_beats_popularity),
+      cmocka_unit_test(popular_equals_a_naive_ranking),
+      cmocka_unit_test(threads_do_not_change_a_digit),
+      cmocka_unit_test(a_sample_is_counted),
+      cmocka_unit_test(bad_input),
+  };
+  return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,83 @@
+#ifndef WN_MODEL_ALS_H
+#define WN_MODEL_ALS_H
+/* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c) and the class
+ * (als.c). Every factor is kept in the eigenbasis of the fixed side's Gram, so that the matrix
+ * α₀HᵀH + λᵤI of every row is a diagonal. */
+
+#include "model/model.h"
+#include "model/section.h"
+
+#define WN_ALS_FACTORS_MAX    1024
+#define WN_ALS_CONFIDENCE_MAX 100.0f
+
+/* One side held fixed while rows of the other are solved. */
+typedef struct wn_als_system {
+  const float *factors; /* [rows × d] */
+  const double *eigen;  /* [d] eigenvalues of factorsᵀ·factors, which is diagonal */
+  size_t d;
+  double count; /* rows that take part: non-zero ones */
+  double alpha0, lambda, nu;
+} wn_als_system;
+
+/* What one solve needs besides; memory of wn_als_scratch_floats() floats. */
+typedef struct wn_als_scratch {
+  float *z;    /* [min(n, d) × d] scaled rows; the primal needs one */
+  float *m;    /* [min(n, d)²] the system's matrix */
+  float *half; /* [d] 1 / √(α₀·eigen + λᵤ) */
+  float *rhs;  /* [d] */
+  float *work; /* [d] */
+} wn_als_scratch;
+
+/* For rows of up to n interactions; n ≥ d serves rows of any length. */
+size_t wn_als_scratch_floats(size_t d, size_t n);
+void wn_als_scratch_init(wn_als_scratch *scratch, size_t d, size_t n, float *memory);
+
+typedef struct wn_als_row {
+  double loss;    /* the row's part of the objective at its minimum, its own ridge included */
+  double penalty; /* that ridge: λᵤ‖x‖² */
+} wn_als_row;
+
+/* x[d] = argmin Σ c(⟨h, x⟩ − 1)² + α₀ Σ_all ⟨h, x⟩² + λᵤ‖x‖² over the n entries (col, c); entries
+ * with c ≤ 0 are passed over; none left: x = 0. Exact; no allocation. */
+wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
+                        wn_als_scratch *scratch, float *x);
+
+/* Initial factors of one row, N(0, sigma²): a function of seed and row alone. */
+void wn_als_init_row(uint64_t seed, uint32_t row, size_t d, double sigma, float *out);
+
+/* Snapshot section "als/head". */
+typedef struct wn_als_head {
+  uint32_t version;
+  uint32_t d;
+  uint32_t users, items;
+  uint32_t active; /* items with a positive interaction */
+  uint32_t epochs; /* run */
+  uint32_t history_max;
+  uint32_t reserved;
+  double alpha0, lambda, nu;
+  double power, scale; /* confidence c = min(scale · weight^power, 100) */
+  double objective;    /* after the last epoch */
+} wn_als_head;
+
+typedef struct wn_als {
+  wn_model base;
+  wn_als_head head;
+  const double *eigen;     /* [d] of the item factors' Gram, which is diagonal */
+  const uint32_t *item_of; /* [active] ascending item indexes */
+  const uint32_t *row_of;  /* [items] row in `item`, WN_NO_IX: inactive */
+  const float *item;       /* [active × d] */
+  const float *item_scale; /* [active] 1 / norm, 0 for a zero vector */
+  const float *user;       /* [users × d] */
+  const float *user_scale; /* [users] */
+  void *owned[8];          /* heap of a fitted model; none in a mapped one */
+  size_t owned_len;
+} wn_als;
+
+float wn_als_confidence(const wn_als_head *head, float weight); /* 0 for weights ≤ 0 */
+wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
+                     wn_model **out, wn_error *err);
+/* Calloc that the model owns; NULL: out of memory. */
+void *wn_als_own(wn_als *als, size_t count, size_t size);
+void wn_als_free(wn_model *model);
+
+#endif

@@ -1,0 +1,76 @@
+#ifndef WN_MODEL_CONTENT_H
+#define WN_MODEL_CONTENT_H
+/* Inside of the content model: content.c answers, content_fit.c builds, content_delta.c holds
+ * what was put since. */
+
+#include "base/map64.h"
+#include "model/content_vector.h"
+#include "model/model.h"
+
+#define WN_CONTENT_VOCABULARY_MAX ((uint32_t)4 << 20) /* terms counted; later ones are ignored */
+
+/* Snapshot section "content/head". */
+typedef struct wn_content_head {
+  uint32_t version;
+  uint32_t items;
+  uint32_t terms;
+  uint32_t history_max;
+  uint64_t documents;
+  double k1, b, length_mean, title_weight, tau_query;
+} wn_content_head;
+
+typedef struct wn_content_node {
+  wn_term_weight value;
+  uint32_t doc;
+  uint32_t next; /* node of the same term, WN_NO_IX: none */
+} wn_content_node;
+
+typedef struct wn_content_doc {
+  wn_item_ix ix;
+  uint32_t begin, len; /* nodes */
+  bool live;           /* false: replaced by a later one */
+} wn_content_doc;
+
+/* Items put, changed or deleted since the fit. Dead nodes never outnumber live ones by more than
+ * 4,096: at most 64 nodes of 16 bytes a changed item, twice, and 4,096 more. */
+typedef struct wn_content_delta {
+  WN_VEC(wn_content_node) nodes;
+  WN_VEC(wn_content_doc) docs;
+  wn_map64 doc_of;    /* item → document + 1; 0: it has no vector any more */
+  wn_map64 first;     /* term → node + 1 */
+  wn_bitset replaced; /* items of the fit that the delta overrides; no bits: none */
+  size_t live;        /* nodes */
+  uint32_t items;     /* largest index + 1 */
+} wn_content_delta;
+
+typedef struct wn_content {
+  wn_model base;
+  wn_content_head head;
+  const uint64_t *word_ptr; /* [terms + 1] into words; terms ascend by bytes */
+  const char *words;
+  const float *idf;          /* [terms] */
+  const uint64_t *item_ptr;  /* [items + 1] */
+  const uint32_t *item_term; /* ascending within an item */
+  const float *item_weight;  /* norm 1 */
+  const uint64_t *term_ptr;  /* [terms + 1] */
+  const uint32_t *post_item; /* ascending within a term */
+  const float *post_weight;
+  wn_content_delta delta;
+  void *owned[9];
+  size_t owned_len;
+} wn_content;
+
+uint32_t wn_content_term_find(const wn_content *m, wn_str term); /* WN_NO_IX: not a term */
+void wn_content_free(wn_model *model);
+wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
+                         wn_model **out, wn_error *err);
+
+void wn_content_delta_clear(wn_content_delta *delta);
+/* Replaces what is known of the item; len 0: it has no vector. */
+wn_status wn_content_delta_put(wn_content_delta *delta, uint32_t items, wn_item_ix ix,
+                               const wn_term_weight *vector, size_t len, wn_error *err);
+/* True when the delta knows the item; its vector goes to `out`, *len entries (0: none). */
+bool wn_content_delta_get(const wn_content_delta *delta, wn_item_ix ix,
+                          wn_term_weight out[WN_CONTENT_TERMS_MAX], size_t *len);
+
+#endif

@@ -1,0 +1,76 @@
+#include "model/query.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t wn_query_positives(const wn_query *query, uint32_t items, size_t max, wn_positive *out) {
+  size_t n = 0;
+  uint32_t step = 0;
+  int64_t last = 0;
+  for (size_t i = 0; i < query->history_len && n < max; i++) {
+    const wn_history_entry *h = &query->history[i];
+    if (h->item >= items || !(h->weight > 0) || !isfinite(h->weight)) continue;
+    if (n > 0 && h->time_ms != last) step++;
+    last = h->time_ms;
+    out[n++] = (wn_positive){h->item, h->weight, step};
+  }
+  return n;
+}
+
+wn_arena *wn_query_arena(const wn_query *query, wn_arena *local) {
+  wn_arena_init(local, WN_QUERY_ARENA_MAX);
+  return query->arena != NULL ? query->arena : local;
+}
+
+#define DENSE_ITEMS ((size_t)16384) /* always dense up to here */
+
+bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *arena) {
+  memset(accum, 0, sizeof *accum);
+  if (items <= DENSE_ITEMS || items / 8 <= adds_max) {
+    accum->slots = items;
+  } else {
+    accum->slots = 64;
+    while (accum->slots < 2 * adds_max) accum->slots *= 2;
+    accum->key = wn_arena_alloc(arena, accum->slots * sizeof *accum->key);
+    if (accum->key == NULL) return false;
+    memset(accum->key, 0xff, accum->slots * sizeof *accum->key); /* WN_NO_IX: free */
+  }
+  accum->sum = wn_arena_calloc(arena, accum->slots > 0 ? accum->slots : 1, sizeof *accum->sum);
+  return accum->sum != NULL;
+}
+
+void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
+  if (accum->key == NULL) {
+    accum->sum[ix] += x;
+    return;
+  }
+  size_t slot = (ix * (uint64_t)0x9e3779b97f4a7c15u >> 32) & (accum->slots - 1);
+  while (accum->key[slot] != ix && accum->key[slot] != WN_NO_IX) {
+    slot = (slot + 1) & (accum->slots - 1);
+  }
+  accum->key[slot] = ix;
+  accum->sum[slot] += x;
+}
+
+void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix without,
+                    wn_topk *top) {
+  for (size_t slot = 0; slot < accum->slots; slot++) {
+    float sum = accum->sum[slot];
+    if (!(sum > 0) || (top->len == top->k && (top->k == 0 || sum < top->heap[0].score))) continue;
+    wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
+    if (ix != without && wn_query_allows(query, ix)) wn_topk_push(top, ix, sum);
+  }
+}
+
+void wn_accum_spread(const wn_accum *accum, const wn_query *query, wn_item_ix without,
+                     float *scores, uint32_t items) {
+  for (size_t slot = 0; slot < accum->slots; slot++) {
+    if (!(accum->sum[slot] > 0)) continue;
+    wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
+    if (ix < items && ix != without && wn_query_allows(query, ix)) scores[ix] = accum->sum[slot];
+  }
+}
+
+void wn_scores_clear(float *scores, uint32_t items) {
+  for (uint32_t i = 0; i < items; i++) scores[i] = -INFINITY;
+}

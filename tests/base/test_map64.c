@@ -72,6 +72,19 @@ static void test_remove_while_iterating(WN_UNUSED void **state) {
   wn_map64_clear(&map);
 }
 
+static void test_churn_allocates_nothing(WN_UNUSED void **state) {
+  wn_map64 map;
+  wn_map64_init(&map);
+  assert_non_null(wn_map64_at(&map, 0));
+  wn_mem_fail_after(-1);
+  for (uint64_t k = 1; k < 10000; k++) {
+    assert_non_null(wn_map64_at(&map, k));
+    assert_true(wn_map64_remove(&map, k));
+  }
+  assert_true(wn_mem_allocations() < 300); /* a few sweeps of tombstones beside key 0 */
+  wn_map64_clear(&map);
+}
+
 static void test_out_of_memory(WN_UNUSED void **state) {
   for (long n = 0; n < 30; n++) {
     wn_map64 map;
@@ -108,6 +121,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_twin),
       cmocka_unit_test(test_remove_while_iterating),
+      cmocka_unit_test(test_churn_allocates_nothing),
       cmocka_unit_test(test_out_of_memory),
       cmocka_unit_test(test_hashes),
   };

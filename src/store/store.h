@@ -88,6 +88,8 @@ WN_MUST_USE wn_status wn_store_open(const char *dir, wn_store_mode mode, wn_stor
 void wn_store_close(wn_store *store);
 /* 32 hex digits, drawn when the store was created; snapshots carry it. */
 const char *wn_store_uuid(const wn_store *store);
+/* False: opened for reading, or refusing writes after a failed fsync. */
+bool wn_store_writable(wn_store *store);
 wn_str wn_store_dir(const wn_store *store);
 
 /* Dictionaries, complete from open on. An index may be visible shortly before its commit. */

@@ -1,0 +1,302 @@
+/* Writing rows, on the one connection that writes and checkpoints. */
+#include "base/json_write.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/sqlite.h"
+
+#include <math.h>
+
+static const char *const statement_sql[WN_ST_COUNT] = {
+    [WN_ST_BEGIN] = "BEGIN IMMEDIATE",
+    [WN_ST_COMMIT] = "COMMIT",
+    [WN_ST_ROLLBACK] = "ROLLBACK",
+    [WN_ST_TYPE] = "INSERT INTO event_types(type, name) VALUES(?1, ?2)",
+    [WN_ST_KEY] = "INSERT OR IGNORE INTO event_keys(key) VALUES(?1)",
+    [WN_ST_EVENT] = "INSERT INTO events(seq, user, item, type, value, time_ms, slate) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [WN_ST_ITEM] = "INSERT OR REPLACE INTO items(ix, " WN_ITEM_COLUMNS ", text) "
+                   "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
+                   "VALUES(?1, ?2, ?3, ?4, ?5)",
+    [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
+                    "snapshot, items) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    /* No index on user: it would double the cost of every event for the sake of a rare scan. */
+    [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE user = ?1",
+    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL "
+                           "WHERE user = ?1 OR user_id = ?2",
+    [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
+                           "FROM events",
+    [WN_ST_COUNTER] = "INSERT OR REPLACE INTO counters(name, value) VALUES(?1, ?2)",
+    [WN_ST_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
+    [WN_ST_READ_ITEM] = "SELECT " WN_ITEM_COLUMNS ", text FROM items WHERE ix = ?1",
+    [WN_ST_READ_USER] = "SELECT " WN_USER_COLUMNS " FROM users WHERE ix = ?1",
+};
+
+wn_status wn_sqlite_prepare_writer(wn_store *store, wn_error *err) {
+  wn_sqlite *lite = wn_sqlite_of(store);
+  for (int i = 0; i < WN_ST_COUNT; i++) {
+    int rc = sqlite3_prepare_v3(lite->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                &lite->statements[i], NULL);
+    if (rc != SQLITE_OK) return wn_sqlite_fail(store, lite->db, true, "prepare", err);
+  }
+  return WN_OK;
+}
+
+/* Runs a statement that returns no row, and frees it for the next use. */
+static wn_status run(wn_store *store, wn_sqlite_statement which, wn_error *err) {
+  wn_sqlite *lite = wn_sqlite_of(store);
+  sqlite3_stmt *statement = lite->statements[which];
+  wn_status status = WN_OK;
+  if (sqlite3_step(statement) != SQLITE_DONE) {
+    status = wn_sqlite_fail(store, lite->db, true, "write", err);
+  }
+  sqlite3_reset(statement);
+  return status;
+}
+
+static sqlite3_stmt *statement_of(const wn_store *store, wn_sqlite_statement which) {
+  return wn_sqlite_of(store)->statements[which];
+}
+
+/* Bound values are borrowed until the statement has run; they cannot fail but for huge lengths,
+ * which the step then reports as a missing value. */
+static void bind_str(sqlite3_stmt *statement, int i, wn_str s) {
+  if (s.ptr == NULL) {
+    sqlite3_bind_null(statement, i);
+  } else {
+    sqlite3_bind_text64(statement, i, s.ptr, s.len, SQLITE_STATIC, SQLITE_UTF8);
+  }
+}
+
+static void bind_ix(sqlite3_stmt *statement, int i, uint32_t ix) {
+  if (ix == WN_NO_IX) {
+    sqlite3_bind_null(statement, i);
+  } else {
+    sqlite3_bind_int64(statement, i, ix);
+  }
+}
+
+wn_status wn_sqlite_begin(wn_store *store, wn_error *err) {
+  return run(store, WN_ST_BEGIN, err);
+}
+
+void wn_sqlite_checkpoint(wn_store *store, int frames_min) {
+  wn_sqlite *lite = wn_sqlite_of(store);
+  if (lite->wal_frames < frames_min) return;
+  int frames = 0, moved = 0;
+  int rc = sqlite3_wal_checkpoint_v2(lite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+  /* Readers may hold back a part: look again when the log has grown by as much once more. */
+  lite->checkpoint_at = frames > moved ? lite->wal_frames + WN_CHECKPOINT_FRAMES : 0;
+  if (rc == SQLITE_OK || rc == SQLITE_BUSY) return;
+  wn_error why;
+  char text[768];
+  /* What was acknowledged is safe in the log. A full disk passes; a failed fsync is fatal. */
+  if (wn_sqlite_fail(store, lite->db, true, "checkpoint", &why) != WN_OK) {
+    wn_log(WN_LOG_WARN, "checkpoint failed: %s", wn_error_format(&why, text, sizeof text));
+  }
+}
+
+wn_status wn_sqlite_commit(wn_store *store, wn_error *err) {
+  wn_status status;
+  wn_sqlite *lite = wn_sqlite_of(store);
+  int frames_before = lite->wal_frames;
+  WN_TRY(run(store, WN_ST_COMMIT, err));
+  if (lite->wal_frames < frames_before) lite->checkpoint_at = 0; /* the log began anew */
+  int at = lite->checkpoint_at > 0 ? lite->checkpoint_at : WN_CHECKPOINT_FRAMES;
+  wn_sqlite_checkpoint(store, at);
+cleanup:
+  return status;
+}
+
+void wn_sqlite_rollback(wn_store *store) {
+  wn_sqlite *lite = wn_sqlite_of(store);
+  /* Some failures have rolled back already. */
+  if (sqlite3_get_autocommit(lite->db)) return;
+  wn_error why;
+  wn_status status = run(store, WN_ST_ROLLBACK, &why);
+  if (status != WN_OK && !sqlite3_get_autocommit(lite->db)) wn_store_set_fatal(store, &why);
+}
+
+wn_status wn_sqlite_put_type(wn_store *store, uint32_t type, wn_str name, wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_TYPE);
+  sqlite3_bind_int64(s, 1, type);
+  bind_str(s, 2, name);
+  return run(store, WN_ST_TYPE, err);
+}
+
+wn_status wn_sqlite_put_event_key(wn_store *store, wn_hash128 key, bool *fresh, wn_error *err) {
+  wn_status status;
+  sqlite3_stmt *s = statement_of(store, WN_ST_KEY);
+  unsigned char bytes[16]; /* big-endian: the canonical form of XXH3-128 */
+  for (int i = 0; i < 8; i++) {
+    bytes[i] = (unsigned char)(key.high >> (56 - 8 * i));
+    bytes[8 + i] = (unsigned char)(key.low >> (56 - 8 * i));
+  }
+  sqlite3_bind_blob(s, 1, bytes, sizeof bytes, SQLITE_STATIC);
+  WN_TRY(run(store, WN_ST_KEY, err));
+  *fresh = sqlite3_changes(wn_sqlite_of(store)->db) > 0;
+cleanup:
+  sqlite3_bind_null(s, 1);
+  return status;
+}
+
+wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_str slate,
+                              wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_EVENT);
+  sqlite3_bind_int64(s, 1, (sqlite3_int64)event->seq);
+  sqlite3_bind_int64(s, 2, event->user);
+  sqlite3_bind_int64(s, 3, event->item);
+  sqlite3_bind_int64(s, 4, event->type);
+  sqlite3_bind_double(s, 5, event->value); /* NaN is bound as NULL */
+  sqlite3_bind_int64(s, 6, event->time_ms);
+  bind_str(s, 7, slate);
+  return run(store, WN_ST_EVENT, err);
+}
+
+wn_status wn_sqlite_put_item(wn_store *store, wn_item_ix ix, const wn_item_row *row,
+                             wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_ITEM);
+  sqlite3_bind_int64(s, 1, ix);
+  bind_str(s, 2, row->id);
+  sqlite3_bind_int(s, 3, (int)row->status);
+  sqlite3_bind_int64(s, 4, row->created_ms);
+  sqlite3_bind_int64(s, 5, row->updated_ms);
+  sqlite3_bind_int64(s, 6, (sqlite3_int64)row->rev);
+  bind_str(s, 7, row->title);
+  bind_str(s, 8, row->attributes);
+  bind_str(s, 9, row->text);
+  return run(store, WN_ST_ITEM, err);
+}
+
+wn_status wn_sqlite_put_user(wn_store *store, wn_user_ix ix, const wn_user_row *row,
+                             wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_USER);
+  sqlite3_bind_int64(s, 1, ix);
+  bind_str(s, 2, row->id);
+  bind_str(s, 3, row->attributes);
+  sqlite3_bind_int64(s, 4, row->updated_ms);
+  sqlite3_bind_int(s, 5, row->deleted);
+  return run(store, WN_ST_USER, err);
+}
+
+/* [[item, propensity], …] */
+static void slate_items_json(const wn_slate_log *slate, wn_buf *out) {
+  wn_json json;
+  wn_json_init(&json, out);
+  wn_json_array(&json);
+  for (size_t i = 0; i < slate->len; i++) {
+    wn_json_array(&json);
+    wn_json_int(&json, slate->items[i]);
+    wn_json_float(&json, slate->propensities[i]);
+    wn_json_end_array(&json);
+  }
+  wn_json_end_array(&json);
+}
+
+wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log *slate,
+                              wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_SLATE);
+  wn_buf *json = &store->json;
+  wn_buf_reset(json);
+  slate_items_json(slate, json);
+  if (json->failed) {
+    wn_buf_clear(json);
+    return wn_fail_memory(err);
+  }
+  sqlite3_bind_int64(s, 1, (sqlite3_int64)seq);
+  bind_str(s, 2, slate->id);
+  sqlite3_bind_int64(s, 3, slate->time_ms);
+  bind_str(s, 4, slate->surface);
+  bind_ix(s, 5, slate->user);
+  bind_str(s, 6, slate->user_id);
+  bind_str(s, 7, slate->session);
+  bind_ix(s, 8, slate->anchor);
+  sqlite3_bind_int64(s, 9, (sqlite3_int64)slate->snapshot);
+  bind_str(s, 10, (wn_str){json->data, json->len});
+  return run(store, WN_ST_SLATE, err);
+}
+
+static wn_status recount_events(wn_store *store, wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_EVENT_BOUNDS);
+  wn_status status = WN_OK;
+  if (sqlite3_step(s) == SQLITE_ROW) {
+    store->now.v[WN_COUNT_EVENTS] = sqlite3_column_int64(s, 0);
+    store->now.v[WN_COUNT_FIRST_MS] = sqlite3_column_int64(s, 1);
+    store->now.v[WN_COUNT_LAST_MS] = sqlite3_column_int64(s, 2);
+  } else {
+    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "count", err);
+  }
+  sqlite3_reset(s);
+  return status;
+}
+
+wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err) {
+  wn_status status;
+  sqlite3_stmt *events = statement_of(store, WN_ST_ERASE_EVENTS);
+  sqlite3_stmt *slates = statement_of(store, WN_ST_ERASE_SLATES);
+  sqlite3_bind_int64(events, 1, ix);
+  WN_TRY(run(store, WN_ST_ERASE_EVENTS, err));
+  if (sqlite3_changes(wn_sqlite_of(store)->db) > 0) WN_TRY(recount_events(store, err));
+  sqlite3_bind_int64(slates, 1, ix);
+  bind_str(slates, 2, id);
+  WN_TRY(run(store, WN_ST_ERASE_SLATES, err));
+cleanup:
+  return status;
+}
+
+wn_status wn_sqlite_put_counters(wn_store *store, const wn_counters *was, const wn_counters *now,
+                                 wn_error *err) {
+  wn_status status = WN_OK;
+  sqlite3_stmt *s = statement_of(store, WN_ST_COUNTER);
+  for (int i = 0; i < WN_COUNTER_COUNT; i++) {
+    if (was->v[i] == now->v[i]) continue;
+    bind_str(s, 1, wn_str_of(wn_counter_name((wn_counter)i)));
+    sqlite3_bind_int64(s, 2, now->v[i]);
+    WN_TRY(run(store, WN_ST_COUNTER, err));
+  }
+cleanup:
+  return status;
+}
+
+wn_status wn_sqlite_put_meta(wn_store *store, const char *key, wn_str value, wn_error *err) {
+  sqlite3_stmt *s = statement_of(store, WN_ST_META);
+  bind_str(s, 1, wn_str_of(key));
+  bind_str(s, 2, value);
+  return run(store, WN_ST_META, err);
+}
+
+wn_status wn_sqlite_read_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
+                              wn_error *err) {
+  wn_status status = WN_OK;
+  sqlite3_stmt *s = statement_of(store, WN_ST_READ_ITEM);
+  sqlite3_bind_int64(s, 1, ix);
+  int rc = sqlite3_step(s);
+  if (rc == SQLITE_ROW) {
+    *out = wn_sqlite_item_row(s, 0);
+    if (!wn_item_row_keep(out, arena)) status = wn_fail_memory(err);
+  } else if (rc == SQLITE_DONE) {
+    status = wn_fail(err, WN_E_CORRUPT, "", "the table items lacks its row %u", ix);
+  } else {
+    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
+  }
+  sqlite3_reset(s);
+  return status;
+}
+
+wn_status wn_sqlite_read_user(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,
+                              wn_error *err) {
+  wn_status status = WN_OK;
+  sqlite3_stmt *s = statement_of(store, WN_ST_READ_USER);
+  sqlite3_bind_int64(s, 1, ix);
+  int rc = sqlite3_step(s);
+  if (rc == SQLITE_ROW) {
+    *out = wn_sqlite_user_row(s, 0);
+    if (!wn_user_row_keep(out, arena)) status = wn_fail_memory(err);
+  } else if (rc == SQLITE_DONE) {
+    status = wn_fail(err, WN_E_CORRUPT, "", "the table users lacks its row %u", ix);
+  } else {
+    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
+  }
+  sqlite3_reset(s);
+  return status;
+}

@@ -50,7 +50,7 @@ static void merge_in_place(wn_event *a, size_t mid, size_t n) {
       left = mid / 2;
       right = mid + run_bound(a + mid, n - mid, &a[left], false);
     } else {
-      right = mid + (n - mid) / 2 + 1;
+      right = mid + (n - mid) / 2;
       left = run_bound(a, mid, &a[right - 1], true);
     }
     reverse(a + left, mid - left);

@@ -103,14 +103,20 @@ wn_status wn_signals_bind(wn_signals *signals, const wn_store *store, wn_error *
   return WN_OK;
 }
 
+/* A log that grows while it is read may hold types that the dictionary does not know yet. Reading
+ * then ends before the first such event; the rest is replayed. */
 typedef struct loader {
   wn_dataset_builder *builder;
   const wn_progress *progress;
   double total;
+  uint32_t types;
+  bool ended;
 } loader;
 
 static wn_status load_event(void *ctx, const wn_stored_event *stored, wn_error *err) {
   loader *l = ctx;
+  l->ended |= stored->type >= l->types;
+  if (l->ended) return WN_OK;
   wn_event event = {.user = stored->user,
                     .item = stored->item,
                     .type = stored->type,
@@ -130,7 +136,10 @@ wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder, const wn_
   wn_status status;
   wn_store_counts counts;
   WN_TRY(wn_store_counts_get(store, &counts, err));
-  loader l = {builder, progress, (double)counts.events};
+  loader l = {.builder = builder,
+              .progress = progress,
+              .total = (double)counts.events,
+              .types = wn_dict_count(wn_store_types(store))};
   WN_TRY(wn_store_scan_events(store, 0, 0, load_event, &l, err));
   wn_dataset_builder_sort(builder);
   double done = (double)wn_dataset_builder_count(builder);
@@ -203,13 +212,13 @@ typedef struct run {
 static wn_status load(run *r, wn_error *err) {
   wn_status status;
   wn_store_counts counts;
-  WN_TRY(wn_signals_bind(r->signals, r->store, err));
   /* The revision first: what changes during the scan is replayed, which does no harm. */
   WN_TRY(wn_store_counts_get(r->store, &counts, err));
   r->about.item_rev = counts.item_rev;
   r->builder = wn_dataset_builder_create(r->signals);
   if (r->builder == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_load_events(r->store, r->builder, r->progress, err));
+  WN_TRY(wn_signals_bind(r->signals, r->store, err)); /* types that came meanwhile, too */
   WN_TRY(wn_dataset_build(r->builder, wn_dict_count(wn_store_users(r->store)),
                           wn_dict_count(wn_store_items(r->store)), 0, &r->data, err));
   r->items = (store_items){.store = r->store, .items = r->data.items};

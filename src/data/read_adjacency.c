@@ -59,7 +59,7 @@ static wn_status add(pairs *p, uint32_t user, wn_str word, wn_error *err) {
 }
 
 static wn_status adjacency_line(pairs *p, wn_str line, wn_error *err) {
-  uint32_t user;
+  uint32_t user = 0;
   wn_status status = parse_id(p, next_word(&line), "user", &user, err);
   while (status == WN_OK) {
     wn_str word = next_word(&line);
@@ -70,7 +70,7 @@ static wn_status adjacency_line(pairs *p, wn_str line, wn_error *err) {
 }
 
 static wn_status sequence_line(pairs *p, wn_str line, wn_error *err) {
-  uint32_t user;
+  uint32_t user = 0;
   wn_status status = parse_id(p, next_word(&line), "user", &user, err);
   if (status != WN_OK) return status;
   status = add(p, user, next_word(&line), err);

@@ -128,7 +128,7 @@ static wn_status keep_path(wn_debian *debian, const wn_folder *folder, const cha
 static wn_status read_lists(wn_debian *debian, const wn_folder *folder, wn_error *err) {
   wn_status status = WN_OK;
   size_t at = 0;
-  const char *path;
+  const char *path = NULL;
   for (const char *name; (name = wn_folder_match(folder, "*_Packages", &at)) != NULL;) {
     WN_TRY(keep_path(debian, folder, name, &path, err));
     WN_TRY(wn_reader_open(debian->reader, path, err));

@@ -198,6 +198,11 @@ wn_str wn_catalog_id(const wn_catalog *c, wn_item_ix ix) {
   return wn_dict_key(c->items, ix);
 }
 
+wn_item_ix wn_catalog_find(const wn_catalog *c, wn_str id) {
+  wn_item_ix ix = wn_dict_find(c->items, id);
+  return ix < c->count ? ix : WN_NO_IX;
+}
+
 wn_str wn_catalog_title(const wn_catalog *c, wn_item_ix ix) {
   return ix < c->count ? wn_title_of(&c->pool, c->titles[ix]) : (wn_str){0};
 }

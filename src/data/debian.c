@@ -312,7 +312,7 @@ static wn_status emit_event(wn_debian *debian, const wn_debian_edge *edge, wn_er
   wn_status status = user_id(debian, edge->source, &event.user, err);
   if (status != WN_OK) return status;
   debian->reader->file = package->file;
-  return wn_reader_event(debian->reader, package->line, &event, (wn_str){NULL, 0}, err);
+  return wn_reader_event(debian->reader, package->line, &event, 0, err);
 }
 
 /* Every source with an edge, once, in order of its first edge. */

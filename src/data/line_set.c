@@ -42,6 +42,10 @@ static wn_status grow(wn_line_set *set, wn_error *err) {
   return WN_OK;
 }
 
+void wn_line_set_prefetch(const wn_line_set *set, uint64_t hash) {
+  if (set->cap > 0) __builtin_prefetch(&set->slots[slot_of(hash, set->cap)], 1);
+}
+
 wn_status wn_line_set_add(wn_line_set *set, uint64_t hash, bool *added, wn_error *err) {
   if (set->len >= set->cap / 20 * 17) {
     wn_status status = grow(set, err);

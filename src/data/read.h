@@ -40,10 +40,12 @@ WN_MUST_USE wn_status wn_reader_line(wn_reader *reader, wn_str *line, wn_error *
 WN_MUST_USE wn_status wn_reader_bad(wn_reader *reader, long line, const wn_error *why,
                                     wn_error *err);
 
-/* A parsed record: checked, counted, handed to the sink. `line` is where it began. `raw`, the
- * whole line, is given for events with a time of their own: an identical one is dropped. */
+/* A parsed record: checked, counted, handed to the sink. `line` is where it began. Events with
+ * a time of their own come with wn_reader_hash() of their line, taken before it is parsed: an
+ * identical line is dropped. 0: not compared. */
+uint64_t wn_reader_hash(const wn_reader *reader, wn_str raw);
 WN_MUST_USE wn_status wn_reader_event(wn_reader *reader, long line, const wn_event_record *event,
-                                      wn_str raw, wn_error *err);
+                                      uint64_t hash, wn_error *err);
 WN_MUST_USE wn_status wn_reader_item(wn_reader *reader, long line, const wn_item_record *item,
                                      wn_error *err);
 WN_MUST_USE wn_status wn_reader_user(wn_reader *reader, long line, const wn_user_record *user,

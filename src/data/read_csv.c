@@ -62,6 +62,7 @@ static wn_status read_event(table *t, wn_error *err) {
   wn_error why;
   char type[TYPE_BYTES_MAX];
   bool timed = t->columns.of[WN_FIELD_TIME] >= 0;
+  uint64_t hash = timed ? wn_reader_hash(t->reader, t->csv.raw) : 0;
   wn_event_record event = {.user = cell_of(t, WN_FIELD_USER),
                            .item = cell_of(t, WN_FIELD_ITEM),
                            .type = event_type(cell_of(t, WN_FIELD_TYPE), type),
@@ -73,8 +74,7 @@ static wn_status read_event(table *t, wn_error *err) {
     status = parse_time(cell_of(t, WN_FIELD_TIME), "time", &event.time_ms, &why);
   }
   if (status != WN_OK) return wn_reader_bad(t->reader, t->csv.line, &why, err);
-  return wn_reader_event(t->reader, t->csv.line, &event, timed ? t->csv.raw : (wn_str){NULL, 0},
-                         err);
+  return wn_reader_event(t->reader, t->csv.line, &event, hash, err);
 }
 
 /* Numbers with leading zeros are codes (zip codes, article numbers). */

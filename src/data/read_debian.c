@@ -232,7 +232,7 @@ static wn_status add_install(machine *m, const wn_deb822 *stanza, wn_error *err)
                            .type = WN_STR("install"),
                            .value = NAN,
                            .time_ms = time_ms < reader->now_ms ? time_ms : reader->now_ms};
-  return wn_reader_event(reader, stanza->line, &event, (wn_str){NULL, 0}, err);
+  return wn_reader_event(reader, stanza->line, &event, 0, err);
 }
 
 /* Every stanza of a file to `each`; a missing file has none. */

@@ -167,13 +167,13 @@ static wn_status read_line(lines *l, wn_str line, wn_error *err) {
   record r;
   wn_error why;
   wn_reader *reader = l->reader;
+  uint64_t hash = wn_reader_hash(reader, line);
   wn_arena_reset(&l->arena);
   if (parse(l, line, &r, &why) != WN_OK) return wn_reader_bad(reader, reader->line, &why, err);
   switch (r.kind) {
   case WN_RECORD_ITEMS: return wn_reader_item(reader, reader->line, &r.item, err);
   case WN_RECORD_USERS: return wn_reader_user(reader, reader->line, &r.user, err);
-  default:
-    return wn_reader_event(reader, reader->line, &r.event, r.timed ? line : (wn_str){NULL, 0}, err);
+  default: return wn_reader_event(reader, reader->line, &r.event, r.timed ? hash : 0, err);
   }
 }
 

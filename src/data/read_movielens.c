@@ -197,6 +197,7 @@ static wn_status user_line(movielens *m, wn_str line, wn_error *err) {
 static wn_status rating_line(movielens *m, wn_str line, wn_error *err) {
   wn_str p[PARTS_MAX];
   wn_error why;
+  uint64_t hash = wn_reader_hash(m->reader, line);
   size_t have = split(line, m->form == &form_100k ? "\t" : m->form->separator, p);
   if (have != 4) return wrong_parts(m, m->reader->line, 4, have, err);
   wn_event_record event = {.user = p[0], .item = p[1], .type = WN_STR("rating")};
@@ -205,7 +206,7 @@ static wn_status rating_line(movielens *m, wn_str line, wn_error *err) {
     status = wn_fail(&why, WN_E_FORMAT, "rating", "must be a number");
   }
   if (status != WN_OK) return wn_reader_bad(m->reader, m->reader->line, &why, err);
-  return wn_reader_event(m->reader, m->reader->line, &event, line, err);
+  return wn_reader_event(m->reader, m->reader->line, &event, hash, err);
 }
 
 typedef wn_status line_fn(movielens *m, wn_str line, wn_error *err);

@@ -142,15 +142,21 @@ static wn_status from_sink(const wn_reader *reader, wn_status status, long line,
   return wn_error_at(err, reader->file, line, 0);
 }
 
-wn_status wn_reader_event(wn_reader *reader, long line, const wn_event_record *event, wn_str raw,
+uint64_t wn_reader_hash(const wn_reader *reader, wn_str raw) {
+  uint64_t hash = wn_hash64(raw.ptr, raw.len, 0) | 1; /* never 0 */
+  wn_line_set_prefetch(&reader->seen, hash);
+  return hash;
+}
+
+wn_status wn_reader_event(wn_reader *reader, long line, const wn_event_record *event, uint64_t hash,
                           wn_error *err) {
   wn_error why;
   if (wn_event_check(event, reader->now_ms, &why) != WN_OK) {
     return wn_reader_bad(reader, line, &why, err);
   }
-  if (raw.len > 0) {
+  if (hash != 0) {
     bool added;
-    wn_status status = wn_line_set_add(&reader->seen, wn_hash64(raw.ptr, raw.len, 0), &added, err);
+    wn_status status = wn_line_set_add(&reader->seen, hash, &added, err);
     if (status != WN_OK) return status;
     if (!added) {
       reader->report->duplicate_lines++;

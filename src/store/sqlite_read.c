@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 wn_item_row wn_sqlite_item_row(sqlite3_stmt *s, int first) {
@@ -215,50 +216,53 @@ typedef struct shown_items {
   WN_VEC(float) propensities;
 } shown_items;
 
-/* The text up to one of the bytes in `stops`, taken off the front of *rest. */
-static wn_str take_until(wn_str *rest, char stop) {
-  size_t len = 0;
-  while (len < rest->len && rest->ptr[len] != stop) len++;
-  wn_str token = {rest->ptr, len};
-  size_t skip = len < rest->len ? len + 1 : len;
-  rest->ptr += skip;
-  rest->len -= skip;
-  return token;
+/* Takes `c` off the front; false when it is not there. */
+static bool take(wn_str *rest, char c) {
+  if (rest->len == 0 || rest->ptr[0] != c) return false;
+  rest->ptr++;
+  rest->len--;
+  return true;
 }
 
-/* "[[12,1],[7,0.25]]", as put_slate writes it and no other form. False: damaged, or out of
- * memory (*memory). */
-static bool parse_shown(wn_str text, shown_items *out, bool *memory) {
+/* Takes the text before `stop` and `stop` itself. */
+static bool take_until(wn_str *rest, char stop, wn_str *out) {
+  const char *end = rest->len > 0 ? memchr(rest->ptr, stop, rest->len) : NULL;
+  if (end == NULL) return false;
+  *out = (wn_str){rest->ptr, (size_t)(end - rest->ptr)};
+  rest->len -= out->len + 1;
+  rest->ptr = end + 1;
+  return true;
+}
+
+static bool take_pair(wn_str *rest, int64_t *ix, double *propensity) {
+  wn_str item, chance;
+  return take(rest, '[') && take_until(rest, ',', &item) && take_until(rest, ']', &chance) &&
+         wn_parse_int64(item, ix) && *ix >= 0 && *ix < WN_NO_IX &&
+         wn_parse_double(chance, propensity);
+}
+
+/* "[[12,1],[7,0.25]]", as put_slate writes it and no other form. WN_E_FORMAT: damaged. */
+static wn_status parse_shown(wn_str text, shown_items *out) {
   out->items.len = out->propensities.len = 0;
-  *memory = false;
-  if (text.len < 2 || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']') return false;
-  wn_str rest = {text.ptr + 1, text.len - 2};
-  while (rest.len > 0) {
+  if (!take(&text, '[')) return WN_E_FORMAT;
+  if (text.len == 1 && take(&text, ']')) return WN_OK;
+  do {
     int64_t ix = 0;
     double propensity = 0;
-    if (rest.ptr[0] != '[') return false;
-    rest.ptr++;
-    rest.len--;
-    wn_str item = take_until(&rest, ','), chance = take_until(&rest, ']');
-    if (!wn_parse_int64(item, &ix) || ix < 0 || ix >= WN_NO_IX) return false;
-    if (!wn_parse_double(chance, &propensity)) return false;
-    *memory = !wn_vec_push(&out->items, (wn_item_ix)ix) ||
-              !wn_vec_push(&out->propensities, (float)propensity);
-    if (*memory) return false;
-    if (rest.len > 0 && (rest.ptr[0] != ',' || rest.len == 1)) return false;
-    if (rest.len > 0) {
-      rest.ptr++;
-      rest.len--;
+    if (!take_pair(&text, &ix, &propensity)) return WN_E_FORMAT;
+    if (!wn_vec_push(&out->items, (wn_item_ix)ix) ||
+        !wn_vec_push(&out->propensities, (float)propensity)) {
+      return WN_E_MEMORY;
     }
-  }
-  return true;
+  } while (take(&text, ','));
+  return take(&text, ']') && text.len == 0 ? WN_OK : WN_E_FORMAT;
 }
 
 static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log *out,
                               wn_error *err) {
-  bool memory = false;
-  if (!parse_shown(wn_sqlite_column(s, 9), shown, &memory)) {
-    if (memory) return wn_fail_memory(err);
+  wn_status parsed = parse_shown(wn_sqlite_column(s, 9), shown);
+  if (parsed == WN_E_MEMORY) return wn_fail_memory(err);
+  if (parsed != WN_OK) {
     return wn_fail(err, WN_E_CORRUPT, "items", "row %lld of the table slates is damaged",
                    (long long)sqlite3_column_int64(s, 0));
   }

@@ -56,6 +56,7 @@ static int by_value(const void *a, const void *b) {
 
 static size_t merge(wn_term_hit *hits, size_t len) {
   size_t n = 0;
+  if (len == 0) return 0; /* qsort does not take NULL */
   qsort(hits, len, sizeof *hits, by_term);
   for (size_t i = 0; i < len; i++) {
     if (n > 0 && hits[n - 1].term == hits[i].term) {

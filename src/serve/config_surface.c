@@ -146,6 +146,7 @@ static wn_status read_diversity(wn_yaml *y, const yaml_node_t *node, void *targe
   wn_surface *s = target;
   if (wn_str_is(wn_yaml_scalar(node), "none")) {
     s->diversity_by[0] = '\0';
+    s->diversity_is_model = false;
     return WN_OK;
   }
   if (wn_yaml_member(y, node, "by") != NULL && wn_yaml_member(y, node, "by_attribute") != NULL)

@@ -1,0 +1,365 @@
+/* winnow.yaml: what it changes, and where each mistake is said to be. */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "serve/config.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void load(const char *text, wn_config *config) {
+  wn_error err = {0};
+  char why[900];
+  if (wn_config_parse(wn_str_of(text), "t.yaml", config, &err) != WN_OK)
+    fail_msg("%s", wn_error_format(&err, why, sizeof why));
+}
+
+static const wn_surface *surface(const wn_config *config, const char *name) {
+  const wn_surface *s = wn_surfaces_find(&config->surfaces, wn_str_of(name));
+  assert_non_null(s);
+  return s;
+}
+
+static const wn_signal *signal_of(const wn_config *config, const char *name) {
+  uint32_t ix = wn_signals_find(&config->signals, wn_str_of(name));
+  assert_int_not_equal(ix, WN_NO_IX);
+  return &config->signals.data[ix];
+}
+
+static void test_defaults(void **state) {
+  (void)state;
+  static const char *const empty[] = {"",    "\n\n",      "# nothing\n", "---\n",
+                                      "~\n", "server:\n", "{}\n",        "surfaces: {}"};
+  wn_config base, config;
+  wn_error err = {0};
+  assert_int_equal(wn_config_load(NULL, &base, &err), WN_OK);
+  assert_int_equal(base.hash, 0);
+  assert_string_equal(base.server.host, "127.0.0.1");
+  assert_int_equal(base.server.port, 8088);
+  assert_int_equal(base.server.body_bytes_max, 1 << 20);
+  assert_int_equal(base.server.session_minutes, 1440);
+  assert_true(base.server.threads >= 1);
+  assert_false(base.items_strict);
+  for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+    load(empty[i], &config);
+    assert_int_equal(config.surfaces.len, base.surfaces.len);
+    assert_memory_equal(config.surfaces.data, base.surfaces.data,
+                        base.surfaces.len * sizeof *base.surfaces.data);
+    assert_int_equal(config.signals.len, base.signals.len);
+    assert_memory_equal(&config.server, &base.server, sizeof base.server);
+    wn_config_clear(&config);
+  }
+  wn_config_clear(&base);
+  wn_config_clear(&base); /* twice is fine */
+}
+
+static void test_values(void **state) {
+  (void)state;
+  wn_config c;
+  load("catalogue: strict\n"
+       "signals:\n"
+       "  like: {weight: 5, half_life_days: .5, seen: false}\n"
+       "  rating: {value_min: ~, below: -1, use_value: true}\n"
+       "  \"my type\": {weight: -1e-1}\n"
+       "models: {als: {factors: 16}}\n"
+       "server: {host: '::1', port: 0, threads: 3, body_bytes_max: 4096, connections_max: 7,\n"
+       "  request_seconds_max: 9, idle_seconds_max: 8, session_minutes: 5,\n"
+       "  events_future_seconds_max: 0}\n",
+       &c);
+  assert_true(c.items_strict);
+  assert_int_not_equal(c.hash, 0);
+  assert_true(signal_of(&c, "like")->weight == 5.0f);
+  assert_true(signal_of(&c, "like")->half_life_days == 0.5f);
+  assert_false(signal_of(&c, "like")->seen);
+  assert_true(isnan(signal_of(&c, "rating")->value_min));
+  assert_true(signal_of(&c, "rating")->use_value);
+  assert_true(signal_of(&c, "rating")->weight == 1.0f); /* kept */
+  assert_true(signal_of(&c, "my type")->weight == -0.1f);
+  assert_true(signal_of(&c, "my type")->declared);
+  for (size_t i = 0; i < c.train.models_len; i++)
+    if (strcmp(c.train.models[i].cls->name, "als") == 0)
+      assert_true(wn_param(c.train.models[i].cls, &c.train.models[i].params, "factors") == 16.0);
+  assert_string_equal(c.server.host, "::1");
+  assert_int_equal(c.server.port, 0);
+  assert_int_equal(c.server.threads, 3);
+  assert_int_equal(c.server.body_bytes_max, 4096);
+  assert_int_equal(c.server.connections_max, 7);
+  assert_int_equal(c.server.request_seconds_max, 9);
+  assert_int_equal(c.server.idle_seconds_max, 8);
+  assert_int_equal(c.server.session_minutes, 5);
+  assert_int_equal(c.server.events_future_seconds_max, 0);
+  wn_config_clear(&c);
+}
+
+static void test_surfaces(void **state) {
+  (void)state;
+  wn_config c, base;
+  wn_error err = {0};
+  assert_int_equal(wn_config_defaults(&base, &err), WN_OK);
+  load("surfaces:\n"
+       "  home: {n: 7}\n"
+       "  similar: {flavour: personal, retrieve: [{model: als}]}\n"
+       "  feed:\n"
+       "    fallback: []\n"
+       "    filter: {seen: [like, buy], where: 'price < 3'}\n"
+       "    score: {normalise: zscore}\n"
+       "    order: {diversity: none, caps: [{attribute: a, max: 2}],\n"
+       "      pins: [{item: x, position: 2}, {item: \"y z\", position: 1}],\n"
+       "      boosts: [{where: \"a == 1\", factor: 0}]}\n"
+       "  mine:\n"
+       "    retrieve: [{model: popular, quota: 5, weight: 0.5}, {model: newest}]\n"
+       "    order: {diversity: {lambda: 0.25, by_attribute: section}}\n",
+       &c);
+  assert_int_equal(c.surfaces.len, base.surfaces.len + 1);
+  const wn_surface *home = surface(&c, "home"), *home_default = surface(&base, "home");
+  assert_int_equal(home->n, 7);
+  assert_int_equal(home->generators_len, home_default->generators_len);
+  assert_string_equal(home->diversity_by, home_default->diversity_by);
+  /* Another flavour starts empty. */
+  const wn_surface *similar = surface(&c, "similar");
+  assert_int_equal(similar->flavour, WN_FLAVOUR_PERSONAL);
+  assert_int_equal(similar->generators_len, 1);
+  assert_int_equal(similar->generators[0].quota, 300);
+  assert_int_equal(similar->fallback_len, 0);
+  assert_true(similar->seen_all);
+  const wn_surface *feed = surface(&c, "feed");
+  assert_int_equal(feed->fallback_len, 0);
+  assert_true(feed->generators_len > 0);
+  assert_false(feed->seen_all);
+  assert_int_equal(feed->seen_len, 2);
+  assert_string_equal(feed->seen[1], "buy");
+  assert_string_equal(feed->where, "price < 3");
+  assert_int_equal(feed->normalise, WN_NORM_ZSCORE);
+  assert_string_equal(feed->diversity_by, "");
+  assert_int_equal(feed->caps[0].max, 2);
+  assert_string_equal(feed->pins[1].item, "y z");
+  assert_int_equal(feed->pins[0].position, 2);
+  assert_true(feed->boosts[0].factor == 0.0f);
+  const wn_surface *mine = surface(&c, "mine");
+  assert_int_equal(mine->flavour, WN_FLAVOUR_PERSONAL);
+  assert_int_equal(mine->generators_len, 2);
+  assert_true(mine->generators[0].weight == 0.5f);
+  assert_false(mine->diversity_is_model);
+  assert_string_equal(mine->diversity_by, "section");
+  wn_config_clear(&c);
+  wn_config_clear(&base);
+}
+
+/* Every mistake is told with its line, column, field and what was expected. */
+static const struct bad {
+  const char *text;
+  long line, column;
+  const char *field, *message;
+} bads[] = {
+    {"severs: {}", 1, 1, "severs", "unknown key; known here: catalogue, signals"},
+    {"\n\nserver:\n  prot: 1", 4, 3, "server.prot", "unknown key; known here: host, port"},
+    {"server: {port: 1, port: 2}", 1, 19, "server.port", "stands twice"},
+    {"- a", 1, 1, "", "must be a mapping, got a list"},
+    {"hello", 1, 1, "", "must be a mapping, got a single value"},
+    {"server: [1]", 1, 9, "server", "must be a mapping, got a list"},
+    {"server:\n  port: 65536", 2, 9, "server.port", "must be 0 to 65535, got 65536"},
+    {"server:\n  port: -1", 2, 9, "server.port", "must be 0 to 65535"},
+    {"server:\n  port: 1.5", 2, 9, "server.port", "whole number"},
+    {"server:\n  port: \"80\"", 2, 9, "server.port", "must be a number, got \"80\""},
+    {"server:\n  port: eighty", 2, 9, "server.port", "must be a number, got \"eighty\""},
+    {"server:\n  port: ", 2, 8, "server.port", "must be a number, got nothing"},
+    {"server:\n  port: {a: 1}", 2, 9, "server.port", "must be a number, got a mapping"},
+    {"server: {host: ''}", 1, 16, "server.host", "must not be empty"},
+    {"server: {host: [a]}", 1, 16, "server.host", "must be a text, got a list"},
+    {"server: {threads: 300}", 1, 19, "server.threads", "must be 0 to 256"},
+    {"server: {body_bytes_max: 10}", 1, 26, "server.body_bytes_max", "must be 1024 to"},
+    {"server: {connections_max: 0}", 1, 27, "server.connections_max", "must be 1 to"},
+    {"server: {session_minutes: nan}", 1, 27, "server.session_minutes", "must be a number"},
+    {"server: {events_future_seconds_max: 1e99}", 1, 37, "server.events_future_seconds_max",
+     "must be 0 to 86400"},
+    {"catalogue: maybe", 1, 12, "catalogue", "must be open or strict, got \"maybe\""},
+    {"catalogue: [a]", 1, 12, "catalogue", "must be open or strict, got a list"},
+    {"signals:\n  like: 3", 2, 9, "signals.like", "must be a mapping"},
+    {"signals: {like: {wieght: 3}}", 1, 18, "signals.like.wieght", "known here: weight"},
+    {"signals: {like: {weight: 1001}}", 1, 26, "signals.like.weight", "must be -1000 to 1000"},
+    {"signals: {like: {half_life_days: -1}}", 1, 34, "signals.like.half_life_days", "must be 0"},
+    {"signals: {like: {seen: yes}}", 1, 24, "signals.like.seen", "must be false or true"},
+    {"signals: {like: {seen: 'true'}}", 1, 24, "signals.like.seen", "without quotes"},
+    {"signals: {'': {weight: 1}}", 1, 11, "signals", "a key must be a name"},
+    {"signals: {[a]: {weight: 1}}", 1, 11, "signals", "a key must be a name"},
+    {"models: {asl: {}}", 1, 10, "models.asl", "unknown model; known: "},
+    {"models: {als: {factor: 1}}", 1, 16, "models.als.factor", "known: factors"},
+    {"models: {als: {factors: 0}}", 1, 25, "models.als.factors", "must be"},
+    {"models: {als: {factors: x}}", 1, 25, "models.als.factors", "must be a number"},
+    {"surfaces: {home: {N: 1}}", 1, 19, "surfaces.home.N", "known here: flavour, n"},
+    {"surfaces: {home: {n: 1001}}", 1, 22, "surfaces.home.n", "must be 1 to 1000"},
+    {"surfaces: {'a b': {n: 1}}", 1, 12, "surfaces.a b", "letters, digits"},
+    {"surfaces: {new: {n: 1}}", 1, 17, "surfaces.new.retrieve", "at least one generator"},
+    {"surfaces: {home: {flavour: flta}}", 1, 28, "surfaces.home.flavour",
+     "must be flat, personal or feed"},
+    {"surfaces:\n  home:\n    retrieve:\n      - {model: als, quota: 3}\n"
+     "      - {model: als, qutoa: 3}",
+     5, 22, "surfaces.home.retrieve[1].qutoa", "known here: model, quota, weight"},
+    {"surfaces:\n  home:\n    retrieve:\n      - {model: als}\n      - {model: als}", 5, 17,
+     "surfaces.home.retrieve[1].model", "twice"},
+    {"surfaces:\n  home:\n    retrieve:\n      - model: alas", 4, 16,
+     "surfaces.home.retrieve[0].model", "no model \"alas\""},
+    {"surfaces: {home: {retrieve: [{quota: 3}]}}", 1, 30, "surfaces.home.retrieve[0]",
+     "\"model\" is missing"},
+    {"surfaces: {home: {retrieve: [{model: als, quota: 0}]}}", 1, 50,
+     "surfaces.home.retrieve[0].quota", "must be 1 to 10000"},
+    {"surfaces: {home: {retrieve: {model: als}}}", 1, 29, "surfaces.home.retrieve",
+     "must be a list, got a mapping"},
+    {"surfaces: {home: {filter: {seen: some}}}", 1, 34, "surfaces.home.filter.seen",
+     "all, none or a list"},
+    {"surfaces: {home: {filter: {seen: [a, [b]]}}}", 1, 38, "surfaces.home.filter.seen[1]",
+     "must be a text"},
+    /* inside an expression: the column of the token */
+    {"surfaces:\n  home:\n    filter:\n      where: price <", 4, 21, "surfaces.home.filter.where",
+     ""},
+    {"surfaces:\n  home:\n    filter:\n      where: 'price < < 3'", 4, 23,
+     "surfaces.home.filter.where", ""},
+    {"surfaces:\n  home:\n    filter:\n      where: |\n        price < 3\n        and ) x", 6, 13,
+     "surfaces.home.filter.where", ""},
+    {"surfaces: {home: {score: {normalise: max}}}", 1, 38, "surfaces.home.score.normalise",
+     "rank, minmax, zscore or none"},
+    {"surfaces: {home: {order: {diversity: {lambda: 2}}}}", 1, 47,
+     "surfaces.home.order.diversity.lambda", "must be 0 to 1"},
+    {"surfaces: {home: {order: {diversity: {by: popular}}}}", 1, 43,
+     "surfaces.home.order.diversity.by", "not a model with item vectors"},
+    {"surfaces: {home: {order: {diversity: {by: als, by_attribute: x}}}}", 1, 38,
+     "surfaces.home.order.diversity", "not both"},
+    {"surfaces: {similar: {order: {diversity: {lambda: 0.5}}}}", 1, 41,
+     "surfaces.similar.order.diversity", "needs `by`"},
+    {"surfaces: {home: {order: {caps: [{attribute: a}]}}}", 1, 34, "surfaces.home.order.caps[0]",
+     "\"max\" is missing"},
+    {"surfaces: {home: {order: {caps: [{attribute: a, max: 1}, {attribute: a, max: 2}]}}}", 1, 70,
+     "surfaces.home.order.caps[1].attribute", "twice"},
+    {"surfaces: {home: {order: {pins: [{item: a, position: 0}]}}}", 1, 54,
+     "surfaces.home.order.pins[0].position", "must be 1 to 1000"},
+    {"surfaces: {home: {order: {pins: [{item: a, position: 1}, {item: b, position: 1}]}}}", 1, 78,
+     "surfaces.home.order.pins[1].position", "twice"},
+    {"surfaces: {home: {order: {boosts: [{where: a == 1}]}}}", 1, 36,
+     "surfaces.home.order.boosts[0]", "\"factor\" is missing"},
+    {"surfaces: {home: {order: {boosts: [{where: 'a ==', factor: 1}]}}}", 1, 49,
+     "surfaces.home.order.boosts[0].where", ""},
+    {"surfaces: {home: {order: {boosts: [{where: a == 1, factor: -1}]}}}", 1, 60,
+     "surfaces.home.order.boosts[0].factor", "must be 0 to 1000"},
+    /* not YAML */
+    {"server: {port: 1", 2, 1, "", "not valid YAML"},
+    {"a: b: c", 1, 5, "", "not valid YAML"},
+    {"server:\n\tport: 1", 2, 1, "", "not valid YAML"},
+    {"server: *nobody", 1, 9, "", "not valid YAML"},
+    {"a\n\xff: 1", 2, 1, "", "not valid YAML"},
+    {"server: {}\n---\nserver: {}", 3, 1, "", "one YAML document"},
+};
+
+static void test_errors(void **state) {
+  (void)state;
+  size_t wrong = 0;
+  for (size_t i = 0; i < sizeof bads / sizeof *bads; i++) {
+    const struct bad *b = &bads[i];
+    wn_config config;
+    wn_error err = {0};
+    wn_status status = wn_config_parse(wn_str_of(b->text), "t.yaml", &config, &err);
+    if (status == WN_E_CONFIG && err.line == b->line && err.column == b->column &&
+        strcmp(err.field, b->field) == 0 && strcmp(err.file, "t.yaml") == 0 &&
+        strstr(err.message, b->message) != NULL)
+      continue;
+    char why[900];
+    wrong++;
+    print_error("%s\n  got %s: %s\n  want %ld:%ld: %s: %s\n", b->text, wn_status_name(status),
+                wn_error_format(&err, why, sizeof why), b->line, b->column, b->field, b->message);
+  }
+  assert_int_equal(wrong, 0);
+}
+
+static void test_limits(void **state) {
+  (void)state;
+  wn_config config;
+  wn_error err = {0};
+  wn_buf text = {0};
+  /* too many surfaces */
+  wn_buf_str(&text, "surfaces:\n");
+  for (int i = 0; i < 70; i++) wn_buf_printf(&text, "  s%d: {retrieve: [{model: popular}]}\n", i);
+  assert_int_equal(wn_config_parse((wn_str){text.data, text.len}, "t", &config, &err), WN_E_CONFIG);
+  assert_int_equal(err.line, 62); /* 60 fit beside the four defaults */
+  /* too many signals */
+  wn_buf_reset(&text);
+  wn_buf_str(&text, "signals:\n");
+  for (int i = 0; i < 300; i++) wn_buf_printf(&text, "  t%d: {weight: 1}\n", i);
+  assert_int_equal(wn_config_parse((wn_str){text.data, text.len}, "t", &config, &err), WN_E_CONFIG);
+  assert_non_null(strstr(err.message, "at most 256 event types"));
+  /* too many rules */
+  wn_buf_reset(&text);
+  wn_buf_str(&text, "surfaces: {home: {filter: {seen: [");
+  for (int i = 0; i < 33; i++) wn_buf_printf(&text, "t%d, ", i);
+  wn_buf_str(&text, "]}}}");
+  assert_int_equal(wn_config_parse((wn_str){text.data, text.len}, "t", &config, &err), WN_E_CONFIG);
+  assert_string_equal(err.field, "surfaces.home.filter.seen[32]");
+  /* too long a name, too long a file */
+  wn_buf_reset(&text);
+  wn_buf_str(&text, "signals: {");
+  for (int i = 0; i < 65; i++) wn_buf_char(&text, 'x');
+  wn_buf_str(&text, ": {}}");
+  assert_int_equal(wn_config_parse((wn_str){text.data, text.len}, "t", &config, &err), WN_E_CONFIG);
+  assert_non_null(strstr(err.message, "at most 64 bytes"));
+  for (int i = 0; i < (1 << 20); i++) wn_buf_char(&text, '#');
+  assert_int_equal(wn_config_parse((wn_str){text.data, text.len}, "t", &config, &err),
+                   WN_E_TOO_LARGE);
+  /* a value that is its own ancestor, and a bomb of aliases */
+  assert_int_equal(wn_config_parse(WN_STR("server: &a {host: *a}"), "t", &config, &err),
+                   WN_E_CONFIG);
+  assert_int_equal(
+      wn_config_parse(WN_STR("signals: {a: &a {weight: 1}, b: *a, c: *a}"), "t", &config, &err),
+      WN_OK);
+  assert_true(signal_of(&config, "c")->weight == 1.0f);
+  wn_config_clear(&config);
+  wn_buf_clear(&text);
+}
+
+static void test_files(void **state) {
+  (void)state;
+  wn_config config;
+  wn_error err = {0};
+  char path[4096], why[900];
+  assert_int_not_equal(wn_config_load("/nonexistent/winnow.yaml", &config, &err), WN_OK);
+  wn_config_clear(&config);
+  const char *root = getenv("WINNOW_SOURCE");
+  if (root == NULL) skip();
+  snprintf(path, sizeof path, "%s/examples/winnow.yaml", root);
+  if (wn_config_load(path, &config, &err) != WN_OK)
+    fail_msg("%s", wn_error_format(&err, why, sizeof why));
+  assert_int_equal(surface(&config, "home")->n, 24);
+  assert_int_equal(surface(&config, "basket")->generators_len, 2);
+  assert_true(signal_of(&config, "watch")->use_value);
+  wn_config_clear(&config);
+}
+
+static void test_memory(void **state) {
+  (void)state;
+  wn_status status = WN_E_MEMORY;
+  for (long fail = 0; status == WN_E_MEMORY && fail < 200; fail++) {
+    wn_config config;
+    wn_error err = {0};
+    wn_mem_fail_after(fail);
+    status = wn_config_parse(WN_STR("surfaces: {a: {retrieve: [{model: als}], filter: {where: "
+                                    "'a == 1'}}, b: {retrieve: [{model: als}]}}"),
+                             "t", &config, &err);
+    wn_mem_fail_after(-1);
+    assert_true(status == WN_OK || status == WN_E_MEMORY);
+    if (status == WN_OK) wn_config_clear(&config);
+  }
+  assert_int_equal(status, WN_OK);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+      cmocka_unit_test(test_surfaces), cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_limits),   cmocka_unit_test(test_files),
+      cmocka_unit_test(test_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -79,7 +79,7 @@ typedef struct wn_drop_trace {
 typedef struct wn_move_trace {
   wn_item_ix item;
   uint32_t from, to; /* rank by score → position */
-  const char *why;   /* "diversity", "cap:section", "pin", "boost", "" */
+  const char *why;   /* "diversity", "cap:section", "pin", "pin above", "boost", "" */
 } wn_move_trace;
 typedef struct wn_trace {
   const wn_surface *surface;

@@ -16,7 +16,6 @@
 
 #include "base/map64.h"
 #include "funnel/diversity.h"
-#include <string.h>
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4 };
 enum { FREE, TAKEN, BLOCKED };
@@ -168,7 +167,7 @@ static wn_status place(order *o, wn_item_ix item, size_t candidate, const char *
                        wn_error *err) {
   wn_funnel *funnel = o->funnel;
   wn_slate_item *slot = &funnel->slate[funnel->slate_len++];
-  *slot = (wn_slate_item){.item = item, .propensity = 1.0f, .pinned = strcmp(why, "pin") == 0};
+  *slot = (wn_slate_item){.item = item, .propensity = 1.0f};
   if (candidate < funnel->candidates_len) {
     slot->score = funnel->candidates[candidate].score;
     slot->sources = funnel->candidates[candidate].sources;
@@ -187,8 +186,10 @@ static wn_status place_pin(order *o, wn_error *err) {
                   wn_funnel_format(funnel, "pin of \"%s\" moved up from %u to %u", o->pins[p]->item,
                                    o->pins[p]->position, position));
   }
-  o->moved_by = "pin";
-  return place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin", err);
+  o->moved_by = "pin above";
+  wn_status status = place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin", err);
+  funnel->slate[funnel->slate_len - 1].pinned = true;
+  return status;
 }
 
 /* The free candidate to show next; candidates_len: none is left. `next` is set to the best-scored

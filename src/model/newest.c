@@ -85,8 +85,10 @@ static newest *create(const int64_t *created_ms, uint32_t items) {
     newest_free(&m->base);
     return NULL;
   }
-  for (uint32_t i = 0; created_ms != NULL && i < items; i++)
+  for (uint32_t i = 0; created_ms != NULL && i < items; i++) {
     m->created_ms[i] = created_ms[i] > 0 ? created_ms[i] : 0;
+    if (created_ms[i] > m->last_ms) m->last_ms = created_ms[i];
+  }
   wn_ranking_stale(m->ranking);
   return m;
 }

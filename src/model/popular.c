@@ -110,7 +110,7 @@ static wn_status popular_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   *out = &m->base;
   m = NULL;
 cleanup:
-  popular_free(&m->base);
+  popular_free((wn_model *)m);
   return status;
 }
 

@@ -81,13 +81,17 @@ static void retime(trending *m) {
   wn_ranking_stale(m->ranking);
 }
 
+static double tick_above(double time_ms, double short_ms) {
+  double tick = short_ms / TICKS;
+  return fmax(ceil(time_ms / tick) * tick, time_ms); /* rounding never loses the event */
+}
+
 /* Adds one event; true when more than its own item's score has changed. */
 static bool add(trending *m, uint32_t ix, double weight, double time_ms) {
   bool moved = wn_decay_add(&m->recent, ix, weight, time_ms);
   moved |= wn_decay_add(&m->usual, ix, weight, time_ms);
   if (time_ms <= m->tau_ms) return moved;
-  double tick = m->recent.half_life_ms / TICKS;
-  m->tau_ms = fmax(ceil(time_ms / tick) * tick, time_ms);
+  m->tau_ms = tick_above(time_ms, m->recent.half_life_ms);
   return true;
 }
 
@@ -125,10 +129,10 @@ static wn_status trending_fit(const wn_dataset *data, const wn_params *values,
                         .long_landmark_ms = now,
                         .prior = wn_param(cls, values, "prior"),
                         .support = wn_param(cls, values, "support"),
-                        .tau_ms = now,
                         .items = data->items};
   if (meta.short_ms >= meta.long_ms)
     return wn_fail(err, WN_E_ARGUMENT, "short_hours", "must be below long_hours");
+  meta.tau_ms = tick_above(now, meta.short_ms);
   trending *m = create(&meta);
   if (m == NULL) return wn_fail_memory(err);
   const wn_csr *pairs = &data->by_user;
@@ -189,7 +193,7 @@ static wn_status trending_map(const wn_snapshot *snapshot, wn_model **out, wn_er
   *out = &m->base;
   m = NULL;
 cleanup:
-  trending_free(&m->base);
+  trending_free((wn_model *)m);
   return status;
 }
 

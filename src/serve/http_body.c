@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "data/reader.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_blank(char c) {
@@ -267,6 +269,14 @@ cleanup:
   return too_large_for_arena(out->arena, status, err);
 }
 
+/* An id may be a whole number, as in the records of data/: 7 is "7". Absent: neither. */
+static wn_str id_text(const json_t *value, char digits[24]) {
+  if (json_is_string(value)) return (wn_str){json_string_value(value), json_string_length(value)};
+  if (!json_is_integer(value)) return (wn_str){NULL, 0};
+  int len = snprintf(digits, 24, "%lld", (long long)json_integer_value(value));
+  return (wn_str){digits, (size_t)len};
+}
+
 /* Gives the record the path's id, or checks that the body's is the same. */
 static wn_status settle_id(json_t *json, wn_str id, wn_error *err) {
   const json_t *given = json_object_get(json, "id");
@@ -274,7 +284,8 @@ static wn_status settle_id(json_t *json, wn_str id, wn_error *err) {
     json_t *text = json_stringn(id.ptr, id.len);
     return json_object_set_new(json, "id", text) == 0 ? WN_OK : wn_fail_memory(err);
   }
-  wn_str value = {json_string_value(given), json_string_length(given)};
+  char digits[24];
+  wn_str value = id_text(given, digits);
   if (value.ptr != NULL && wn_str_equal(value, id)) return WN_OK;
   return wn_fail(err, WN_E_ARGUMENT, "id", "must be the id in the path, or left out");
 }
@@ -331,33 +342,37 @@ cleanup:
   return status;
 }
 
+static wn_status copy_id(const json_t *value, const char *field, wn_arena *arena, wn_str *out,
+                         wn_error *err) {
+  char digits[24];
+  wn_str text = id_text(value, digits);
+  if (text.ptr == NULL) return wn_fail(err, WN_E_ARGUMENT, field, "must be a string");
+  *out = wn_arena_str(arena, text);
+  return out->ptr != NULL ? WN_OK : wn_fail_memory(err);
+}
+
 static wn_status text_member(const json_t *json, const char *name, wn_arena *arena, wn_str *out,
                              wn_error *err) {
   const json_t *value = json_object_get(json, name);
-  if (value == NULL || json_is_null(value)) return WN_OK;
-  if (!json_is_string(value)) return wn_fail(err, WN_E_ARGUMENT, name, "must be a string");
-  *out = wn_arena_str(arena, (wn_str){json_string_value(value), json_string_length(value)});
-  return out->ptr != NULL ? WN_OK : wn_fail_memory(err);
+  return value == NULL || json_is_null(value) ? WN_OK : copy_id(value, name, arena, out, err);
 }
 
 static wn_status exclude_member(const json_t *json, wn_arena *arena, wn_slate_request *out,
                                 wn_error *err) {
+  wn_status status = WN_OK;
   const json_t *list = json_object_get(json, "exclude");
   if (list == NULL || json_is_null(list)) return WN_OK;
-  if (!json_is_array(list)) return wn_fail(err, WN_E_ARGUMENT, "exclude", "must be an array");
+  if (!json_is_array(list))
+    return wn_fail(err, WN_E_ARGUMENT, "exclude", "must be an array of ids");
   size_t len = json_array_size(list);
   wn_str *ids = wn_arena_calloc(arena, len, sizeof *ids);
   if (ids == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < len; i++) {
-    const json_t *id = json_array_get(list, i);
-    if (!json_is_string(id))
-      return wn_fail(err, WN_E_ARGUMENT, "exclude", "must hold item ids (strings)");
-    ids[i] = wn_arena_str(arena, (wn_str){json_string_value(id), json_string_length(id)});
-    if (ids[i].ptr == NULL) return wn_fail_memory(err);
-  }
+  for (size_t i = 0; i < len; i++)
+    WN_TRY(copy_id(json_array_get(list, i), "exclude", arena, &ids[i], err));
   out->exclude = ids;
   out->exclude_len = len;
-  return WN_OK;
+cleanup:
+  return status;
 }
 
 static wn_status number_member(const json_t *json, wn_slate_request *out, wn_error *err) {

@@ -215,6 +215,8 @@ static void test_put(void **state) {
   assert_int_equal(wn_body_to_put(WN_STR("{\"id\":\"c\"}"), WN_OP_ITEM_PUT, id, &arena, &op, &err),
                    WN_E_ARGUMENT);
   assert_string_equal(err.field, "id");
+  assert_int_equal(
+      wn_body_to_put(WN_STR("{\"id\":7}"), WN_OP_ITEM_PUT, WN_STR("7"), &arena, &op, &err), WN_OK);
   assert_int_equal(wn_body_to_put(WN_STR("[]"), WN_OP_ITEM_PUT, id, &arena, &op, &err),
                    WN_E_FORMAT);
 }
@@ -251,6 +253,10 @@ static void test_slate(void **state) {
   assert_int_equal(request.exclude_len, 2);
   assert_true(wn_str_is(request.exclude[1], "b,c"));
   assert_true(request.explain);
+  wn_str numbers = WN_STR("{\"user\":7,\"exclude\":[-1]}");
+  assert_int_equal(wn_body_to_slate(numbers, &arena, &request, &err), WN_OK);
+  assert_true(wn_str_is(request.user, "7"));
+  assert_true(wn_str_is(request.exclude[0], "-1"));
   static const struct {
     const char *text, *field;
   } bad[] = {
@@ -258,9 +264,9 @@ static void test_slate(void **state) {
       {"{\"n\":1001}", "n"},
       {"{\"n\":1.0}", "n"},
       {"{\"n\":\"5\"}", "n"},
-      {"{\"user\":1}", "user"},
+      {"{\"user\":true}", "user"},
       {"{\"exclude\":\"a\"}", "exclude"},
-      {"{\"exclude\":[1]}", "exclude"},
+      {"{\"exclude\":[1.5]}", "exclude"},
       {"{\"explain\":1}", "explain"},
       {"{\"foo\":1}", "foo"},
       {"[]", "body"},

@@ -24,7 +24,7 @@ static bool negates(const wn_node *node) {
 }
 
 static bool string_matches(const wn_expr *expr, const wn_node *node, wn_str value) {
-  const wn_literal *literals = expr->literals.data + node->first;
+  const wn_literal *literals = wn_node_literals(expr, node);
   if (node->kind == WN_NODE_PREFIX) return has_prefix(value, literals[0].string);
   for (uint32_t i = 0; i < node->len; i++) {
     if (literals[i].kind != WN_ATTR_STRING) continue;
@@ -34,7 +34,7 @@ static bool string_matches(const wn_expr *expr, const wn_node *node, wn_str valu
 }
 
 static bool number_matches(const wn_expr *expr, const wn_node *node, double value) {
-  const wn_literal *literals = expr->literals.data + node->first;
+  const wn_literal *literals = wn_node_literals(expr, node);
   if (node->kind == WN_NODE_PREFIX) return false;
   for (uint32_t i = 0; i < node->len; i++) {
     double literal = literals[i].number;
@@ -45,7 +45,7 @@ static bool number_matches(const wn_expr *expr, const wn_node *node, double valu
 }
 
 static bool bool_matches(const wn_expr *expr, const wn_node *node, bool value) {
-  const wn_literal *literals = expr->literals.data + node->first;
+  const wn_literal *literals = wn_node_literals(expr, node);
   if (node->kind == WN_NODE_PREFIX || positive(node) != WN_OP_EQ) return false;
   for (uint32_t i = 0; i < node->len; i++) {
     if (literals[i].kind == WN_ATTR_BOOL && literals[i].boolean == value) return true;
@@ -120,7 +120,7 @@ bool wn_expr_test(const wn_expr *expr, const wn_catalog *catalog, wn_item_ix ite
 static wn_status decide_values(const wn_expr *expr, const wn_node *node, const wn_column *column,
                                wn_bitset *match) {
   uint32_t values = column->values != NULL ? wn_dict_count(column->values) : 0;
-  const wn_literal *literals = expr->literals.data + node->first;
+  const wn_literal *literals = wn_node_literals(expr, node);
   if (!wn_bitset_init(match, values)) return WN_E_MEMORY;
   if (node->kind != WN_NODE_PREFIX && positive(node) == WN_OP_EQ) {
     for (uint32_t i = 0; i < node->len; i++) {

@@ -117,10 +117,12 @@ static wn_status parse_list(parser *p, wn_node *node) {
   return status == WN_OK ? advance(p) : status;
 }
 
-/* Pushes a condition, under a "not" when `negated`. */
+/* Pushes a condition, under a "not" when `negated`, which counts as depth like any other. */
 static wn_status push_condition(parser *p, const wn_node *node, bool negated, uint32_t *out) {
   wn_status status = push_node(p, node, out);
   if (status != WN_OK || !negated) return status;
+  if ((status = enter(p)) != WN_OK) return status;
+  p->depth--;
   return push_node(p, &(wn_node){.kind = WN_NODE_NOT, .left = *out}, out);
 }
 
@@ -336,7 +338,7 @@ static void print_name(wn_str name, wn_buf *out) {
 
 static void print_leaf(const wn_expr *expr, const wn_node *node, wn_buf *out) {
   static const char *const ops[] = {" == ", " != ", " < ", " <= ", " > ", " >= "};
-  const wn_literal *literals = expr->literals.data + node->first;
+  const wn_literal *literals = wn_node_literals(expr, node);
   if (node->kind == WN_NODE_HAS) wn_buf_str(out, "has(");
   if (node->kind == WN_NODE_PREFIX) wn_buf_str(out, "starts_with(");
   print_name(node->name, out);

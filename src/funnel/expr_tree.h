@@ -78,7 +78,12 @@ struct wn_expr {
   WN_VEC(wn_literal) literals;
 };
 
-/* Does `literal op value` hold? The value's own kind is known to the caller. */
+/* The literals of a condition; only where there are any. */
+static inline const wn_literal *wn_node_literals(const wn_expr *expr, const wn_node *node) {
+  return node->len > 0 ? expr->literals.data + node->first : NULL;
+}
+
+/* `order`: of a value against a literal, < 0, 0 or > 0. */
 static inline bool wn_order_holds(wn_expr_op op, int order) {
   switch (op) {
   case WN_OP_EQ: return order == 0;

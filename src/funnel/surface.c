@@ -217,13 +217,13 @@ static wn_status check_diversity(check *c) {
   const wn_surface *s = c->surface;
   wn_status status = WN_OK;
   if (!(s->mmr_lambda >= 0.0f && s->mmr_lambda <= 1.0f)) {
-    REFUSE(c, path_of(c, "order.mmr_lambda", -1, ""), "must be 0 to 1, got %g",
+    REFUSE(c, path_of(c, "order.diversity.lambda", -1, ""), "must be 0 to 1, got %g",
            (double)s->mmr_lambda);
   }
   if (s->diversity_is_model) {
     const wn_model_class *cls = wn_model_class_find(s->diversity_by);
     if (cls == NULL || cls->item_vector == NULL) {
-      REFUSE(c, path_of(c, "order.diversity_by", -1, ""), "\"%s\" is not a model with item vectors",
+      REFUSE(c, path_of(c, "order.diversity.by", -1, ""), "\"%s\" is not a model with item vectors",
              s->diversity_by);
     }
   }

@@ -92,7 +92,7 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
- * .fallback[i].…, .filter.seen[i], .filter.where, .order.mmr_lambda, .order.diversity_by,
+ * .fallback[i].…, .filter.seen[i], .filter.where, .order.diversity.lambda|by,
  * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor); in
  * an expression line and column are the expression's own. */
 WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);

@@ -1,5 +1,8 @@
 #include "model/query.h"
 
+#include "base/simd/simd.h"
+
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -22,6 +25,7 @@ wn_arena *wn_query_arena(const wn_query *query, wn_arena *local) {
   return query->arena != NULL ? query->arena : local;
 }
 
+#define OFFER_BLOCK ((size_t)256)   /* the bar rises between blocks */
 #define DENSE_ITEMS ((size_t)16384) /* always dense up to here */
 
 bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *arena) {
@@ -54,11 +58,16 @@ void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
 
 void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix without,
                     wn_topk *top) {
-  for (size_t slot = 0; slot < accum->slots; slot++) {
-    float sum = accum->sum[slot];
-    if (!(sum > 0) || (top->len == top->k && (top->k == 0 || sum < top->heap[0].score))) continue;
-    wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
-    if (ix != without && wn_query_allows(query, ix)) wn_topk_push(top, ix, sum);
+  uint32_t at[OFFER_BLOCK];
+  for (size_t begin = 0; begin < accum->slots; begin += OFFER_BLOCK) {
+    size_t n = accum->slots - begin < OFFER_BLOCK ? accum->slots - begin : OFFER_BLOCK;
+    float least = top->len == top->k && top->k > 0 ? top->heap[0].score : FLT_TRUE_MIN;
+    size_t hits = wn_simd()->above(accum->sum + begin, n, least, at);
+    for (size_t h = 0; h < hits; h++) {
+      size_t slot = begin + at[h];
+      wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
+      if (ix != without && wn_query_allows(query, ix)) wn_topk_push(top, ix, accum->sum[slot]);
+    }
   }
 }
 

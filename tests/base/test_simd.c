@@ -58,6 +58,21 @@ static void check_dot_axpy_scale(const wn_simd_table *t, wn_rng *rng, size_t n) 
   wn_free(z);
 }
 
+static void check_above(const wn_simd_table *t, wn_rng *rng, size_t n) {
+  float *x = random_floats(rng, n), least = (float)wn_rng_normal(rng);
+  uint32_t *out = wn_malloc((n + 1) * sizeof *out);
+  if (n > 3) x[n / 2] = NAN, x[n - 1] = INFINITY, x[1] = least;
+  size_t len = t->above(x, n, least, out), want = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!(x[i] >= least)) continue;
+    assert_true(want < len);
+    assert_int_equal(out[want++], i);
+  }
+  assert_int_equal(len, want);
+  wn_free(x);
+  wn_free(out);
+}
+
 static void check_gemv(const wn_simd_table *t, wn_rng *rng, size_t n) {
   size_t count = (size_t)wn_rng_below(rng, 11), ld = n + (size_t)wn_rng_below(rng, 5);
   size_t total = count > 0 ? (count - 1) * ld + n : 0;
@@ -109,6 +124,7 @@ static void test_against_double(WN_UNUSED void **state) {
     wn_rng_seed(&rng, 17);
     for (size_t n = 0; n <= N_MAX; n++) {
       check_dot_axpy_scale(t, &rng, n);
+      check_above(t, &rng, n);
       check_gemv(t, &rng, n);
       check_syr(t, &rng, n);
     }

@@ -16,6 +16,9 @@ typedef struct wn_simd_table {
   void (*gemv)(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out);
   /* lower triangle of A[n × n] (leading dimension ld) += a·x·xᵀ */
   void (*syr)(float a, const float *x, size_t n, float *A, size_t ld);
+  /* Writes the positions i with x[i] ≥ least, ascending, and returns how many; NaN never is. `out`
+   * has room for n. The filter in front of a top-k: most of a stream falls to one comparison. */
+  size_t (*above)(const float *x, size_t n, float least, uint32_t *out);
 } wn_simd_table;
 
 const wn_simd_table *wn_simd(void);

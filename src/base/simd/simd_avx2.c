@@ -113,5 +113,18 @@ static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
   for (; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
 }
 
-const wn_simd_table wn_simd_avx2 = {"avx2", dot, axpy, scale, gemv, syr};
+static size_t above(const float *x, size_t n, float least, uint32_t *out) {
+  const __m256 floor = _mm256_set1_ps(least);
+  size_t i = 0, len = 0;
+  for (; i + 8 <= n; i += 8) {
+    unsigned hits =
+        (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), floor, _CMP_GE_OQ));
+    for (; hits != 0; hits &= hits - 1) out[len++] = (uint32_t)(i + (size_t)__builtin_ctz(hits));
+  }
+  for (; i < n; i++)
+    if (x[i] >= least) out[len++] = (uint32_t)i;
+  return len;
+}
+
+const wn_simd_table wn_simd_avx2 = {"avx2", dot, axpy, scale, gemv, syr, above};
 #endif

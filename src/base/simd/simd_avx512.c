@@ -105,5 +105,17 @@ static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
   for (; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
 }
 
-const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy, scale, gemv, syr};
+static size_t above(const float *x, size_t n, float least, uint32_t *out) {
+  const __m512 floor = _mm512_set1_ps(least);
+  size_t i = 0, len = 0;
+  for (; i < n; i += 16) {
+    __mmask16 here = n - i >= 16 ? (__mmask16)0xffff : tail_mask(n - i);
+    unsigned hits =
+        _mm512_mask_cmp_ps_mask(here, _mm512_maskz_loadu_ps(here, x + i), floor, _CMP_GE_OQ);
+    for (; hits != 0; hits &= hits - 1) out[len++] = (uint32_t)(i + (size_t)__builtin_ctz(hits));
+  }
+  return len;
+}
+
+const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy, scale, gemv, syr, above};
 #endif

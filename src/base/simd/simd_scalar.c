@@ -33,4 +33,13 @@ static void syr(float a, const float *x, size_t n, float *A, size_t ld) {
   for (size_t i = 0; i < n; i++) axpy(a * x[i], x, A + i * ld, i + 1);
 }
 
-const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr};
+static size_t above(const float *x, size_t n, float least, uint32_t *out) {
+  size_t len = 0;
+  for (size_t i = 0; i < n; i++) {
+    out[len] = (uint32_t)i;
+    len += x[i] >= least;
+  }
+  return len;
+}
+
+const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr, above};

@@ -141,9 +141,24 @@ static wn_status newest_score_all(const wn_model *model, const wn_query *query, 
   return WN_OK;
 }
 
-/* An event may be the first that is heard of an item. */
+/* ix < items, created > 0 */
+static void set_created(newest *m, wn_item_ix ix, int64_t created_ms) {
+  if (created_ms == m->created_ms[ix]) return;
+  m->created_ms[ix] = created_ms;
+  if (created_ms < m->last_ms) {
+    wn_ranking_stale(m->ranking);
+    return;
+  }
+  if (created_ms > m->last_ms) m->last_place += 1.0f;
+  m->last_ms = created_ms;
+  wn_ranking_set(m->ranking, ix, m->last_place);
+}
+
+/* An event may be the first that is heard of an item: like the store, date it by that event. */
 static void newest_update(wn_model *model, const wn_event *event, float weight WN_UNUSED) {
-  if (event->item != WN_NO_IX) (void)grow((newest *)model, event->item + 1);
+  newest *m = (newest *)model;
+  if (event->item == WN_NO_IX || event->item < m->items || !grow(m, event->item + 1)) return;
+  if (event->time_ms > 0) set_created(m, event->item, event->time_ms);
 }
 
 static wn_status newest_update_item(wn_model *model, wn_item_ix ix, const wn_item_record *item,
@@ -152,18 +167,10 @@ static wn_status newest_update_item(wn_model *model, wn_item_ix ix, const wn_ite
   if (ix == WN_NO_IX) return wn_fail(err, WN_E_ARGUMENT, "item", "has no index");
   bool unheard = ix >= m->items;
   if (!grow(m, ix + 1)) return wn_fail_memory(err);
-  int64_t created = item->created_ms;
-  /* Without a time: an item that is known keeps its own; a new one has just come. */
-  if (created <= 0) created = unheard ? (m->last_ms > 0 ? m->last_ms : 1) : m->created_ms[ix];
-  if (created == m->created_ms[ix]) return WN_OK;
-  m->created_ms[ix] = created;
-  if (created < m->last_ms) {
-    wn_ranking_stale(m->ranking);
-    return WN_OK;
-  }
-  if (created > m->last_ms) m->last_place += 1.0f;
-  m->last_ms = created;
-  wn_ranking_set(m->ranking, ix, m->last_place);
+  if (item->created_ms > 0)
+    set_created(m, ix, item->created_ms);
+  else if (unheard) /* without a time it has just come; a known item keeps its own */
+    set_created(m, ix, m->last_ms > 0 ? m->last_ms : 1);
   return WN_OK;
 }
 

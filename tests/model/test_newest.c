@@ -92,13 +92,15 @@ static void test_unknown_times(void **state) {
   wn_item_record item = {.created_ms = 0};
   assert_int_equal(m->cls->update_item(m, 0, &item, &err), WN_OK); /* keeps its time */
   assert_int_equal(m->cls->update_item(m, 4, &item, &err), WN_OK); /* has just come */
-  wn_event e = {.user = 0, .item = 5, .value = NAN, .time_ms = 9000};
-  m->cls->update(m, &e, 1.0f); /* heard of, unknown */
+  wn_event e = {.user = 0, .item = 5, .value = NAN, .time_ms = 6000};
+  m->cls->update(m, &e, 1.0f); /* dated by its first event */
+  e.time_ms = 20000;
+  m->cls->update(m, &e, 1.0f); /* not by later ones */
   e.item = WN_NO_IX;
   m->cls->update(m, &e, 1.0f);
   assert_int_equal(m->cls->update_item(m, WN_NO_IX, &item, &err), WN_E_ARGUMENT);
   assert_int_equal(m->cls->candidates(m, &query, 8, got, &count, &err), WN_OK);
-  static const uint32_t order[] = {2, 4, 0, 1, 3, 5};
+  static const uint32_t order[] = {2, 4, 5, 0, 1, 3};
   assert_int_equal(count, 6);
   for (int i = 0; i < 6; i++) assert_int_equal(got[i].ix, order[i]);
   check_twin_filtered(m, 6, 3);

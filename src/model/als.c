@@ -15,9 +15,9 @@
 static const wn_param_spec als_params[] = {
     {"factors", 64, 1, WN_ALS_FACTORS_MAX, "length of the vectors"},
     {"epochs", 16, 1, 1000, "passes over the data at most"},
-    {"tolerance", 0.002, 0, 1, "stop when an epoch improves the objective by less than this share"},
+    {"tolerance", 0.003, 0, 1, "stop when an epoch improves the objective by less than this share"},
     {"alpha0", 0, 0, 100, "weight of the unobserved pairs; 0: from the density of the data"},
-    {"lambda", 0.004, 1e-8, 1e6, "ridge"},
+    {"lambda", 0.005, 1e-8, 1e6, "ridge"},
     {"nu", 1, 0, 2, "how the ridge grows with a row's interactions"},
     {"sigma", 0.1, 1e-6, 10, "deviation of the initial factors times the root of their number"},
     {"power", 0.5, 0, 1, "confidence is the interaction's weight to this power, mean 1"},

@@ -38,12 +38,21 @@ static void scale_row(const float *h, const float *half, float root, size_t d, f
   for (size_t k = 0; k < d; k++) out[k] = root * half[k] * h[k];
 }
 
+#define AHEAD 4 /* rows are scattered over memory: ask for them early */
+
+static void prefetch_row(const wn_als_system *system, const uint32_t *col, size_t i, size_t n) {
+  if (i + AHEAD >= n) return;
+  const float *row = system->factors + (size_t)col[i + AHEAD] * system->d;
+  for (size_t k = 0; k < system->d; k += 16) __builtin_prefetch(row + k);
+}
+
 /* x' = Zᵀa into x; returns ⟨t, a⟩. */
 static double solve_dual(const wn_als_system *system, const uint32_t *col, const float *c,
                          size_t entries, wn_als_scratch *s, float *x) {
   const wn_simd_table *simd = wn_simd();
   size_t d = system->d, n = 0;
   for (size_t i = 0; i < entries; i++) {
+    prefetch_row(system, col, i, entries);
     if (!(c[i] > 0)) continue;
     s->rhs[n] = sqrtf(c[i]);
     scale_row(system->factors + (size_t)col[i] * d, s->half, s->rhs[n], d, s->z + n * d);
@@ -76,6 +85,7 @@ static double solve_primal(const wn_als_system *system, const uint32_t *col, con
   for (size_t k = 0; k < d; k++) s->m[k * d + k] = 1.0f;
   memset(x, 0, d * sizeof *x);
   for (size_t i = 0; i < entries; i++) {
+    prefetch_row(system, col, i, entries);
     if (!(c[i] > 0)) continue;
     float root = sqrtf(c[i]);
     scale_row(system->factors + (size_t)col[i] * d, s->half, root, d, s->z);

@@ -51,20 +51,15 @@ static bool ends_with(const char *word, size_t len, const char *end) {
   return len >= n && memcmp(word + len - n, end, n) == 0;
 }
 
-/* Length without the plural; "ies" becomes "y" in place. */
+/* Length without the plural; "ies" becomes "y" in place. (The S stemmer's rule for "es" and its
+ * exceptions come to the same as the one for "s".) */
 static size_t singular(char *word, size_t len) {
   if (len < 4 || word[len - 1] != 's') return len;
-  if (ends_with(word, len, "ies")) {
-    if (ends_with(word, len, "eies") || ends_with(word, len, "aies")) return len;
-    word[len - 3] = 'y';
-    return len - 2;
-  }
-  if (ends_with(word, len, "es")) {
-    bool keep =
-        ends_with(word, len, "aes") || ends_with(word, len, "ees") || ends_with(word, len, "oes");
-    return keep ? len : len - 1;
-  }
-  return ends_with(word, len, "us") || ends_with(word, len, "ss") ? len : len - 1;
+  if (ends_with(word, len, "us") || ends_with(word, len, "ss")) return len;
+  bool ies = ends_with(word, len, "ies");
+  if (!ies || ends_with(word, len, "eies") || ends_with(word, len, "aies")) return len - 1;
+  word[len - 3] = 'y';
+  return len - 2;
 }
 
 void wn_tokens_init(wn_tokens *tokens, wn_str text) {

@@ -103,11 +103,20 @@ static bool name_says_users(const char *file) {
   return strcasestr(wn_base_name(file), "user") != NULL;
 }
 
+/* Whoever maps a field says that the file has it, even when the column is misspelt. */
+static bool has_field(const wn_header *header, const wn_read_options *options, wn_field field) {
+  const wn_column_map *map = find_map(options, fields[field].name);
+  if (map != NULL && map->column.len > 0 && !header->lenient) return true;
+  return column_of(header, options, field) >= 0;
+}
+
 wn_record_kind wn_columns_kind(const wn_header *header, const wn_read_options *options) {
   if (options->kind != WN_RECORD_AUTO) return options->kind;
-  bool user = column_of(header, options, WN_FIELD_USER) >= 0;
-  bool item = column_of(header, options, WN_FIELD_ITEM) >= 0;
+  bool user = has_field(header, options, WN_FIELD_USER);
+  bool item = has_field(header, options, WN_FIELD_ITEM);
   if (user && item) return WN_RECORD_EVENTS;
+  /* A user and a time: events whose item we do not recognise, which is better said. */
+  if (user && column_of(header, options, WN_FIELD_TIME) >= 0) return WN_RECORD_EVENTS;
   if (user) return WN_RECORD_USERS;
   if (item) return WN_RECORD_ITEMS;
   if (column_of(header, options, WN_FIELD_ID) < 0) return WN_RECORD_AUTO;
@@ -262,20 +271,32 @@ cleanup:
   return status;
 }
 
-static bool is_target(wn_str field) {
-  for (size_t i = 0; i < WN_FIELD_COUNT; i++) {
-    if (wn_str_is(field, fields[i].name)) return true;
-  }
-  return field.len > 5 && memcmp(field.ptr, "attr.", 5) == 0;
+static const char *const kind_names[] = {"events", "items", "users"};
+
+/* The field that a map's target names; WN_FIELD_COUNT: none. */
+static wn_field target_of(wn_str name) {
+  int i = 0;
+  while (i < WN_FIELD_COUNT && !wn_str_is(name, fields[i].name)) i++;
+  return (wn_field)i;
 }
 
-static wn_status check_map(const wn_read_options *options, wn_error *err) {
+static wn_status check_map(const wn_header *header, const wn_read_options *options,
+                           wn_record_kind kind, wn_error *err) {
   for (size_t i = 0; i < options->map_len; i++) {
-    if (is_target(options->map[i].field)) continue;
-    return wn_fail(err, WN_E_ARGUMENT, "map",
-                   "'%.*s' is no field; fields are user item type value time id slate (events), "
-                   "id title text status created attr.NAME (items, users)",
-                   WN_STR_ARG(options->map[i].field));
+    wn_str name = options->map[i].field;
+    wn_field field = target_of(name);
+    bool attr = name.len > 5 && memcmp(name.ptr, "attr.", 5) == 0;
+    if (field == WN_FIELD_COUNT && !attr) {
+      return wn_fail(err, WN_E_ARGUMENT, "map",
+                     "'%.*s' is no field; fields are user item type value time id slate (events), "
+                     "id title text status created attr.NAME (items, users)",
+                     WN_STR_ARG(name));
+    }
+    bool fits = attr ? kind != WN_RECORD_EVENTS : wn_field_belongs(field, kind);
+    if (!fits && !header->lenient) {
+      return wn_fail(err, WN_E_ARGUMENT, "map", "'%.*s' is no field of %s, which the file holds",
+                     WN_STR_ARG(name), kind_names[kind]);
+    }
   }
   return WN_OK;
 }
@@ -293,9 +314,9 @@ wn_status wn_columns_plan(const wn_header *header, const wn_read_options *option
   wn_status status;
   *out = (wn_columns){.kind = wn_columns_kind(header, options), .cells = header->len};
   for (size_t i = 0; i < WN_FIELD_COUNT; i++) out->of[i] = -1;
-  WN_TRY(check_map(options, err));
   /* Without anything recognised, events are what is missed. */
   if (out->kind == WN_RECORD_AUTO) out->kind = WN_RECORD_EVENTS;
+  WN_TRY(check_map(header, options, out->kind, err));
   field_list list = fields_of(out->kind);
   for (size_t i = 0; i < list.len; i++) {
     WN_TRY(plan_field(header, options, list.data[i], out, err));

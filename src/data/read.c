@@ -108,8 +108,32 @@ static wn_record_kind kind_of_jsonl(const char *path) {
   return WN_RECORD_EVENTS;
 }
 
+/* Notes the mapped columns that the header has. */
+static void note_columns(const wn_read_options *options, const wn_csv *csv, bool *met) {
+  for (size_t i = 0; i < options->map_len; i++) {
+    for (size_t j = 0; j < csv->cells_len && !met[i]; j++) {
+      met[i] = wn_str_equal(options->map[i].column, wn_str_trim(csv->cells[j]));
+    }
+  }
+}
+
+/* A column that no table has is a slip of the pen. Keys of JSON lines are not known yet. */
+static wn_status check_columns(const wn_read_options *options, const folder_file *files, size_t len,
+                               const bool *met, wn_error *err) {
+  for (size_t i = 0; i < len; i++) {
+    if (files[i].format == F_JSONL) return WN_OK;
+  }
+  for (size_t i = 0; i < options->map_len; i++) {
+    wn_str column = options->map[i].column;
+    if (met[i] || column.len == 0 || column.ptr[0] == '!') continue;
+    return wn_fail(err, WN_E_ARGUMENT, "map", "no file of the folder has a column '%.*s'",
+                   WN_STR_ARG(column));
+  }
+  return WN_OK;
+}
+
 /* Reads the header; bad lines are reported when the file's turn comes. */
-static wn_status kind_of_table(wn_reader *reader, folder_file *file, wn_error *err) {
+static wn_status kind_of_table(wn_reader *reader, folder_file *file, bool *met, wn_error *err) {
   wn_status status;
   bool end;
   wn_csv csv = {0};
@@ -122,7 +146,10 @@ static wn_status kind_of_table(wn_reader *reader, folder_file *file, wn_error *e
   WN_TRY(wn_reader_open(&peek, file->path, err));
   WN_TRY(wn_csv_init(&csv, &peek, file->format == F_TSV ? '\t' : ',', err));
   WN_TRY(wn_csv_next(&csv, &end, err));
-  if (!end) file->kind = wn_csv_kind(reader->options, file->path, csv.cells, csv.cells_len);
+  if (!end) {
+    file->kind = wn_csv_kind(reader->options, file->path, csv.cells, csv.cells_len);
+    note_columns(reader->options, &csv, met);
+  }
 cleanup:
   wn_csv_clear(&csv);
   peek.failed = false;
@@ -130,11 +157,11 @@ cleanup:
 }
 
 static wn_status add_file(wn_reader *reader, const wn_folder *folder, const char *name,
-                          folder_file *file, wn_error *err) {
+                          folder_file *file, bool *met, wn_error *err) {
   file->format = format_of_file(name);
   file->path = wn_folder_join(folder->path, name);
   if (file->path == NULL) return wn_fail_memory(err);
-  if (file->format != F_JSONL) return kind_of_table(reader, file, err);
+  if (file->format != F_JSONL) return kind_of_table(reader, file, met, err);
   file->kind = kind_of_jsonl(name);
   return WN_OK;
 }
@@ -158,20 +185,23 @@ static wn_status read_tables(wn_reader *reader, const wn_folder *folder, read_fo
   wn_status status = WN_OK;
   size_t len = 0;
   folder_file *files = wn_calloc(folder->len + 1, sizeof *files);
-  if (files == NULL) return wn_fail_memory(err);
+  bool *met = wn_calloc(reader->options->map_len + 1, sizeof *met);
+  if (files == NULL || met == NULL) WN_TRY(wn_fail_memory(err));
   for (size_t i = 0; i < folder->len; i++) {
     read_format has = format_of_file(folder->names[i]);
     if (has == F_AUTO || (format != F_AUTO && format != has)) continue;
     folder_file *file = &files[len++];
     file->kind = WN_RECORD_AUTO;
-    WN_TRY(add_file(reader, folder, folder->names[i], file, err));
+    WN_TRY(add_file(reader, folder, folder->names[i], file, met, err));
   }
   if (len == 0) {
     WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "", "no .csv, .tsv or .jsonl file in the folder %s",
                    folder->path));
   }
+  WN_TRY(check_columns(reader->options, files, len, met, err));
   WN_TRY(read_in_order(reader, files, len, err));
 cleanup:
+  wn_free(met);
   for (size_t i = 0; i < len; i++) wn_free(files[i].path);
   wn_free(files);
   return status;

@@ -314,6 +314,20 @@ static void test_folder(WN_UNUSED void **state) {
       "U {\"id\":\"u\",\"attributes\":{\"age\":30}}\nE u view i 1500000000000\n");
   assert_int_equal(o.report.lines, 6);
   outcome_clear(&o);
+  /* a map must fit one of the files */
+  wn_column_map map = map_of("title", "Titel");
+  options.map = &map;
+  options.map_len = 1;
+  run_read(&o, scratch_path("shop"), &options);
+  assert_int_equal(o.status, WN_E_ARGUMENT);
+  assert_string_equal(o.err.field, "map");
+  outcome_clear(&o);
+  map = map_of("attr.years", "age");
+  run_read(&o, scratch_path("shop"), &options);
+  assert_int_equal(o.status, WN_OK);
+  assert_non_null(strstr(records_of(&o), "{\"years\":30}"));
+  outcome_clear(&o);
+  options.map_len = 0;
   write_text("empty/notes.txt", "not data");
   run_read(&o, scratch_path("empty"), &options);
   assert_int_equal(o.status, WN_E_NOT_FOUND);

@@ -98,31 +98,6 @@ cleanup:
   return status;
 }
 
-static wn_status mark_live(void *ctx, wn_user_ix ix, const wn_user_record *user WN_UNUSED,
-                           wn_error *err WN_UNUSED) {
-  wn_bitset_set(ctx, ix);
-  return WN_OK;
-}
-
-/* Users of the snapshot who are not in the store any more: deleted since it was trained. */
-static wn_status find_erased(wn_engine *engine, const wn_history_base *base, wn_error *err) {
-  wn_status status = WN_OK;
-  wn_bitset live = {0};
-  wn_store_counts counts;
-  WN_TRY(wn_store_counts_get(engine->store, &counts, err));
-  if (!wn_bitset_init(&live, base->users)) WN_TRY(wn_fail_memory(err));
-  WN_TRY(wn_store_scan_users(engine->store, mark_live, &live, err));
-  for (uint32_t u = 0; u < base->users; u++) {
-    if (base->row_ptr[u] == base->row_ptr[u + 1] || wn_bitset_test(&live, u)) continue;
-    uint64_t *seq = wn_map64_at(&engine->erased, u);
-    if (seq == NULL) WN_TRY(wn_fail_memory(err));
-    *seq = counts.last_seq;
-  }
-cleanup:
-  wn_bitset_clear(&live);
-  return status;
-}
-
 /* The current snapshot's state, or the empty one when there is none that fits. */
 static wn_status load_snapshot(opening *o, wn_error *err) {
   wn_engine *engine = o->engine;
@@ -132,6 +107,7 @@ static wn_status load_snapshot(opening *o, wn_error *err) {
   wn_error why = {0};
   char text[900];
   WN_TRY(step(o, "snapshot", err));
+  WN_TRY(wn_engine_erased_load(engine, err));
   engine->mark = wn_engine_current_mark(engine);
   WN_TRY(wn_snapshot_open_current(engine->dir, wn_store_uuid(engine->store), &snapshot, err));
   status = wn_serving_create(engine, snapshot, &engine->serving, &why);
@@ -143,7 +119,7 @@ static wn_status load_snapshot(opening *o, wn_error *err) {
   if (status != WN_OK && err != NULL) *err = why;
   if (status == WN_OK && engine->serving->snapshot != NULL) {
     WN_TRY(wn_history_map(engine->serving->snapshot, &base, err));
-    if (base.users > 0) WN_TRY(find_erased(engine, &base, err));
+    if (base.users > 0) WN_TRY(wn_engine_erased_mend(engine, &base, err));
     wn_serving_forget_erased(engine, engine->serving);
   }
   wn_log(WN_LOG_INFO, "open: snapshot number=%" PRIu64 " ms=%.1f",

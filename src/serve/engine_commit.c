@@ -16,7 +16,8 @@
 typedef struct run {
   wn_engine *engine;
   bool held;
-  size_t ops; /* since the lock was taken */
+  bool erased; /* a user was deleted */
+  size_t ops;  /* since the lock was taken */
 } run;
 
 static void run_lock(run *r) {
@@ -92,14 +93,22 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
   engine->applied_seq = op->seq;
 }
 
-static void apply_user_delete(wn_engine *engine, wn_user_ix user) {
+static void apply_user_delete(run *r, wn_user_ix user) {
+  wn_engine *engine = r->engine;
+  wn_error why = {0};
   wn_online_forget(engine->serving->online, user);
   engine->erased_count++;
-  uint64_t *seq = wn_map64_at(&engine->erased, user);
-  if (seq != NULL)
-    *seq = engine->applied_seq;
-  else
-    wn_log(WN_LOG_ERROR, "no memory to remember that user %u was deleted; restart", user);
+  r->erased = true;
+  if (wn_engine_erased_add(engine, user, engine->applied_seq, &why) != WN_OK)
+    log_failure("the deletion of user", user, &why);
+}
+
+static void save_erased(wn_engine *engine) {
+  wn_error why = {0};
+  char text[900];
+  if (wn_engine_erased_save(engine, &why) != WN_OK)
+    wn_log(WN_LOG_ERROR, "the list of deleted users is not stored: %s",
+           wn_error_format(&why, text, sizeof text));
 }
 
 static void apply_op(run *r, const wn_op *op) {
@@ -115,7 +124,7 @@ static void apply_op(run *r, const wn_op *op) {
   case WN_OP_ITEM_DELETE:
     wn_catalog_set_status(engine->catalog, op->item_ix, WN_ITEM_DELETED);
     break;
-  case WN_OP_USER_DELETE: apply_user_delete(engine, op->user_ix); break;
+  case WN_OP_USER_DELETE: apply_user_delete(r, op->user_ix); break;
   case WN_OP_USER_PUT:
   case WN_OP_USER_PATCH:
   case WN_OP_SLATE: break;
@@ -127,6 +136,7 @@ void wn_engine_on_commit(void *ctx, wn_commit_batch *batches) {
   for (const wn_commit_batch *batch = batches; batch != NULL; batch = batch->next)
     for (size_t i = 0; i < batch->count; i++) apply_op(&r, &batch->ops[i]);
   run_unlock(&r);
+  if (r.erased) save_erased(ctx);
 }
 
 static wn_status check_writable(const wn_engine *engine, wn_error *err) {

@@ -72,6 +72,16 @@ WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
 /* Voids the base rows of users that were deleted after the snapshot was trained. */
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 
+/* Deleted users (engine_erased.c). add: under the exclusive lock, or before serving starts; save:
+ * on the writer thread, or before serving starts. */
+WN_MUST_USE wn_status wn_engine_erased_add(wn_engine *engine, wn_user_ix user, uint64_t seq,
+                                           wn_error *err);
+WN_MUST_USE wn_status wn_engine_erased_load(wn_engine *engine, wn_error *err);
+WN_MUST_USE wn_status wn_engine_erased_save(wn_engine *engine, wn_error *err);
+/* Adds the users of `base` who are not in the store any more. */
+WN_MUST_USE wn_status wn_engine_erased_mend(wn_engine *engine, const wn_history_base *base,
+                                            wn_error *err);
+
 /* committer's hook */
 void wn_engine_on_commit(void *ctx, wn_commit_batch *batches);
 /* `catalogue: strict`: nothing is known of it but its id. */

@@ -66,20 +66,20 @@ static bool parse_date(wn_str text, int64_t *time_ms) {
   return t > 0;
 }
 
-/* 0 when the file does not say. */
-static int64_t release_date(const char *path) {
+/* *time_ms stays 0 when the file does not say; only a lack of memory is a failure. */
+static wn_status release_date(const char *path, int64_t *time_ms, wn_error *err) {
   wn_input *input;
-  int64_t time_ms = 0;
-  if (wn_input_open(path, &input, NULL) != WN_OK) return 0;
-  for (int i = 0; i < RELEASE_LINES && time_ms == 0; i++) {
+  wn_status status = wn_input_open(path, &input, err);
+  for (int i = 0; status == WN_OK && i < RELEASE_LINES && *time_ms == 0; i++) {
     wn_str line;
-    if (wn_input_line(input, &line, NULL) != WN_OK || line.ptr == NULL) break;
+    status = wn_input_line(input, &line, err);
+    if (status != WN_OK || line.ptr == NULL) break;
     if (line.len > 6 && memcmp(line.ptr, "Date: ", 6) == 0) {
-      if (!parse_date((wn_str){line.ptr + 6, line.len - 6}, &time_ms)) break;
+      if (!parse_date((wn_str){line.ptr + 6, line.len - 6}, time_ms)) break;
     }
   }
   wn_input_close(input);
-  return time_ms;
+  return status == WN_E_MEMORY ? status : WN_OK;
 }
 
 /* The release file whose name is the longest beginning of the list's; NULL: none. */
@@ -106,13 +106,19 @@ static int64_t file_time(const char *path) {
   return (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
 }
 
-static int64_t list_time(const wn_folder *folder, const char *name, const char *path) {
-  int64_t time_ms = 0;
+static wn_status list_time(const wn_folder *folder, const char *name, const char *path,
+                           int64_t *time_ms, wn_error *err) {
   const char *release = release_of(folder, name);
-  char *release_path = release != NULL ? wn_folder_join(folder->path, release) : NULL;
-  if (release_path != NULL) time_ms = release_date(release_path);
-  wn_free(release_path);
-  return time_ms > 0 ? time_ms : file_time(path);
+  *time_ms = 0;
+  if (release != NULL) {
+    char *release_path = wn_folder_join(folder->path, release);
+    if (release_path == NULL) return wn_fail_memory(err);
+    wn_status status = release_date(release_path, time_ms, err);
+    wn_free(release_path);
+    if (status != WN_OK) return status;
+  }
+  if (*time_ms == 0) *time_ms = file_time(path);
+  return WN_OK;
 }
 
 /* A list's path must live as long as the packages that name it. */
@@ -128,11 +134,13 @@ static wn_status keep_path(wn_debian *debian, const wn_folder *folder, const cha
 static wn_status read_lists(wn_debian *debian, const wn_folder *folder, wn_error *err) {
   wn_status status = WN_OK;
   size_t at = 0;
+  int64_t time_ms = 0;
   const char *path = NULL;
   for (const char *name; (name = wn_folder_match(folder, "*_Packages", &at)) != NULL;) {
     WN_TRY(keep_path(debian, folder, name, &path, err));
     WN_TRY(wn_reader_open(debian->reader, path, err));
-    WN_TRY(wn_debian_add_packages(debian, path, list_time(folder, name, path), err));
+    WN_TRY(list_time(folder, name, path, &time_ms, err));
+    WN_TRY(wn_debian_add_packages(debian, path, time_ms, err));
   }
   if (wn_dict_count(debian->names) == 0) {
     WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "", "no package lists in %s; run apt-get update first",

@@ -180,6 +180,25 @@ cleanup:
   return status;
 }
 
+static bool has_log(const char *path) {
+  struct stat st;
+  char log[4200];
+  snprintf(log, sizeof log, "%s-wal", path);
+  return stat(log, &st) == 0 && st.st_size > 0;
+}
+
+/* A reader may need to create shared memory beside the log; says so where that cannot be. */
+static wn_status explain_log(wn_store *store, wn_status status, wn_error *err) {
+  bool stuck =
+      status == WN_E_IO && access(store->dir, W_OK) != 0 && has_log(wn_sqlite_of(store)->path);
+  if (!stuck) return status;
+  return wn_fail(err, WN_E_IO, "",
+                 "\"%s\" is read-only and its log (winnow.db-wal) holds changes that only a "
+                 "writable folder lets SQLite read: close the store's writer properly, or copy the "
+                 "folder to where it can be written",
+                 store->dir);
+}
+
 /* Opens the first reader, which tells whether there is a store at all. */
 static wn_status check_reader(wn_store *store, wn_error *err) {
   wn_status status;
@@ -197,7 +216,7 @@ static wn_status check_reader(wn_store *store, wn_error *err) {
   }
 cleanup:
   wn_reader_give(store, reader);
-  return status;
+  return explain_log(store, status, err);
 }
 
 static wn_status load_uuid(wn_store *store, sqlite3 *db, wn_error *err) {
@@ -264,11 +283,7 @@ static void append_uri_path(wn_buf *out, const char *path) {
 /* A folder that cannot be written and has no log to read: SQLite could not create its shared
  * memory there, and need not, since nothing can change. */
 static bool is_immutable(const wn_store *store, const char *path) {
-  struct stat st;
-  char wal[4200];
-  if (store->mode == WN_STORE_WRITE || access(store->dir, W_OK) == 0) return false;
-  snprintf(wal, sizeof wal, "%s-wal", path);
-  return stat(wal, &st) != 0 || st.st_size == 0;
+  return store->mode == WN_STORE_READ && access(store->dir, W_OK) != 0 && !has_log(path);
 }
 
 static wn_status set_paths(wn_store *store, wn_sqlite *lite, wn_error *err) {
@@ -299,6 +314,7 @@ static wn_status lite_open(wn_store *store, wn_error *err) {
   if (lite == NULL) return wn_fail_memory(err);
   pthread_mutex_init(&lite->pool_lock, NULL);
   pthread_mutex_init(&lite->refresh_lock, NULL);
+  lite->checkpoint_frames = WN_CHECKPOINT_FRAMES;
   store->impl = lite;
   WN_TRY(set_paths(store, lite, err));
   WN_TRY(store->mode == WN_STORE_WRITE ? open_writer(store, err) : check_reader(store, err));

@@ -52,8 +52,9 @@ typedef struct wn_sqlite {
   char *reader_uri; /* what readers open: the path, or an immutable URI on a read-only folder */
   sqlite3 *db;      /* the writer; NULL in read mode */
   sqlite3_stmt *statements[WN_ST_COUNT];
-  int wal_frames; /* after the last commit */
-  int checkpoint_at;
+  int wal_frames;        /* after the last commit */
+  int checkpoint_frames; /* WN_CHECKPOINT_FRAMES; tests make it small */
+  int checkpoint_at;     /* the next one; 0: as soon as there are checkpoint_frames */
   pthread_mutex_t pool_lock;
   wn_reader *idle;
   size_t idle_count;

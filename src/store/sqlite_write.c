@@ -86,7 +86,7 @@ void wn_sqlite_checkpoint(wn_store *store, int frames_min) {
   int frames = 0, moved = 0;
   int rc = sqlite3_wal_checkpoint_v2(lite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
   /* Readers may hold back a part: look again when the log has grown by as much once more. */
-  lite->checkpoint_at = frames > moved ? lite->wal_frames + WN_CHECKPOINT_FRAMES : 0;
+  lite->checkpoint_at = frames > moved ? lite->wal_frames + lite->checkpoint_frames : 0;
   if (rc == SQLITE_OK || rc == SQLITE_BUSY) return;
   wn_error why;
   char text[768];
@@ -102,7 +102,7 @@ wn_status wn_sqlite_commit(wn_store *store, wn_error *err) {
   int frames_before = lite->wal_frames;
   WN_TRY(run(store, WN_ST_COMMIT, err));
   if (lite->wal_frames < frames_before) lite->checkpoint_at = 0; /* the log began anew */
-  int at = lite->checkpoint_at > 0 ? lite->checkpoint_at : WN_CHECKPOINT_FRAMES;
+  int at = lite->checkpoint_at > 0 ? lite->checkpoint_at : lite->checkpoint_frames;
   wn_sqlite_checkpoint(store, at);
 cleanup:
   return status;

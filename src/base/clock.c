@@ -42,11 +42,12 @@ wn_status wn_time_of_number(double number, int64_t *time_ms, wn_error *err) {
 
 /* Whole numbers go without floating point: nanoseconds do not fit a double. */
 static wn_status time_of_integer(int64_t number, int64_t *time_ms, wn_error *err) {
+  if (number < 0) return accept_range(-1, NULL, err);
   int64_t ms = number < INT64_C(100000000000)         ? number * 1000
                : number < INT64_C(100000000000000)    ? number
                : number < INT64_C(100000000000000000) ? number / 1000
                                                       : number / 1000000;
-  return accept_range(number < 0 ? -1 : ms, time_ms, err);
+  return accept_range(ms, time_ms, err);
 }
 
 static int64_t days_from_civil(int64_t y, int m, int d) {

@@ -3,7 +3,8 @@
  * Scores of different generators live on different scales, so each is normalised over its own list:
  *   rank    61 / (60 + rank): reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009),
  *           scaled so that a first place is 1
- *   minmax  (s − min) / (max − min); a list of equal scores is all 1
+ *   minmax  0.01 + 0.99 · (s − min) / (max − min), so that the last of a list still has more than
+ *           what is not in it; a list of equal scores is all 1
  *   zscore  logistic function of (s − mean) / deviation; a list of equal scores is all ½
  *   none    the score as it is, negative and not finite ones as 0
  * and the score is the mean of the normalised ones, weighted, over the generators that proposed
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 
 #define RANK_CONSTANT 60.0f
+#define MINMAX_LEAST  0.01
 #define SCORE_MAX     1e30f /* 32 boosts must not make an infinity of it */
 
 /* Of one source's list. */
@@ -58,7 +60,9 @@ static float normalise(wn_normalise how, const wn_proposal *proposal, const spre
   if (!usable(score)) return 0.0f;
   switch (how) {
   case WN_NORM_MINMAX:
-    return s->max > s->min ? (float)(((double)score - s->min) / ((double)s->max - s->min)) : 1.0f;
+    if (!(s->max > s->min)) return 1.0f;
+    return (float)(MINMAX_LEAST +
+                   (1.0 - MINMAX_LEAST) * ((double)score - s->min) / ((double)s->max - s->min));
   case WN_NORM_ZSCORE:
     if (!(s->deviation > 0)) return 0.5f;
     return (float)(1.0 / (1.0 + exp(-(score - s->mean) / s->deviation)));

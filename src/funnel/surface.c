@@ -10,24 +10,25 @@
 
 enum { SURFACE_N = 20, QUOTA_MAX = 10000, PATH_MAX_BYTES = 160 };
 
-/* The default surfaces: what each asks, how many, with which weight; "+": a fallback. Weights
- * are of scores normalised per generator (score.c), so only their ratios matter. */
+/* The default surfaces: what each asks, how many, with which weight; "+": a fallback. Weights are
+ * of scores normalised per generator (score.c), so only their ratios matter. Those of home are the
+ * best of a handful tried on two data sets (README.md); the others follow them. */
 static const struct default_row {
   const char *surface, *model;
   uint32_t quota;
   float weight;
 } default_rows[] = {
-    {"home", "als", 300, 1.0f},        {"home", "covisit", 300, 1.0f},
-    {"home", "content", 150, 0.5f},    {"home", "trending", 50, 0.2f},
-    {"home", "popular", 50, 0.1f},     {"home", "+popular", 300, 1.0f},
+    {"home", "als", 300, 1.0f},        {"home", "covisit", 300, 0.5f},
+    {"home", "content", 150, 0.25f},   {"home", "trending", 50, 0.1f},
+    {"home", "popular", 50, 0.05f},    {"home", "+popular", 300, 1.0f},
     {"home", "+newest", 50, 0.2f},
 
     {"similar", "covisit", 300, 1.0f}, {"similar", "als", 200, 0.7f},
     {"similar", "content", 300, 0.7f}, {"similar", "+popular", 300, 1.0f},
 
-    {"feed", "als", 300, 1.0f},        {"feed", "covisit", 300, 1.0f},
-    {"feed", "content", 200, 0.5f},    {"feed", "trending", 100, 0.3f},
-    {"feed", "newest", 50, 0.1f},      {"feed", "popular", 50, 0.1f},
+    {"feed", "als", 300, 1.0f},        {"feed", "covisit", 300, 0.5f},
+    {"feed", "content", 200, 0.25f},   {"feed", "trending", 100, 0.15f},
+    {"feed", "newest", 50, 0.05f},     {"feed", "popular", 50, 0.05f},
     {"feed", "+popular", 300, 1.0f},   {"feed", "+newest", 50, 0.2f},
 
     {"popular", "popular", 300, 1.0f}, {"popular", "+newest", 300, 1.0f},
@@ -54,7 +55,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->flavour = flavour;
   surface->n = SURFACE_N;
   surface->seen_all = flavour != WN_FLAVOUR_FLAT;
-  surface->normalise = WN_NORM_RANK;
+  surface->normalise = WN_NORM_MINMAX;
   surface->mmr_lambda = 1.0f;
 }
 

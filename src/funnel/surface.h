@@ -61,7 +61,7 @@ typedef struct wn_surface {
   size_t seen_len;
   char where[WN_EXPR_BYTES_MAX]; /* "" = none */
   /* score */
-  wn_normalise normalise;
+  wn_normalise normalise; /* default minmax (figures: README.md) */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +

@@ -242,7 +242,7 @@ static void test_json(void **state) {
                                       "\"filter\":{\"allowed\":299",
                                       "\"counts\":{\"hidden\":1",
                                       "\"drops\":[",
-                                      "\"score\":{\"normalise\":\"rank\"",
+                                      "\"score\":{\"normalise\":\"minmax\"",
                                       "\"proposals\":[{\"generator\":",
                                       "\"order\":{\"diversity\":{\"by\":\"vec\"",
                                       "\"moves\":[{\"item\":\"i",

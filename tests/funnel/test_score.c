@@ -21,7 +21,7 @@ static double naive_normalised(const wn_trace *t, size_t g, const wn_candidate *
   double deviation = sqrt(square / (double)n);
   switch (how) {
   case WN_NORM_RANK: return 61.0 / (60.0 + c->proposals[g].rank);
-  case WN_NORM_MINMAX: return max > min ? (score - min) / (max - min) : 1.0;
+  case WN_NORM_MINMAX: return max > min ? 0.01 + 0.99 * (score - min) / (max - min) : 1.0;
   case WN_NORM_ZSCORE: return deviation > 0 ? 1.0 / (1.0 + exp(-(score - mean) / deviation)) : 0.5;
   default: return score > 0 ? score : 0;
   }

@@ -31,9 +31,9 @@
 static const wn_param_spec covisit_params[] = {
     {"window", 50, 1, WINDOW_MAX, "pairs at most so many steps apart count"},
     {"tau", 3, 0.01, 1e6, "steps over which a pair's weight falls to 1/e"},
-    {"rho", 0.5, 0, 1, "weight of the way back in time"},
+    {"rho", 0.3, 0, 1, "weight of the way back in time"},
     {"a", 0.5, 0, 2, "exponent of the source's popularity"},
-    {"b", 0.3, 0, 2, "exponent of the candidate's popularity"},
+    {"b", 0.2, 0, 2, "exponent of the candidate's popularity"},
     {"tau_query", 3, 0.01, 1e6, "steps over which a history item's weight falls to 1/e"},
     {"neighbours", 200, 1, NEIGHBOURS_MAX, "kept for each item"},
     {"row_max", 500, 2, 1e6, "newest items of a user that count"},

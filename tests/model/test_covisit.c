@@ -115,7 +115,7 @@ static void test_personal(void **state) {
   rule r = {3, .5, .5, .3, 50, 200, 500};
   static double S[ITEMS * ITEMS];
   naive(&data, &r, S);
-  wn_model *model = fit(&wn_model_covisit, &data, "tau_query=2");
+  wn_model *model = fit(&wn_model_covisit, &data, "tau_query=2 rho=.5 b=.3");
   wn_history_entry history[6] = {{5, 1, 90}, {7, 4, 90},   {2, -1, 80},
                                  {0, 2, 70}, {900, 1, 60}, {3, 1, 50}};
   wn_query query = {.history = history, .history_len = 6, .user = WN_NO_IX, .anchor = 9};

@@ -1,0 +1,451 @@
+#include "fitting.h"
+#include "model/content.h"
+
+#define ITEMS 60u
+
+/* A catalogue in memory. */
+typedef struct catalogue {
+  char title[ITEMS + 10][64];
+  char text[ITEMS + 10][256];
+  wn_attr attr[ITEMS + 10][2];
+  wn_str tags[ITEMS + 10][2];
+  char group[ITEMS + 10][16];
+  uint32_t len;
+  bool backwards;
+} catalogue;
+
+static wn_item_record record_of(const catalogue *c, uint32_t i) {
+  return (wn_item_record){.id = WN_STR("x"),
+                          .title = wn_str_of(c->title[i]),
+                          .text = wn_str_of(c->text[i]),
+                          .attrs = {c->attr[i], 2},
+                          .status = WN_ITEM_ACTIVE};
+}
+
+static wn_status scan(void *ctx,
+                      wn_status (*each)(void *, wn_item_ix, const wn_item_record *, wn_error *),
+                      void *each_ctx, wn_error *err) {
+  const catalogue *c = ctx;
+  for (uint32_t k = 0; k < c->len; k++) {
+    uint32_t i = c->backwards ? c->len - 1 - k : k;
+    wn_item_record item = record_of(c, i);
+    wn_status status = each(each_ctx, i, &item, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
+}
+
+/* Words w0 … w49, each item from one of five topics; a section and two tags. */
+static void make_catalogue(catalogue *c, uint64_t seed, uint32_t len) {
+  wn_rng rng;
+  wn_rng_seed(&rng, seed);
+  memset(c, 0, sizeof *c);
+  c->len = len;
+  for (uint32_t i = 0; i < ITEMS + 10; i++) {
+    uint32_t topic = i % 5;
+    snprintf(c->title[i], sizeof c->title[i], "Tool w%u only%u", topic * 10 + i % 3, i);
+    for (int k = 0; k < 12; k++) {
+      size_t at = strlen(c->text[i]);
+      uint64_t word = topic * 10 + wn_rng_below(&rng, k < 9 ? 10 : 50);
+      snprintf(c->text[i] + at, sizeof c->text[i] - at, " w%u", (unsigned)(word % 50));
+    }
+    snprintf(c->group[i], sizeof c->group[i], "Group%u", topic);
+    c->tags[i][0] = topic % 2 ? WN_STR("Odd") : WN_STR("even");
+    c->tags[i][1] = i % 3 ? WN_STR("common thing") : WN_STR("third thing");
+    c->attr[i][0] = (wn_attr){
+        .name = WN_STR("section"), .kind = WN_ATTR_STRING, .string = wn_str_of(c->group[i])};
+    c->attr[i][1] =
+        (wn_attr){.name = WN_STR("tag"), .kind = WN_ATTR_LIST, .list = c->tags[i], .list_len = 2};
+  }
+}
+
+static wn_model *fit_catalogue(catalogue *c, uint32_t items, const char *text) {
+  wn_dataset data = {.items = items};
+  data.items_source = (wn_item_source){c, scan};
+  return fit(&wn_model_content, &data, text);
+}
+
+/* ---- the naive twin: strings, dense vectors, brute force ---- */
+
+#define WORDS_MAX 400
+
+typedef struct naive {
+  char word[WORDS_MAX][64];
+  bool attribute[WORDS_MAX];
+  uint32_t words;
+  double count[ITEMS + 10][WORDS_MAX];
+  double vector[ITEMS + 10][WORDS_MAX];
+  double length[ITEMS + 10];
+} naive;
+
+static void naive_add(naive *n, uint32_t item, const char *word, double count, bool attribute) {
+  uint32_t w = 0;
+  while (w < n->words && strcmp(n->word[w], word) != 0) w++;
+  if (w == n->words) {
+    assert_true(n->words < WORDS_MAX);
+    snprintf(n->word[n->words++], sizeof n->word[w], "%s", word);
+  }
+  n->attribute[w] = attribute;
+  n->count[item][w] += count;
+  if (!attribute) n->length[item] += count;
+}
+
+static void naive_words(naive *n, uint32_t item, const char *text, double count) {
+  char copy[256], *rest = copy, *part;
+  snprintf(copy, sizeof copy, "%s", text);
+  while ((part = strsep(&rest, " ")) != NULL) {
+    if (*part == 'T') *part = 't';
+    if (*part != '\0') naive_add(n, item, part, count, false);
+  }
+}
+
+/* Vectors of items 0 … all − 1 by the statistics of items 0 … fitted − 1. */
+static naive *naive_of(const catalogue *c, uint32_t fitted, uint32_t all) {
+  naive *n = wn_calloc(1, sizeof *n);
+  double mean = 0;
+  for (uint32_t i = 0; i < all; i++) {
+    char section[32];
+    naive_words(n, i, c->title[i], 2);
+    naive_words(n, i, c->text[i], 1);
+    snprintf(section, sizeof section, "section:group%u", i % 5);
+    naive_add(n, i, section, 1, true);
+    naive_add(n, i, i % 5 % 2 ? "tag:odd" : "tag:even", 1, true);
+    naive_add(n, i, i % 3 ? "tag:common thing" : "tag:third thing", 1, true);
+    if (i < fitted) mean += n->length[i] / fitted;
+  }
+  for (uint32_t w = 0; w < n->words; w++) {
+    double df = 0;
+    for (uint32_t i = 0; i < fitted; i++) df += n->count[i][w] > 0;
+    bool kept = df >= 2 && df <= fmax(16, floor(0.2 * fitted));
+    double idf = log(1 + (fitted - df + .5) / (df + .5));
+    for (uint32_t i = 0; i < all; i++) {
+      double f = n->count[i][w];
+      double soft = n->attribute[w] ? 1 : 1 - .75 + .75 * n->length[i] / mean;
+      n->vector[i][w] = kept ? idf * f * 2.2 / (f + 1.2 * soft) : 0;
+    }
+  }
+  for (uint32_t i = 0; i < all; i++) {
+    double norm = 0;
+    for (uint32_t w = 0; w < n->words; w++) norm += n->vector[i][w] * n->vector[i][w];
+    for (uint32_t w = 0; norm > 0 && w < n->words; w++) n->vector[i][w] /= sqrt(norm);
+  }
+  return n;
+}
+
+static void assert_cosines(const wn_model *model, const wn_query *query, const double *asked,
+                           const naive *n, uint32_t items) {
+  float scores[ITEMS + 10];
+  double norm = 0;
+  for (uint32_t w = 0; w < n->words; w++) norm += asked[w] * asked[w];
+  assert_ok(model->cls->score_all(model, query, scores, items, err));
+  for (uint32_t i = 0; i < items; i++) {
+    double cosine = 0;
+    for (uint32_t w = 0; w < n->words; w++) cosine += asked[w] * n->vector[i][w];
+    if (norm > 0) cosine /= sqrt(norm);
+    if (cosine < 1e-9 || (query->history_len == 0 && i == query->anchor)) {
+      assert_true(scores[i] == -INFINITY);
+    } else if (!(fabs(cosine - (double)scores[i]) < 1e-5)) {
+      fail_msg("item %u: %g, not %g", i, (double)scores[i], cosine);
+    }
+  }
+}
+
+static void test_cosine(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 41, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "");
+  naive *n = naive_of(&c, ITEMS, ITEMS);
+  for (uint32_t a = 0; a < ITEMS; a++) {
+    wn_query query = {.anchor = a, .user = WN_NO_IX};
+    assert_cosines(model, &query, n->vector[a], n, ITEMS);
+    assert_twins(model, &query, ITEMS);
+  }
+  wn_free(n);
+  model->cls->free(model);
+}
+
+static void test_profile(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 42, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "tau_query=2 history_max=3");
+  naive *n = naive_of(&c, ITEMS, ITEMS);
+  wn_history_entry history[6] = {{4, 4, 90}, {11, -1, 80}, {5000, 1, 75},
+                                 {9, 1, 70}, {23, 1, 70},  {24, 1, 60}};
+  wn_query query = {.history = history, .history_len = 6, .user = WN_NO_IX, .anchor = 1};
+  double profile[WORDS_MAX];
+  for (uint32_t w = 0; w < n->words; w++) {
+    profile[w] = 2 * n->vector[4][w] + exp(-.5) * (n->vector[9][w] + n->vector[23][w]);
+  }
+  assert_cosines(model, &query, profile, n, ITEMS);
+  assert_twins(model, &query, ITEMS);
+  history[0].weight = history[3].weight = history[4].weight = history[5].weight = -1;
+  query.anchor = WN_NO_IX;
+  wn_scored out[4];
+  size_t count = 9;
+  assert_ok(model->cls->candidates(model, &query, 4, out, &count, err));
+  assert_int_equal(count, 0); /* dislikes alone say nothing */
+  wn_free(n);
+  model->cls->free(model);
+}
+
+/* Items put after the fit: candidates and anchors at once, changed, deleted, put again. */
+static void test_updates(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 43, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "");
+  naive *n = naive_of(&c, ITEMS, ITEMS + 10);
+  for (uint32_t i = ITEMS; i < ITEMS + 10; i++) {
+    wn_item_record item = record_of(&c, i);
+    assert_ok(model->cls->update_item(model, i, &item, err));
+  }
+  for (uint32_t a = 0; a < ITEMS + 10; a++) {
+    wn_query query = {.anchor = a, .user = WN_NO_IX};
+    assert_cosines(model, &query, n->vector[a], n, ITEMS + 10);
+    assert_twins(model, &query, ITEMS + 10);
+  }
+  /* Item 0 becomes what item 1 is, item 61 goes, item 2 goes. */
+  wn_item_record item = record_of(&c, 1);
+  assert_ok(model->cls->update_item(model, 0, &item, err));
+  memcpy(n->vector[0], n->vector[1], sizeof n->vector[0]);
+  item.status = WN_ITEM_DELETED;
+  assert_ok(model->cls->update_item(model, ITEMS + 1, &item, err));
+  assert_ok(model->cls->update_item(model, 2, &item, err));
+  memset(n->vector[ITEMS + 1], 0, sizeof n->vector[0]);
+  memset(n->vector[2], 0, sizeof n->vector[0]);
+  for (uint32_t a = 0; a < ITEMS + 10; a++) {
+    wn_query query = {.anchor = a, .user = WN_NO_IX};
+    assert_cosines(model, &query, n->vector[a], n, ITEMS + 10);
+    assert_twins(model, &query, ITEMS + 10);
+  }
+  wn_free(n);
+  model->cls->free(model);
+}
+
+/* Thousands of changes: answers stay those of the last one, memory stays bounded. */
+static void test_many_updates(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 44, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "");
+  naive *n = naive_of(&c, ITEMS, ITEMS + 10), *now = naive_of(&c, ITEMS, ITEMS + 10);
+  wn_rng rng;
+  wn_rng_seed(&rng, 44);
+  for (uint32_t i = ITEMS; i < ITEMS + 10; i++) memset(now->vector[i], 0, sizeof now->vector[i]);
+  for (int round = 0; round < 4000; round++) {
+    uint32_t to = (uint32_t)wn_rng_below(&rng, ITEMS + 10);
+    uint32_t from = (uint32_t)wn_rng_below(&rng, ITEMS + 10);
+    wn_item_record item = record_of(&c, from);
+    bool deleted = wn_rng_below(&rng, 8) == 0;
+    if (deleted) item.status = WN_ITEM_DELETED;
+    assert_ok(model->cls->update_item(model, to, &item, err));
+    memset(now->vector[to], 0, sizeof now->vector[to]);
+    if (!deleted) memcpy(now->vector[to], n->vector[from], sizeof n->vector[from]);
+    if (round % 400 == 0) {
+      wn_query query = {.anchor = to, .user = WN_NO_IX};
+      assert_cosines(model, &query, now->vector[to], now, ITEMS + 10);
+      assert_twins(model, &query, ITEMS + 10);
+    }
+  }
+  const wn_content *m = (const wn_content *)model;
+  assert_true(m->delta.nodes.len <= 2 * m->delta.live + 4096 + 64);
+  wn_free(n);
+  wn_free(now);
+  model->cls->free(model);
+}
+
+static void test_order_and_snapshot(void **state) {
+  (void)state;
+  catalogue c;
+  char path[128];
+  make_catalogue(&c, 45, ITEMS);
+  wn_model *forward = fit_catalogue(&c, ITEMS, "");
+  c.backwards = true;
+  wn_model *backward = fit_catalogue(&c, ITEMS, "");
+  assert_same_model(forward, backward);
+  save_to(forward, scratch_path("content.wns", path, sizeof path));
+  wn_snapshot *snapshot;
+  wn_model *mapped = map_from(&wn_model_content, path, &snapshot);
+  assert_same_model(forward, mapped);
+  naive *n = naive_of(&c, ITEMS, ITEMS + 10);
+  wn_item_record item = record_of(&c, ITEMS + 3); /* the stored vocabulary serves new items */
+  assert_ok(mapped->cls->update_item(mapped, ITEMS + 3, &item, err));
+  wn_query query = {.anchor = ITEMS + 3, .user = WN_NO_IX};
+  for (uint32_t i = ITEMS; i < ITEMS + 10; i++) {
+    if (i != ITEMS + 3) memset(n->vector[i], 0, sizeof n->vector[i]);
+  }
+  assert_cosines(mapped, &query, n->vector[ITEMS + 3], n, ITEMS + 10);
+  wn_free(n);
+  mapped->cls->free(mapped);
+  wn_snapshot_unref(snapshot);
+  unlink(path);
+  forward->cls->free(forward);
+  backward->cls->free(backward);
+}
+
+static void test_filter(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 46, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "");
+  wn_bitset allowed;
+  assert_true(wn_bitset_init(&allowed, ITEMS));
+  for (uint32_t i = 0; i < ITEMS; i += 4) wn_bitset_set(&allowed, i);
+  wn_query query = {.anchor = 5, .user = WN_NO_IX, .allowed = &allowed};
+  assert_twins(model, &query, ITEMS);
+  wn_bitset_clear(&allowed);
+  model->cls->free(model);
+}
+
+static void test_edges(void **state) {
+  (void)state;
+  catalogue c;
+  wn_query query = {.anchor = 0, .user = WN_NO_IX};
+  make_catalogue(&c, 47, 0);
+  wn_dataset nothing = {.items = 5}; /* no catalogue at all */
+  wn_model *models[5] = {fit(&wn_model_content, &nothing, ""), fit_catalogue(&c, 0, ""), NULL, NULL,
+                         NULL};
+  c.len = 1;
+  models[2] = fit_catalogue(&c, 1, "");
+  c.len = ITEMS;
+  models[3] = fit_catalogue(&c, 3, ""); /* the catalogue knows more than the data set */
+  models[4] = fit_catalogue(&c, ITEMS + 20, "");
+  for (int m = 0; m < 5; m++) {
+    assert_twins(models[m], &query, ITEMS + 10);
+    query.anchor = 1000000;
+    assert_twins(models[m], &query, ITEMS + 10);
+    query.anchor = 0;
+    wn_item_record item = {.id = WN_STR("x")}; /* says nothing */
+    assert_ok(models[m]->cls->update_item(models[m], 0, &item, err));
+    assert_twins(models[m], &query, ITEMS + 10);
+    models[m]->cls->free(models[m]);
+  }
+}
+
+/* A long text gives a bounded vector; one long attribute is read as text. */
+static void test_long_text(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 48, ITEMS);
+  wn_model *model = fit_catalogue(&c, ITEMS, "");
+  wn_buf text = {0};
+  for (int i = 0; i < 9000; i++) wn_buf_printf(&text, "w%d ", i % 50);
+  wn_attr attr = {.name = WN_STR("note"),
+                  .kind = WN_ATTR_STRING,
+                  .string = WN_STR("w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 "
+                                   "w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1 w1")};
+  wn_item_record item = {.id = WN_STR("x"), .text = {text.data, text.len}, .attrs = {&attr, 1}};
+  assert_ok(model->cls->update_item(model, ITEMS + 2, &item, err));
+  wn_query query = {.anchor = ITEMS + 2, .user = WN_NO_IX};
+  assert_twins(model, &query, ITEMS + 10);
+  wn_buf_clear(&text);
+  model->cls->free(model);
+}
+
+static void test_no_memory(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 49, 12);
+  wn_dataset data = {.items = 12, .items_source = {&c, scan}};
+  wn_params params = params_of(&wn_model_content, "");
+  wn_pool *pool = wn_pool_create(1);
+  wn_fit_env env = {.pool = pool, .seed = 7};
+  wn_model *model = NULL;
+  for (long n = 0; model == NULL; n++) {
+    wn_mem_fail_after(n);
+    wn_status status = wn_model_content.fit(&data, &params, &env, &model, NULL);
+    wn_mem_fail_after(-1);
+    assert_int_equal(status, model != NULL ? WN_OK : WN_E_MEMORY);
+  }
+  naive *twin = naive_of(&c, 12, 13);
+  memset(twin->vector[12], 0, sizeof twin->vector[12]);
+  wn_item_record item = record_of(&c, 7);
+  bool done = false;
+  for (long n = 0; !done; n++) { /* a failed update changes nothing */
+    wn_mem_fail_after(n);
+    done = model->cls->update_item(model, 3, &item, NULL) == WN_OK;
+    wn_mem_fail_after(-1);
+    if (done) memcpy(twin->vector[3], twin->vector[7], sizeof twin->vector[3]);
+    wn_query query = {.anchor = 3, .user = WN_NO_IX};
+    assert_cosines(model, &query, twin->vector[3], twin, 13);
+  }
+  wn_free(twin);
+  model->cls->free(model);
+  wn_pool_free(pool);
+}
+
+static void test_bad_sections(void **state) {
+  (void)state;
+  char path[128];
+  scratch_path("bad.wns", path, sizeof path);
+  for (int bad = 0; bad < 13; bad++) {
+    wn_content_head head = {.version = 1,
+                            .items = 2,
+                            .terms = 2,
+                            .history_max = 30,
+                            .documents = 2,
+                            .k1 = 1.2,
+                            .b = .75,
+                            .length_mean = 3,
+                            .title_weight = 2,
+                            .tau_query = 10};
+    uint64_t word_ptr[3] = {0, 1, 2}, item_ptr[3] = {0, 1, 2}, term_ptr[3] = {0, 1, 2};
+    char words[2] = {'a', 'b'};
+    uint32_t term[2] = {0, 1}, item[2] = {0, 1};
+    float idf[2] = {1, 1}, weight[2] = {1, 1};
+    uint64_t posts = sizeof item;
+    if (bad == 1) head.version = 3;
+    if (bad == 2) head.history_max = 0;
+    if (bad == 3) head.k1 = NAN;
+    if (bad == 4) head.terms = 3;
+    if (bad == 5) head.items = 1;
+    if (bad == 6) word_ptr[1] = 3;
+    if (bad == 7) words[1] = 'a';
+    if (bad == 8) item_ptr[0] = 1;
+    if (bad == 9) term[1] = 2;
+    if (bad == 10) item[0] = 2;
+    if (bad == 11) weight[1] = NAN;
+    if (bad == 12) posts -= 4;
+    wn_snapshot_writer *writer = NULL;
+    assert_ok(wn_snapshot_writer_create(path, &writer, err));
+    assert_ok(wn_snapshot_write(writer, "content/head", &head, sizeof head, err));
+    assert_ok(wn_snapshot_write(writer, "content/word_ptr", word_ptr, sizeof word_ptr, err));
+    assert_ok(wn_snapshot_write(writer, "content/words", words, sizeof words, err));
+    assert_ok(wn_snapshot_write(writer, "content/idf", idf, sizeof idf, err));
+    assert_ok(wn_snapshot_write(writer, "content/item_ptr", item_ptr, sizeof item_ptr, err));
+    assert_ok(wn_snapshot_write(writer, "content/item_term", term, sizeof term, err));
+    assert_ok(wn_snapshot_write(writer, "content/item_weight", weight, sizeof weight, err));
+    assert_ok(wn_snapshot_write(writer, "content/term_ptr", term_ptr, sizeof term_ptr, err));
+    assert_ok(wn_snapshot_write(writer, "content/post_item", item, posts, err));
+    assert_ok(wn_snapshot_write(writer, "content/post_weight", weight, sizeof weight, err));
+    wn_snapshot_about about = {.number = 1};
+    assert_ok(wn_snapshot_writer_finish(writer, &about, err));
+    wn_snapshot *snapshot;
+    wn_model *model = NULL;
+    assert_ok(wn_snapshot_open(path, &snapshot, err));
+    wn_status status = wn_model_content.map(snapshot, &model, NULL);
+    if (status != (bad ? WN_E_CORRUPT : WN_OK))
+      fail_msg("case %d: %s", bad, wn_status_name(status));
+    if (model != NULL) model->cls->free(model);
+    wn_snapshot_unref(snapshot);
+    unlink(path);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_cosine),
+      cmocka_unit_test(test_profile),
+      cmocka_unit_test(test_updates),
+      cmocka_unit_test(test_many_updates),
+      cmocka_unit_test(test_order_and_snapshot),
+      cmocka_unit_test(test_filter),
+      cmocka_unit_test(test_edges),
+      cmocka_unit_test(test_long_text),
+      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_bad_sections),
+  };
+  return cmocka_run_group_tests(tests, NULL, remove_scratch);
+}

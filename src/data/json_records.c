@@ -12,10 +12,13 @@ static wn_status not_an_object(const char *what, wn_error *err) {
   return wn_fail(err, WN_E_ARGUMENT, "", "%s must be a JSON object", what);
 }
 
+/* A key that is a word is the error's field; others are quoted only. */
 static wn_status unknown_key(const char *key, const char *known, wn_error *err) {
-  char field[80];
-  snprintf(field, sizeof field, "%.64s", key);
-  return wn_fail(err, WN_E_ARGUMENT, field, "is no known key; known are %s", known);
+  const char *field = key;
+  for (const char *c = key; *c != '\0'; c++) {
+    if ((unsigned char)*c <= ' ' || *c == 0x7F) field = "";
+  }
+  return wn_fail(err, WN_E_ARGUMENT, field, "\"%.64s\" is no known key; known are %s", key, known);
 }
 
 /* A string, or a whole number as its digits; null and absent are the absent string. */

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define LISTS         "/var/lib/apt/lists"
+#define LISTS         "var/lib/apt/lists"
 #define RELEASE_LINES 200 /* the Date stands in the first dozen */
 #define MACHINE_USER  "this-machine"
 
@@ -31,10 +31,10 @@ static bool is_folder(const char *path) {
 
 static wn_status find_places(const char *path, places *out, wn_error *err) {
   *out = (places){0};
-  if (path == NULL || wn_str_is(wn_str_of(path), LISTS) || wn_str_is(wn_str_of(path), LISTS "/")) {
+  if (path == NULL || strcmp(path, "/" LISTS) == 0 || strcmp(path, "/" LISTS "/") == 0) {
     path = "/";
   }
-  out->lists = wn_folder_join(path, LISTS + 1);
+  out->lists = wn_folder_join(path, LISTS);
   if (out->lists == NULL) return wn_fail_memory(err);
   if (is_folder(out->lists) || strcmp(path, "/") == 0) {
     out->root = wn_strdup(path);

@@ -27,21 +27,6 @@ void wn_reader_init(wn_reader *reader, const wn_read_options *options, const wn_
   *report = (wn_read_report){0};
 }
 
-/* Messages quote the input; what goes out is one line of valid UTF-8 all the same. */
-static void clean(char *text) {
-  wn_str s = wn_str_of(text);
-  for (size_t i = 0; i < s.len;) {
-    size_t from = i;
-    bool broken = wn_utf8_next(s, &i) == 0xFFFD && i == from + 1;
-    if (broken || (unsigned char)text[from] < ' ') text[from] = '?';
-  }
-}
-
-static void clean_error(wn_error *err) {
-  clean(err->message);
-  clean(err->field);
-}
-
 static wn_status bad_lines_failure(const wn_reader *reader, wn_error *err) {
   const wn_error *first = &reader->first_bad;
   wn_status status = WN_E_FORMAT;
@@ -58,8 +43,7 @@ static wn_status bad_lines_failure(const wn_reader *reader, wn_error *err) {
 wn_status wn_reader_finish(wn_reader *reader, wn_status status, wn_error *err) {
   wn_reader_close(reader);
   wn_line_set_clear(&reader->seen);
-  if (status == WN_OK && reader->failed) status = bad_lines_failure(reader, err);
-  if (status != WN_OK && err != NULL) clean_error(err);
+  if (status == WN_OK && reader->failed) return bad_lines_failure(reader, err);
   return status;
 }
 
@@ -138,14 +122,12 @@ wn_status wn_reader_bad(wn_reader *reader, long line, const wn_error *why, wn_er
     wn_fail(err, why->status, why->field, "%s", why->message);
     return err != NULL ? wn_error_at(err, reader->file, line, 0) : why->status;
   }
-  wn_error shown = *why;
-  clean_error(&shown);
-  wn_bad_line bad = {reader->file, line, shown.field, shown.message};
+  wn_bad_line bad = {reader->file, line, why->field, why->message};
   if (options->on_bad != NULL) options->on_bad(options->on_bad_ctx, &bad);
   reader->report->bad_lines++;
   if (options->skip_bad) return WN_OK;
   if (!reader->failed) {
-    reader->first_bad = shown;
+    reader->first_bad = *why;
     wn_error_at(&reader->first_bad, reader->file, line, why->column);
   }
   reader->failed = true;

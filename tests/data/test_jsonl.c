@@ -70,7 +70,7 @@ static void test_bad_lines(WN_UNUSED void **state) {
       {"[1,2]", "must be a JSON object"},
       {"7", "bad.jsonl:1: : "},
       {"{\"user\":\"u\",\"item\":\"i\",\"type\":\"v\",\"itme\":1}",
-       "itme: is no known key; known are user, item, type, value, time, id, slate"},
+       "itme: \"itme\" is no known key; known are user, item, type, value, time, id, slate"},
       {"{\"user\":\"u\",\"item\":\"i\"}", "type: "},
       {"{\"user\":\"\",\"item\":\"i\",\"type\":\"v\"}", "user: "},
       {"{\"user\":1.5,\"item\":\"i\",\"type\":\"v\"}", "user: must be a string or a whole number"},

@@ -324,6 +324,35 @@ static void test_edges(void **state) {
   }
 }
 
+/* Merging, the cut to the strongest, norm and order, against sorting everything. */
+static void test_strongest(void **state) {
+  (void)state;
+  enum { TERMS = 150, HITS = 400 };
+  wn_rng rng;
+  wn_rng_seed(&rng, 50);
+  wn_term_hit *hits = wn_calloc(HITS, sizeof *hits);
+  double sum[TERMS] = {0}, norm = 0;
+  for (size_t i = 0; i < HITS; i++) {
+    hits[i] = (wn_term_hit){(uint32_t)wn_rng_below(&rng, TERMS), 1 + (float)i / 64, false};
+    sum[hits[i].term] += (double)hits[i].value;
+  }
+  wn_term_weight out[WN_CONTENT_TERMS_MAX];
+  assert_int_equal(wn_content_strongest(hits, HITS, out), WN_CONTENT_TERMS_MAX);
+  double least = INFINITY;
+  for (size_t i = 0; i < WN_CONTENT_TERMS_MAX; i++) {
+    assert_true(i == 0 || out[i].term > out[i - 1].term);
+    least = fmin(least, sum[out[i].term]);
+    norm += sum[out[i].term] * sum[out[i].term];
+  }
+  for (size_t i = 0; i < WN_CONTENT_TERMS_MAX; i++) {
+    assert_true(fabs(sum[out[i].term] / sqrt(norm) - (double)out[i].weight) < 1e-5);
+    sum[out[i].term] = 0;
+  }
+  for (size_t t = 0; t < TERMS; t++) assert_true(sum[t] <= least * (1 + 1e-6));
+  assert_int_equal(wn_content_strongest(hits, 0, out), 0);
+  wn_free(hits);
+}
+
 /* A long text gives a bounded vector; one long attribute is read as text. */
 static void test_long_text(void **state) {
   (void)state;
@@ -444,6 +473,7 @@ int main(void) {
       cmocka_unit_test(test_filter),
       cmocka_unit_test(test_edges),
       cmocka_unit_test(test_long_text),
+      cmocka_unit_test(test_strongest),
       cmocka_unit_test(test_no_memory),
       cmocka_unit_test(test_bad_sections),
   };

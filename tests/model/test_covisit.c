@@ -317,13 +317,15 @@ static void test_gowalla(void **state) {
   wn_dataset train, test;
   if (!load_adjacency("gowalla-lightgcn/train.txt.xz", 29858, 40981, &train)) skip();
   assert_true(load_adjacency("gowalla-lightgcn/test.txt.xz", 29858, 40981, &test));
+  /* The order of its lines means nothing: one basket a user. */
+  for (uint64_t i = 0; i < train.by_user.nnz; i++) train.by_user.time_ms[i] = 1;
   uint64_t begin = wn_mono_ns();
   wn_model *model = fit(&wn_model_covisit, &train, "");
   double seconds = (double)(wn_mono_ns() - begin) / 1e9;
   quality q = measure(model, &train, &test, 10);
   print_message("gowalla: recall@20 %.4f ndcg@20 %.4f over %u users, fit %.2f s\n", q.recall,
                 q.ndcg, q.users, seconds);
-  assert_true(q.recall > 0.14 && q.ndcg > 0.11);
+  assert_true(q.recall > 0.178 && q.ndcg > 0.145);
   model->cls->free(model);
   wn_dataset_clear(&train);
   wn_dataset_clear(&test);

@@ -58,6 +58,7 @@ extern const char *const wn_method_names[WN_METHODS];
 typedef enum wn_http_step {
   WN_STEP_HEADERS, /* the handler has not been called yet */
   WN_STEP_BODY,    /* receiving */
+  WN_STEP_CHANGE,  /* a change is ready to be submitted */
   WN_STEP_WAITING, /* suspended: commit or refresh */
   WN_STEP_DONE,    /* answer queued */
 } wn_http_step;

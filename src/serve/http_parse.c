@@ -237,8 +237,19 @@ static bool parse_length(wn_str text, uint64_t *out) {
   return true;
 }
 
+/* RFC 9110 §5.6.2 */
+static bool is_token(wn_str name) {
+  for (size_t i = 0; i < name.len; i++) {
+    unsigned char c = (unsigned char)name.ptr[i];
+    if (c <= ' ' || c >= 0x7F || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL) return false;
+  }
+  return name.len > 0;
+}
+
 void wn_framing_header(wn_framing *framing, wn_str name, wn_str value) {
-  if (wn_str_is_ci(name, "host")) {
+  if (!is_token(name)) {
+    framing->name_malformed = true; /* "Content-Length :" is a length to some and none to others */
+  } else if (wn_str_is_ci(name, "host")) {
     framing->hosts++;
   } else if (wn_str_is_ci(name, "content-length")) {
     framing->content_lengths++;
@@ -250,6 +261,8 @@ void wn_framing_header(wn_framing *framing, wn_str name, wn_str value) {
 }
 
 wn_status wn_framing_check(const wn_framing *framing, wn_error *err) {
+  if (framing->name_malformed)
+    return wn_fail(err, WN_E_FORMAT, "headers", "a header name holds a byte that none may have");
   if (framing->hosts > 1 || (framing->http11 && framing->hosts == 0))
     return wn_fail(err, WN_E_FORMAT, "Host", "must be given exactly once");
   if (framing->content_lengths > 0 && framing->transfer_encodings > 0)

@@ -63,7 +63,8 @@ bool wn_media_type(wn_str content_type, char *buf, size_t size);
 typedef struct wn_framing {
   int hosts, content_lengths, transfer_encodings;
   bool chunked;          /* Transfer-Encoding is exactly "chunked" */
-  bool length_malformed; /* not 1*DIGIT, or over 2^62 */
+  bool length_malformed; /* not 1*DIGIT, or over 2^58 */
+  bool name_malformed;   /* a header name with a blank or another byte that none has */
   uint64_t length;
   bool http11;
 } wn_framing;

@@ -231,8 +231,8 @@ static wn_status check_content(wn_http *http, const header_walk *walk, bool patc
   const char *type = http->content_type_in;
   const wn_framing *framing = &walk->framing;
   if (!action->body) return WN_OK;
-  if (framing->content_lengths == 0 && !framing->chunked)
-    return wn_http_bad(http, 411, err, "Content-Length", "this route needs a body");
+  http->close = framing->content_lengths == 0 && !framing->chunked; /* a body may follow still */
+  if (http->close) return wn_http_bad(http, 411, err, "Content-Length", "this route needs a body");
   http->form = strcmp(type, "application/x-ndjson") == 0 ? WN_BODY_LINES : WN_BODY_JSON;
   bool known = strcmp(type, "application/json") == 0 ||
                (action->bulk && http->form == WN_BODY_LINES) ||
@@ -355,7 +355,10 @@ static void commit_done(wn_commit_batch *batch, wn_status status, const wn_error
   wn_http_resume(batch->ctx, status, err);
 }
 
-/* Suspended first: the change may be done before submit returns. */
+/* Suspended first: the change may be done before submit returns. Called one round of the event
+ * loop after the request was complete: a connection that is suspended in the round that received
+ * its last byte is still marked for reading, and is closed without an answer after the resume when
+ * the client has shut down its side of the socket. */
 static enum MHD_Result wait_for_change(wn_http *http) {
   wn_server *server = http->server;
   wn_error err = {.status = WN_OK};
@@ -394,7 +397,10 @@ static enum MHD_Result run_handler(wn_http *http) {
   if (http->refused) return queue_answer(http);
   http->body = (wn_str){http->body_buf.len > 0 ? http->body_buf.data : "", http->body_buf.len};
   wn_status status = http->action->handle(http, &err);
-  if (status == WN_OK && (http->batch.count > 0 || http->refresh)) return wait_for_change(http);
+  if (status == WN_OK && (http->batch.count > 0 || http->refresh)) {
+    http->step = WN_STEP_CHANGE;
+    return MHD_YES;
+  }
   return answer(http, status, &err);
 }
 
@@ -426,6 +432,7 @@ enum MHD_Result wn_http_on_request(void *cls, struct MHD_Connection *connection,
   (void)cls, (void)url, (void)connection;
   if (http == NULL) return MHD_NO; /* out of memory */
   if (http->step == WN_STEP_HEADERS) return begin_request(http, method, version);
+  if (http->step == WN_STEP_CHANGE) return wait_for_change(http);
   if (http->step == WN_STEP_WAITING) return finish_change(http);
   if (http->step == WN_STEP_DONE) return MHD_YES;
   if (*upload_len == 0) return run_handler(http);

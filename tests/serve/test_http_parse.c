@@ -226,6 +226,11 @@ static void test_framing(void **state) {
   assert_int_equal(FRAMING(true, "Host", "a", "Content-Length", "1", "Content-Length", "1"),
                    WN_E_FORMAT);
   assert_int_equal(FRAMING(true, "Host", "a", "Content-Length", "1, 1"), WN_E_FORMAT);
+  assert_int_equal(FRAMING(true, "Host", "a", "Content-Length ", "1"), WN_E_FORMAT);
+  assert_string_equal(field, "headers");
+  assert_int_equal(FRAMING(true, "Host", "a", "X(", "1"), WN_E_FORMAT);
+  assert_int_equal(FRAMING(true, "Host", "a", "", "1"), WN_E_FORMAT);
+  assert_int_equal(FRAMING(true, "Host", "a", "x-!#$%&'*+.^_`|~9", "1"), WN_OK);
   assert_int_equal(FRAMING(true, "Host", "a", "Content-Length", "+1"), WN_E_FORMAT);
   assert_int_equal(FRAMING(true, "Host", "a", "Content-Length", ""), WN_E_FORMAT);
   assert_int_equal(FRAMING(true, "Host", "a", "Content-Length", "99999999999999999999"),

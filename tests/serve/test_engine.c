@@ -354,16 +354,38 @@ static void test_user_deletion(void **state) {
       assert_ok(world_try_open(&w, round == 1 ? WN_STORE_READ : WN_STORE_WRITE, "", &err));
     }
   }
-  /* Coming back starts from nothing, over restarts, too. */
+  /* Coming back starts from nothing, over restarts, too; also when no restart lay between. */
+  commit(&w, (wn_op){.kind = WN_OP_USER_DELETE, .u.user = {.id = WN_STR("u6")}});
+  event(&w, "u6", "i31", "view");
   event(&w, "u2", "i31", "view");
   for (int round = 0; round < 2; round++) {
     s = ask(&w, "home", "u2", NULL, ITEMS);
     assert_true(s.answer.personal);
     assert_int_equal(s.answer.len, ITEMS - 1);
     slate_clear(&s);
+    s = ask(&w, "home", "u6", NULL, ITEMS);
+    assert_int_equal(s.answer.len, ITEMS - 1);
+    slate_clear(&s);
     world_close(&w);
     world_open(&w);
   }
+  world_remove(&w);
+}
+
+/* A snapshot may end after the last event that the commit hook has brought in. */
+static void test_each_event_once(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  world_ready(&w, "");
+  wn_serving *serving = w.engine->serving;
+  wn_stored_event e = {.seq = EVENTS, .user = 0, .item = 1, .value = NAN, .time_ms = w.now_ms};
+  assert_ok(wn_serving_event(w.engine, serving, &e, &err));
+  assert_int_equal(wn_online_delta_pairs(serving->online), 0);
+  e.seq++;
+  assert_ok(wn_serving_event(w.engine, serving, &e, &err));
+  assert_ok(wn_serving_event(w.engine, serving, &e, &err));
+  assert_int_equal(wn_online_delta_pairs(serving->online), 1);
   world_remove(&w);
 }
 
@@ -620,6 +642,7 @@ int main(void) {
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_strict),
       cmocka_unit_test(test_user_deletion),
+      cmocka_unit_test(test_each_event_once),
       cmocka_unit_test(test_deletion_list_mended),
       cmocka_unit_test(test_bad_requests),
       cmocka_unit_test(test_request_options),

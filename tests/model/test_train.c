@@ -190,6 +190,32 @@ static void test_cancelled(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* Every allocation of a whole training fails in turn: an error, no leak, no half set. */
+static void test_out_of_memory(void **state) {
+  (void)state;
+  wn_dataset data = random_dataset(6, 5, 60);
+  wn_train_options options;
+  wn_models models;
+  wn_error err;
+  wn_train_options_defaults(&options);
+  options.threads = 1;
+  long n = 0;
+  for (;; n++) {
+    wn_mem_fail_after(n);
+    wn_status status = wn_train(&data, &options, NULL, &models, &err);
+    bool done = wn_mem_allocations() <= n;
+    wn_mem_fail_after(-1);
+    if (status == WN_OK)
+      wn_models_clear(&models);
+    else
+      assert_int_equal(status, WN_E_MEMORY);
+    assert_int_equal(models.len, 0);
+    if (done) break;
+  }
+  assert_true(n > 20);
+  wn_dataset_clear(&data);
+}
+
 /* ---- from a store ---- */
 
 static char dir[PATH_MAX];
@@ -341,10 +367,10 @@ static void test_empty_store(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_options),       cmocka_unit_test(test_history),
-      cmocka_unit_test(test_deterministic), cmocka_unit_test(test_nothing_to_fit),
-      cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_store_to_snapshot),
-      cmocka_unit_test(test_empty_store),
+      cmocka_unit_test(test_options),           cmocka_unit_test(test_history),
+      cmocka_unit_test(test_deterministic),     cmocka_unit_test(test_nothing_to_fit),
+      cmocka_unit_test(test_cancelled),         cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_store_to_snapshot), cmocka_unit_test(test_empty_store),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

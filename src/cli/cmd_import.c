@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +16,29 @@
 #define BATCH_OPS         8192
 #define PAIRS_COUNTED_MAX ((size_t)64 * 1024 * 1024) /* 8 bytes each */
 
-typedef struct importer {
-  wn_store *store;
-  wn_arena arena; /* strings of the batch */
+typedef struct batch {
+  wn_arena arena; /* the ops' strings */
   wn_op *ops;
   size_t count;
+} batch;
+
+/* Reading and storing are two threads that pass two batches back and forth: one is filled while the
+ * other is written. */
+typedef struct importer {
+  wn_store *store;
+  batch batches[2];
+  batch *filling;
+  uint64_t digest; /* of everything read, in order: a second import of the same events is refused */
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t moved;
+  batch *handed; /* waits for the writer, or is being written; NULL: the writer is idle */
+  bool ended;
+  wn_status status; /* the writer's; once bad it stays so */
+  wn_error error;
+  /* the writer's own */
   WN_VEC(uint64_t) pairs; /* (user, item) of each event, to count duplicate pairs */
   bool pairs_whole;
-  uint64_t digest; /* of everything read, in order: a second import of the same events is refused */
   uint64_t stored, known; /* events; known: their client id was stored before */
 } importer;
 
@@ -75,10 +91,11 @@ static uint64_t duplicate_pairs(importer *im) {
   return n;
 }
 
-static wn_status flush(importer *im, wn_error *err) {
-  wn_status status = wn_store_append(im->store, im->ops, im->count, err);
-  for (size_t i = 0; i < im->count && status == WN_OK; i++) {
-    const wn_op *op = &im->ops[i];
+/* The writer's part of one batch. */
+static wn_status store_batch(importer *im, batch *b, wn_error *err) {
+  wn_status status = wn_store_append(im->store, b->ops, b->count, err);
+  for (size_t i = 0; i < b->count && status == WN_OK; i++) {
+    const wn_op *op = &b->ops[i];
     if (op->status != WN_OK) return wn_fail(err, op->status, "", "%s", op->reason);
     if (op->kind != WN_OP_EVENT) continue;
     if (op->duplicate) {
@@ -93,18 +110,57 @@ static wn_status flush(importer *im, wn_error *err) {
       im->pairs_whole = false;
     }
   }
-  im->count = 0;
-  wn_arena_reset(&im->arena);
+  b->count = 0;
+  wn_arena_reset(&b->arena);
   return status;
 }
 
-/* The next free op, after flushing a full batch. */
+static void *write_batches(void *ctx) {
+  importer *im = ctx;
+  pthread_mutex_lock(&im->lock);
+  for (;;) {
+    while (im->handed == NULL && !im->ended) pthread_cond_wait(&im->moved, &im->lock);
+    if (im->handed == NULL) break;
+    pthread_mutex_unlock(&im->lock);
+    wn_error err = {0};
+    wn_status status = im->status == WN_OK ? store_batch(im, im->handed, &err) : im->status;
+    pthread_mutex_lock(&im->lock);
+    if (im->status == WN_OK && status != WN_OK) {
+      im->status = status;
+      im->error = err;
+    }
+    im->handed = NULL;
+    pthread_cond_broadcast(&im->moved);
+  }
+  pthread_mutex_unlock(&im->lock);
+  return NULL;
+}
+
+/* Hands the filled batch over as soon as the writer is idle, and says how the writer has fared so
+ * far. `last`: waits for it, too, and ends it. */
+static wn_status hand_over(importer *im, bool last, wn_error *err) {
+  pthread_mutex_lock(&im->lock);
+  while (im->handed != NULL) pthread_cond_wait(&im->moved, &im->lock);
+  if (im->filling->count > 0 && im->status == WN_OK) {
+    im->handed = im->filling;
+    im->filling = im->filling == &im->batches[0] ? &im->batches[1] : &im->batches[0];
+  }
+  im->ended = last;
+  pthread_cond_broadcast(&im->moved);
+  while (last && im->handed != NULL) pthread_cond_wait(&im->moved, &im->lock);
+  wn_status status = im->status;
+  if (status != WN_OK) *err = im->error;
+  pthread_mutex_unlock(&im->lock);
+  return status;
+}
+
+/* The next free op, after handing over a full batch. */
 static wn_status next_op(importer *im, wn_op_kind kind, wn_op **op, wn_error *err) {
-  if (im->count == BATCH_OPS || im->arena.used_bytes > (64u << 20)) {
-    wn_status status = flush(im, err);
+  if (im->filling->count == BATCH_OPS || im->filling->arena.used_bytes > (64u << 20)) {
+    wn_status status = hand_over(im, false, err);
     if (status != WN_OK) return status;
   }
-  *op = &im->ops[im->count++];
+  *op = &im->filling->ops[im->filling->count++];
   memset(*op, 0, sizeof **op);
   (*op)->kind = kind;
   return WN_OK;
@@ -112,19 +168,19 @@ static wn_status next_op(importer *im, wn_op_kind kind, wn_op **op, wn_error *er
 
 static bool keep(importer *im, wn_str *s) {
   if (s->ptr == NULL) return true;
-  *s = wn_arena_str(&im->arena, *s);
+  *s = wn_arena_str(&im->filling->arena, *s);
   return s->ptr != NULL;
 }
 
 static bool keep_attrs(importer *im, wn_attrs *attrs) {
   if (attrs->len == 0) return true;
-  wn_attr *copy = wn_arena_alloc(&im->arena, attrs->len * sizeof *copy);
+  wn_attr *copy = wn_arena_alloc(&im->filling->arena, attrs->len * sizeof *copy);
   if (copy == NULL) return false;
   for (size_t i = 0; i < attrs->len; i++) {
     copy[i] = attrs->data[i];
     if (!keep(im, &copy[i].name) || !keep(im, &copy[i].string)) return false;
     if (copy[i].list_len == 0) continue;
-    wn_str *list = wn_arena_alloc(&im->arena, copy[i].list_len * sizeof *list);
+    wn_str *list = wn_arena_alloc(&im->filling->arena, copy[i].list_len * sizeof *list);
     if (list == NULL) return false;
     for (size_t j = 0; j < copy[i].list_len; j++) {
       list[j] = copy[i].list[j];
@@ -191,7 +247,7 @@ static wn_status note_digest(importer *im, const wn_read_report *report, wn_erro
   if (report->events == 0)
     return WN_OK; /* items and users are replaced: importing them again is harmless */
   snprintf(key, sizeof key, "import/%016" PRIx64, im->digest);
-  wn_status status = wn_store_meta_get(im->store, key, &im->arena, &before, err);
+  wn_status status = wn_store_meta_get(im->store, key, &im->filling->arena, &before, err);
   if (status != WN_OK) return status;
   if (before.ptr != NULL && !opt.again)
     return wn_fail(err, WN_E_CONFLICT, "",
@@ -255,7 +311,22 @@ static wn_status read_all(importer *im, const wn_read_options *read, const wn_te
     sum_reports(all, &one);
     if (status != WN_OK) return status;
   }
-  wn_status status = flush(im, err);
+  return WN_OK;
+}
+
+/* Both threads, from the first line to the last batch. */
+static wn_status read_and_store(importer *im, const wn_read_options *read,
+                                const wn_text_list *paths, wn_read_report *all, wn_error *err) {
+  wn_error late = {0};
+  if (pthread_create(&im->thread, NULL, write_batches, im) != 0)
+    return wn_fail(err, WN_E_MEMORY, "", "the system gives no thread");
+  wn_status status = read_all(im, read, paths, all, err);
+  wn_status stored = hand_over(im, true, &late);
+  pthread_join(im->thread, NULL);
+  if (status == WN_OK && stored != WN_OK) {
+    *err = late;
+    status = stored;
+  }
   return status == WN_OK ? note_digest(im, all, err) : status;
 }
 
@@ -265,7 +336,7 @@ static wn_status run(const wn_read_options *read, const wn_text_list *paths, imp
   if (status != WN_OK) return status;
   status = wn_store_begin(im->store, err);
   if (status == WN_OK) {
-    status = read_all(im, read, paths, all, err);
+    status = read_and_store(im, read, paths, all, err);
     wn_error ending = {0};
     wn_status ended = wn_store_end(im->store, status == WN_OK, &ending);
     if (status == WN_OK && ended != WN_OK) {
@@ -326,10 +397,18 @@ int wn_cmd_import(int argc, char **argv) {
   read.on_bad = show_bad;
   read.on_bad_ctx = &meter;
 
-  importer im = {.pairs_whole = true, .ops = wn_calloc(BATCH_OPS, sizeof(wn_op))};
-  wn_arena_init(&im.arena, (size_t)1 << 30);
+  importer im = {.pairs_whole = true};
+  pthread_mutex_init(&im.lock, NULL);
+  pthread_cond_init(&im.moved, NULL);
+  bool ready = true;
+  for (size_t b = 0; b < 2; b++) {
+    wn_arena_init(&im.batches[b].arena, (size_t)1 << 30);
+    im.batches[b].ops = wn_calloc(BATCH_OPS, sizeof(wn_op));
+    ready = ready && im.batches[b].ops != NULL;
+  }
+  im.filling = &im.batches[0];
   uint64_t start = wn_mono_ns();
-  wn_status done = im.ops != NULL ? run(&read, &paths, &im, &report, &err) : wn_fail_memory(&err);
+  wn_status done = ready ? run(&read, &paths, &im, &report, &err) : wn_fail_memory(&err);
   wn_meter_end(&meter);
   if (done == WN_OK) {
     status = print_report(&im, &report, (double)(wn_mono_ns() - start) * 1e-9);
@@ -338,8 +417,12 @@ int wn_cmd_import(int argc, char **argv) {
     fprintf(stderr, "Nothing was imported.\n");
   }
   wn_vec_clear(&im.pairs);
-  wn_arena_clear(&im.arena);
-  wn_free(im.ops);
+  for (size_t b = 0; b < 2; b++) {
+    wn_arena_clear(&im.batches[b].arena);
+    wn_free(im.batches[b].ops);
+  }
+  pthread_cond_destroy(&im.moved);
+  pthread_mutex_destroy(&im.lock);
   wn_vec_clear(&paths);
   return status;
 }

@@ -60,7 +60,7 @@ static wn_status make_sample(const char *path) {
                            .value = NAN,
                            .time_ms = 1700000000000 + (int64_t)i * 3600000,
                            .seq = i + 1};
-  WN_TRY(wn_dataset_build_events(events, 300, NULL, USERS, ITEMS, &data, &err));
+  WN_TRY(wn_dataset_build_events((wn_event_list){events, 300}, NULL, USERS, ITEMS, &data, &err));
   data.items_source.scan = scan;
   wn_train_options_defaults(&options);
   options.threads = 1;
@@ -68,7 +68,7 @@ static wn_status make_sample(const char *path) {
   WN_TRY(wn_train(&data, &options, NULL, &models, &err));
   WN_TRY(wn_snapshot_writer_create(path, &writer, &err));
   WN_TRY(wn_models_save(&models, writer, &err));
-  WN_TRY(wn_history_write(events, 300, NULL, USERS, data.now_ms, writer, &err));
+  WN_TRY(wn_history_write((wn_event_list){events, 300}, NULL, USERS, data.now_ms, writer, &err));
   wn_snapshot_about about = {.number = 1, .users = USERS, .items = ITEMS, .nnz = 300};
   WN_TRY(wn_snapshot_writer_finish(writer, &about, &err));
   WN_TRY(wn_read_file(path, 1 << 24, &bytes, &err));

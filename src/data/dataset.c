@@ -145,12 +145,14 @@ wn_status wn_dataset_build(const wn_dataset_builder *builder, uint32_t users, ui
                out, err);
 }
 
-wn_status wn_dataset_build_events(const wn_event *events, size_t count, const wn_signals *signals,
-                                  uint32_t users, uint32_t items, wn_dataset *out, wn_error *err) {
-  return build(
-      &(wn_pairs_input){
-          .events = events, .count = count, .signals = signals, .users = users, .items = items},
-      out, err);
+wn_status wn_dataset_build_events(wn_event_list events, const wn_signals *signals, uint32_t users,
+                                  uint32_t items, wn_dataset *out, wn_error *err) {
+  return build(&(wn_pairs_input){.events = events.data,
+                                 .count = events.len,
+                                 .signals = signals,
+                                 .users = users,
+                                 .items = items},
+               out, err);
 }
 
 void wn_dataset_clear(wn_dataset *dataset) {

@@ -18,6 +18,11 @@ typedef struct wn_event {
   uint64_t seq; /* position in the log; 0: not from a log */
 } wn_event;
 
+typedef struct wn_event_list {
+  const wn_event *data;
+  size_t len;
+} wn_event_list;
+
 /* Compressed sparse rows. `row_ptr` has rows + 1 entries (64-bit: more than 2^31 interactions),
  * the others nnz. */
 typedef struct wn_csr {
@@ -80,9 +85,9 @@ WN_MUST_USE wn_status wn_dataset_build(const wn_dataset_builder *builder, uint32
                                        uint32_t items, int64_t now_ms, wn_dataset *out,
                                        wn_error *err);
 /* From a slice of events (a split's train part). */
-WN_MUST_USE wn_status wn_dataset_build_events(const wn_event *events, size_t count,
-                                              const wn_signals *signals, uint32_t users,
-                                              uint32_t items, wn_dataset *out, wn_error *err);
+WN_MUST_USE wn_status wn_dataset_build_events(wn_event_list events, const wn_signals *signals,
+                                              uint32_t users, uint32_t items, wn_dataset *out,
+                                              wn_error *err);
 void wn_dataset_clear(wn_dataset *dataset);
 
 #endif

@@ -271,8 +271,9 @@ static wn_status prepare(bench *b, wn_error *err) {
     if (b->workers[t].counts == NULL || !wn_bitset_init(&b->workers[t].allowed, items))
       return wn_fail_memory(err);
   }
-  wn_status status = wn_dataset_build_events(b->split->train, b->split->train_len, b->signals,
-                                             b->split->users, b->split->items, &b->data, err);
+  wn_status status =
+      wn_dataset_build_events((wn_event_list){b->split->train, b->split->train_len}, b->signals,
+                              b->split->users, b->split->items, &b->data, err);
   b->data.items_source = o->items_source;
   b->data.created_ms = o->created_ms;
   return status;

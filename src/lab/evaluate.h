@@ -16,11 +16,6 @@ typedef enum wn_split_kind {
   WN_SPLIT_RANDOM,     /* `test_share` of each user's pairs; for data without times */
 } wn_split_kind;
 
-typedef struct wn_event_list {
-  const wn_event *data;
-  size_t len;
-} wn_event_list;
-
 typedef struct wn_split_options {
   wn_split_kind kind;
   double test_share; /* in (0, 1); TIME and RANDOM */

@@ -8,13 +8,12 @@
 #include "model/section.h"
 #include <string.h>
 
-wn_status wn_history_write(const wn_event *events, size_t count, const wn_signals *signals,
-                           uint32_t users, int64_t now_ms, wn_snapshot_writer *writer,
-                           wn_error *err) {
+wn_status wn_history_write(wn_event_list events, const wn_signals *signals, uint32_t users,
+                           int64_t now_ms, wn_snapshot_writer *writer, wn_error *err) {
   wn_status status;
   wn_pairs pairs;
-  wn_pairs_input input = {.events = events,
-                          .count = count,
+  wn_pairs_input input = {.events = events.data,
+                          .count = events.len,
                           .signals = signals,
                           .users = users,
                           .now_ms = now_ms,

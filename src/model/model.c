@@ -69,7 +69,7 @@ wn_status wn_models_empty(wn_models *out, wn_error *err) {
   wn_pool *pool = wn_pool_create(1);
   memset(out, 0, sizeof *out);
   if (pool == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(wn_dataset_build_events(NULL, 0, NULL, 0, 0, &data, err));
+  WN_TRY(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 0, 0, &data, err));
   for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
     wn_params params;
     wn_fit_env env = {.pool = pool};

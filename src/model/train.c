@@ -256,9 +256,9 @@ static wn_status write_snapshot(run *r, const char *dir, wn_error *err) {
   WN_TRY(wn_snapshot_writer_create(wn_snapshot_path(dir, r->about.number, path, sizeof path),
                                    &writer, err));
   WN_TRY(wn_models_save(&r->models, writer, err));
-  WN_TRY(wn_history_write(wn_dataset_builder_events(r->builder),
-                          wn_dataset_builder_count(r->builder), r->signals, r->data.users,
-                          r->data.now_ms, writer, err));
+  WN_TRY(wn_history_write(
+      (wn_event_list){wn_dataset_builder_events(r->builder), wn_dataset_builder_count(r->builder)},
+      r->signals, r->data.users, r->data.now_ms, writer, err));
   describe(r);
   wn_snapshot_writer *whole = writer;
   writer = NULL;

@@ -41,9 +41,9 @@ typedef struct wn_history_base {
 } wn_history_base;
 
 /* Builds the rows from a log in time order and writes them. */
-WN_MUST_USE wn_status wn_history_write(const wn_event *events, size_t count,
-                                       const wn_signals *signals, uint32_t users, int64_t now_ms,
-                                       wn_snapshot_writer *writer, wn_error *err);
+WN_MUST_USE wn_status wn_history_write(wn_event_list events, const wn_signals *signals,
+                                       uint32_t users, int64_t now_ms, wn_snapshot_writer *writer,
+                                       wn_error *err);
 /* Maps and validates; users = 0 when the snapshot has none. */
 WN_MUST_USE wn_status wn_history_map(const wn_snapshot *snapshot, wn_history_base *out,
                                      wn_error *err);

@@ -125,8 +125,8 @@ static void test_against_table(void **state) {
     wn_event *events = random_events(shapes[s].n, shapes[s].users, shapes[s].items, 11 + s);
     wn_dataset d;
     wn_error err = {0};
-    assert_int_equal(wn_dataset_build_events(events, shapes[s].n, &signals, shapes[s].users,
-                                             shapes[s].items + 3, &d, &err),
+    assert_int_equal(wn_dataset_build_events((wn_event_list){events, shapes[s].n}, &signals,
+                                             shapes[s].users, shapes[s].items + 3, &d, &err),
                      WN_OK);
     assert_int_equal(d.users, shapes[s].users);
     assert_int_equal(d.items, shapes[s].items + 3);
@@ -166,9 +166,11 @@ static void test_any_order(void **state) {
   wn_event *events = random_events(3000, 20, 40, 77);
   wn_dataset a, b, c;
   wn_error err = {0};
-  assert_int_equal(wn_dataset_build_events(events, 3000, &signals, 0, 0, &a, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, 3000}, &signals, 0, 0, &a, &err),
+                   WN_OK);
   shuffle(events, 3000);
-  assert_int_equal(wn_dataset_build_events(events, 3000, &signals, 0, 0, &b, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, 3000}, &signals, 0, 0, &b, &err),
+                   WN_OK);
   same_dataset(&a, &b);
   wn_dataset_builder *builder = wn_dataset_builder_create(&signals);
   for (size_t i = 0; i < 3000; i++)
@@ -221,7 +223,8 @@ static void test_zero_and_negative(void **state) {
   };
   wn_dataset d;
   wn_error err = {0};
-  assert_int_equal(wn_dataset_build_events(events, 5, &signals, 0, 0, &d, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, 5}, &signals, 0, 0, &d, &err),
+                   WN_OK);
   assert_int_equal(d.by_user.nnz, 2);
   assert_int_equal(d.by_user.col[0], 1);
   assert_float_equal(d.by_user.weight[0], -1.0f, 0);
@@ -275,13 +278,14 @@ static void test_empty(void **state) {
   (void)state;
   wn_dataset d;
   wn_error err = {0};
-  assert_int_equal(wn_dataset_build_events(NULL, 0, NULL, 0, 0, &d, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 0, 0, &d, &err), WN_OK);
   assert_int_equal(d.users, 0);
   assert_int_equal(d.by_user.nnz, 0);
   assert_int_equal(d.by_user.row_ptr[0], 0);
   assert_int_equal(d.by_item.row_ptr[0], 0);
   wn_dataset_clear(&d);
-  assert_int_equal(wn_dataset_build_events(NULL, 0, &signals, 3, 4, &d, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, &signals, 3, 4, &d, &err),
+                   WN_OK);
   assert_int_equal(d.users, 3);
   assert_int_equal(d.by_item.row_ptr[4], 0);
   assert_int_equal(wn_csr_validate(&d.by_user, &err), WN_OK);
@@ -300,7 +304,8 @@ static void test_one_busy_user(void **state) {
                            .seq = n - i}; /* backwards: must be sorted */
   wn_dataset d;
   wn_error err = {0};
-  assert_int_equal(wn_dataset_build_events(events, n, &signals, 0, 0, &d, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, n}, &signals, 0, 0, &d, &err),
+                   WN_OK);
   assert_int_equal(d.by_user.nnz, 50000);
   for (uint64_t i = 0; i < d.by_user.nnz; i++) assert_float_equal(d.by_user.weight[i], 20.0f, 0);
   assert_int_equal(d.by_user.col[d.by_user.nnz - 1], 0); /* seq n */
@@ -317,13 +322,15 @@ static void test_refused(void **state) {
   wn_event e = {.user = WN_NO_IX, .item = 1, .value = NAN};
   assert_int_equal(wn_dataset_builder_add(builder, &e, &err), WN_E_ARGUMENT);
   assert_string_equal(err.field, "user");
-  assert_int_equal(wn_dataset_build_events(&e, 1, &signals, 0, 0, &d, &err), WN_E_ARGUMENT);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){&e, 1}, &signals, 0, 0, &d, &err),
+                   WN_E_ARGUMENT);
   e = (wn_event){.user = 1, .item = WN_NO_IX, .value = NAN};
   assert_int_equal(wn_dataset_builder_add(builder, &e, &err), WN_E_ARGUMENT);
   assert_string_equal(err.field, "item");
   e = (wn_event){.user = 1, .item = 1, .value = INFINITY};
   assert_int_equal(wn_dataset_builder_add(builder, &e, &err), WN_E_ARGUMENT);
-  assert_int_equal(wn_dataset_build_events(&e, 1, &signals, 0, 0, &d, &err), WN_E_ARGUMENT);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){&e, 1}, &signals, 0, 0, &d, &err),
+                   WN_E_ARGUMENT);
   assert_int_equal(wn_dataset_builder_count(builder), 0);
   wn_dataset_builder_free(builder);
   wn_dataset_builder_free(NULL);
@@ -360,7 +367,8 @@ static void test_out_of_memory(void **state) {
   wn_dataset d;
   for (long n = 0;; n++) {
     wn_mem_fail_after(n);
-    wn_status status = wn_dataset_build_events(events, 500, &signals, 0, 0, &d, &err);
+    wn_status status =
+        wn_dataset_build_events((wn_event_list){events, 500}, &signals, 0, 0, &d, &err);
     long made = wn_mem_allocations();
     wn_mem_fail_after(-1);
     if (status == WN_OK) { /* sorting does without memory */

@@ -40,7 +40,8 @@ static inline wn_model *fit_events(const wn_model_class *cls, const wn_event *ev
                                    uint32_t items, const wn_params *params) {
   wn_dataset data;
   wn_error err;
-  assert_int_equal(wn_dataset_build_events(events, count, NULL, 0, items, &data, &err), WN_OK);
+  assert_int_equal(
+      wn_dataset_build_events((wn_event_list){events, count}, NULL, 0, items, &data, &err), WN_OK);
   wn_model *model = fit(cls, &data, params);
   wn_dataset_clear(&data);
   return model;

@@ -16,7 +16,8 @@ static int newer_first(const void *a, const void *b) {
 static wn_model *fit_created(const int64_t *created_ms, uint32_t items) {
   wn_dataset data;
   wn_error err;
-  assert_int_equal(wn_dataset_build_events(NULL, 0, NULL, 0, items, &data, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 0, items, &data, &err),
+                   WN_OK);
   data.created_ms = created_ms;
   wn_model *m = fit(&wn_model_newest, &data, NULL);
   wn_dataset_clear(&data);
@@ -122,7 +123,8 @@ static void test_out_of_memory(void **state) {
   (void)state;
   wn_dataset data;
   wn_error err;
-  assert_int_equal(wn_dataset_build_events(NULL, 0, NULL, 3, 3, &data, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 3, 3, &data, &err),
+                   WN_OK);
   check_out_of_memory(&wn_model_newest, &data);
   wn_dataset_clear(&data);
 }

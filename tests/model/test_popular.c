@@ -173,7 +173,8 @@ static void test_out_of_memory(void **state) {
   wn_dataset data;
   wn_error err;
   const wn_event events[] = {event_of(0, 0, DAY), event_of(0, 1, DAY)};
-  assert_int_equal(wn_dataset_build_events(events, 2, NULL, 0, 0, &data, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, 2}, NULL, 0, 0, &data, &err),
+                   WN_OK);
   check_out_of_memory(&wn_model_popular, &data);
   wn_dataset_clear(&data);
 }

@@ -116,7 +116,8 @@ static void test_stable(void **state) {
   check_twin_filtered(m, 601, 9);
   m->cls->free(m);
   wn_dataset data;
-  assert_int_equal(wn_dataset_build_events(NULL, 0, NULL, 3, 3, &data, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 3, 3, &data, &err),
+                   WN_OK);
   check_out_of_memory(&wn_model_random, &data);
   wn_dataset_clear(&data);
 }

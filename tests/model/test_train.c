@@ -40,7 +40,9 @@ static wn_snapshot *history_snapshot(const wn_event *events, size_t count,
   wn_snapshot *snapshot = NULL;
   close(mkstemp(path));
   assert_int_equal(wn_snapshot_writer_create(path, &writer, &err), WN_OK);
-  assert_int_equal(wn_history_write(events, count, signals, users, now_ms, writer, &err), WN_OK);
+  assert_int_equal(
+      wn_history_write((wn_event_list){events, count}, signals, users, now_ms, writer, &err),
+      WN_OK);
   assert_int_equal(
       wn_snapshot_writer_finish(writer, &(wn_snapshot_about){.users = users, .items = items}, &err),
       WN_OK);
@@ -100,7 +102,8 @@ static wn_dataset random_dataset(uint32_t users, uint32_t items, size_t n) {
                            .value = NAN,
                            .time_ms = 1700000000000 + (int64_t)i * HOUR,
                            .seq = i + 1};
-  assert_int_equal(wn_dataset_build_events(events, n, NULL, users, items, &data, &err), WN_OK);
+  assert_int_equal(
+      wn_dataset_build_events((wn_event_list){events, n}, NULL, users, items, &data, &err), WN_OK);
   wn_free(events);
   return data;
 }
@@ -155,8 +158,9 @@ static void test_nothing_to_fit(void **state) {
   static const uint32_t shapes[][2] = {{0, 0}, {3, 0}, {0, 3}, {1, 1}};
   for (size_t i = 0; i < 4; i++) {
     wn_dataset data;
-    assert_int_equal(
-        wn_dataset_build_events(NULL, 0, NULL, shapes[i][0], shapes[i][1], &data, &err), WN_OK);
+    assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, shapes[i][0],
+                                             shapes[i][1], &data, &err),
+                     WN_OK);
     if (wn_train(&data, &options, NULL, &models, &err) != WN_OK) fail_msg("%s", err.message);
     assert_int_equal(models.len, wn_model_class_count());
     for (size_t m = 0; m < models.len; m++)

@@ -160,7 +160,8 @@ static void test_edges(void **state) {
   m->cls->update(m, &e, 4.0f);
   m->cls->free(m);
   wn_dataset data;
-  assert_int_equal(wn_dataset_build_events(NULL, 0, NULL, 3, 3, &data, &err), WN_OK);
+  assert_int_equal(wn_dataset_build_events((wn_event_list){NULL, 0}, NULL, 3, 3, &data, &err),
+                   WN_OK);
   check_out_of_memory(&wn_model_trending, &data);
   wn_params_defaults(&wn_model_trending, &params);
   assert_int_equal(wn_params_set(&wn_model_trending, &params, "short_hours", "400", &err), WN_OK);

@@ -166,6 +166,7 @@ static wn_str synopsis_of(wn_str description) {
 /* The multi-line field as text: leading blanks off, " ." an empty line; cut at a character's
  * boundary to what an item may hold. */
 static void append_text(wn_buf *out, wn_str description) {
+  if (description.len == 0) return;
   const char *from = description.ptr, *end = from + description.len;
   while (from < end) {
     const char *to = memchr(from, '\n', (size_t)(end - from));

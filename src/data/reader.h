@@ -17,8 +17,8 @@ typedef struct wn_bad_line {
 } wn_bad_line;
 
 /* One `--map field=column` of CSV and JSON lines. Targets: user item type value time id slate
- * (events), id title text status created and attr.NAME (items, users); a target `type` may be a
- * constant: `type=!view`. */
+ * (events), id title text status created and attr.NAME (items, users; attr.NAME[]: always a list);
+ * a target `type` may be a constant: `type=!view`; an empty column: none is that field. */
 typedef struct wn_column_map {
   wn_str field;
   wn_str column;
@@ -79,7 +79,8 @@ void wn_input_close(wn_input *input);
 /* One event / item / user as a JSON object (the HTTP body's and JSON lines' form); strings
  * live in `arena`. Keys of an event: user, item, type, value?, time? (number or text; absent:
  * now_ms), id?, slate?. Item: id, title?, text?, status? ("active", "hidden"), created?, and
- * attributes under "attributes". User: id, "attributes". Unknown keys are refused by name. */
+ * attributes under "attributes". User: id, "attributes". Ids may be whole numbers. Unknown keys are
+ * refused by name. The records are checked (wn_event_check() and its like). */
 WN_MUST_USE wn_status wn_event_from_json(const json_t *json, int64_t now_ms, wn_arena *arena,
                                          wn_event_record *out, wn_error *err);
 WN_MUST_USE wn_status wn_item_from_json(const json_t *json, wn_arena *arena, wn_item_record *out,

@@ -1,5 +1,7 @@
 #include "read_harness.h"
 
+#include <zlib.h>
+
 static wn_column_map map_of(const char *field, const char *column) {
   return (wn_column_map){wn_str_of(field), wn_str_of(column)};
 }
@@ -65,6 +67,29 @@ static void test_shapes_of_files(WN_UNUSED void **state) {
   expect_auto("sniffed", "user\titem\nu1\ti1\nu2\ti2\n", records);
   expect_auto("sniffed2", "user,item\nu1,i1\nu2,i2\n", records);
   expect_auto("spaces.csv", " user , item \nu1,i1\nu2,i2\n", records);
+}
+
+/* Compressed under a name that does not say so; line numbers are of the text. */
+static void test_compressed(WN_UNUSED void **state) {
+  outcome o = {0};
+  wn_read_options options = options_for("auto");
+  const char *text = "user,item\nu1,i1\n,i2\n";
+  const char *path = scratch_path("packed.csv");
+  gzFile f = gzopen(path, "wb");
+  assert_int_equal(gzwrite(f, text, (unsigned)strlen(text)), strlen(text));
+  assert_int_equal(gzclose(f), Z_OK);
+  options.skip_bad = true;
+  run_read(&o, path, &options);
+  assert_int_equal(o.status, WN_OK);
+  assert_string_equal(records_of(&o), "E u1 view i1 1700000000000\n");
+  assert_non_null(strstr(bad_of(&o), "packed.csv:3: user: "));
+  outcome_clear(&o);
+  assert_int_equal(truncate(path, 30), 0);
+  run_read(&o, path, &options);
+  assert_int_equal(o.status, WN_E_FORMAT); /* also with skip_bad: the rest is unknown */
+  assert_non_null(strstr(o.err.message, "ends too early"));
+  assert_string_equal(o.err.file, path);
+  outcome_clear(&o);
 }
 
 static void test_quotes(WN_UNUSED void **state) {
@@ -458,6 +483,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_events),
       cmocka_unit_test(test_shapes_of_files),
+      cmocka_unit_test(test_compressed),
       cmocka_unit_test(test_quotes),
       cmocka_unit_test(test_items_and_users),
       cmocka_unit_test(test_maps),

@@ -15,12 +15,14 @@ typedef struct wn_store wn_store;
 
 typedef enum wn_op_kind {
   WN_OP_EVENT,
-  WN_OP_ITEM_PUT,    /* whole record: replaces */
+  WN_OP_ITEM_PUT,    /* whole record: replaces. created_ms 0 becomes what is stored: the known time,
+                        or now for a new or deleted item */
   WN_OP_ITEM_PATCH,  /* `patch`: a JSON merge patch (RFC 7396) of {title,text,status,attributes} */
   WN_OP_ITEM_DELETE, /* tombstone: the id keeps its index; a later put brings it back */
   WN_OP_USER_PUT,
   WN_OP_USER_PATCH,
-  WN_OP_USER_DELETE, /* attributes and events of this user are erased for good (their ix stays) */
+  WN_OP_USER_DELETE, /* attributes and events of this user are erased for good, logged slates lose
+                        user and session (their ix stays). Scans the log: seconds at 10⁷ events */
   WN_OP_SLATE,
 } wn_op_kind;
 
@@ -50,15 +52,16 @@ typedef struct wn_op {
   } u;
   wn_str patch;
   /* results */
-  wn_status status; /* WN_OK; WN_E_NOT_FOUND: patch or delete of an unknown id; WN_E_FORMAT: the
-                       patch makes an invalid record. Such an op changes nothing; the others of the
-                       batch stand. */
+  wn_status status; /* WN_OK; WN_E_NOT_FOUND: patch or delete of an unknown or deleted id;
+                       WN_E_FORMAT: the patch makes an invalid record; WN_E_ARGUMENT: an invalid
+                       record. Such an op changes nothing; the others of the batch stand. */
   bool duplicate;   /* an event whose client id is already stored: nothing was written */
   bool created;     /* put: the id was new */
   wn_user_ix user_ix;
   wn_item_ix item_ix;
   uint32_t type;    /* event type number */
-  uint64_t seq;     /* event: position in the log, ascending in order of commit; items: revision */
+  uint64_t seq;     /* event: position in the log, ascending in order of commit, never used twice;
+                       items: revision; slates: number */
   char reason[160]; /* why status is not WN_OK */
 } wn_op;
 

@@ -14,7 +14,7 @@ static wn_status parse_attributes(wn_str json, const char *table, uint32_t ix, w
                                   wn_attrs *out, wn_error *err) {
   wn_error why;
   *out = (wn_attrs){0};
-  if (json.ptr == NULL) return WN_OK;
+  if (json.ptr == NULL || wn_attrs_from_canonical(json, arena, out)) return WN_OK;
   wn_status status = wn_attrs_from_json(json, arena, out, &why);
   if (status == WN_OK) return WN_OK;
   if (status == WN_E_MEMORY) return wn_fail_memory(err);

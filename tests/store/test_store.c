@@ -1,6 +1,8 @@
 /* Operations and what remains of them: events, items, users, slates, rollback, scans. */
 #include "store_testing.h"
 
+#include "store/backend.h"
+
 static void test_events(WN_UNUSED void **state) {
   wn_error err;
   wn_store *store = open_store(WN_STORE_WRITE);
@@ -635,6 +637,63 @@ static void test_memory_reading(WN_UNUSED void **state) {
   }
 }
 
+static void same_attrs(const wn_attrs *a, const wn_attrs *b) {
+  assert_int_equal(a->len, b->len);
+  for (size_t i = 0; i < a->len; i++) {
+    char name[65];
+    snprintf(name, sizeof name, "%.*s", WN_STR_ARG(a->data[i].name));
+    const wn_attr *x = &a->data[i], *y = wn_attrs_find(b, name);
+    assert_non_null(y);
+    assert_int_equal(x->kind, y->kind);
+    assert_int_equal(x->boolean, y->boolean);
+    assert_memory_equal(&x->number, &y->number, sizeof x->number);
+    assert_true(wn_str_equal(x->string, y->string));
+    assert_int_equal(x->list_len, y->list_len);
+    for (size_t j = 0; j < x->list_len; j++) assert_true(wn_str_equal(x->list[j], y->list[j]));
+  }
+}
+
+/* The quick reader takes what the store writes (but for escapes), and reads it like the general. */
+static void test_canonical_attributes(WN_UNUSED void **state) {
+  wn_error err;
+  wn_rng rng;
+  wn_arena arena;
+  wn_buf json = {0};
+  wn_attrs quick, general;
+  wn_rng_seed(&rng, 6);
+  wn_arena_init(&arena, 1 << 20);
+  for (int turn = 0; turn < 5000; turn++) {
+    wn_str words[3] = {WN_STR("naïve ☕"), WN_STR(""), WN_STR("b,]}:")};
+    wn_attr attrs[5];
+    char names[5][24];
+    size_t n = wn_rng_below(&rng, 6);
+    for (size_t i = 0; i < n; i++) {
+      snprintf(names[i], 24, "a%zu", i);
+      attrs[i] =
+          (wn_attr){.name = wn_str_of(names[i]), .kind = (wn_attr_kind)wn_rng_below(&rng, 4)};
+      if (attrs[i].kind == WN_ATTR_STRING) attrs[i].string = words[wn_rng_below(&rng, 3)];
+      if (attrs[i].kind == WN_ATTR_BOOL) attrs[i].boolean = wn_rng_below(&rng, 2) == 0;
+      if (attrs[i].kind == WN_ATTR_NUMBER) {
+        attrs[i].number = ldexp(wn_rng_normal(&rng), (int)wn_rng_below(&rng, 120) - 60);
+        if (wn_rng_below(&rng, 2) == 0) attrs[i].number = round(attrs[i].number) + 0.0;
+      }
+      if (attrs[i].kind == WN_ATTR_LIST) {
+        attrs[i].list = words;
+        attrs[i].list_len = wn_rng_below(&rng, 4);
+      }
+    }
+    wn_buf_reset(&json);
+    wn_arena_reset(&arena);
+    wn_attrs_to_json(&(wn_attrs){attrs, n}, &json);
+    bool taken = wn_attrs_from_canonical((wn_str){json.data, json.len}, &arena, &quick);
+    assert_ok(wn_attrs_from_json((wn_str){json.data, json.len}, &arena, &general, &err));
+    if (!taken && strstr(wn_buf_c(&json), "-0") == NULL) fail_msg("%s", wn_buf_c(&json));
+    if (taken) same_attrs(&quick, &general);
+  }
+  wn_buf_clear(&json);
+  wn_arena_clear(&arena);
+}
+
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, drop_dir)
 
 int main(void) {
@@ -648,7 +707,7 @@ int main(void) {
       IN_DIR(test_transactions),    IN_DIR(test_refusals),
       IN_DIR(test_strange_ids),     IN_DIR(test_scans),
       IN_DIR(test_random_workload), IN_DIR(test_memory),
-      IN_DIR(test_memory_reading),
+      IN_DIR(test_memory_reading),  cmocka_unit_test(test_canonical_attributes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

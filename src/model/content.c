@@ -3,9 +3,9 @@
  *
  * An anchor asks with its own vector; a user with Σ √w·exp(−step/tau_query)·vector over the newest
  * positive items, cut to the strongest WN_CONTENT_TERMS_MAX terms. Cost: the postings of those
- * terms; each term has at most df_max of the catalogue. An item put after training gets a vector
- * by the stored vocabulary and is found from the next request on; words that training did not meet
- * wait for the next training. Exact; nothing is random. */
+ * terms; a word has at most df_max of the catalogue, an attribute value attribute_df_max. An item
+ * put after training gets a vector by the stored vocabulary and is found from the next request on;
+ * words that training did not meet wait for the next training. Exact; nothing is random. */
 #include "model/content.h"
 #include "model/query.h"
 #include "model/section.h"
@@ -21,7 +21,8 @@ static const wn_param_spec content_params[] = {
     {"k1", 1.2, 0.01, 10, "BM25: how fast repeated words stop counting"},
     {"b", 0.75, 0, 1, "BM25: how much long texts are held back"},
     {"title_weight", 2, 0.1, 100, "occurrences that one in the title counts for"},
-    {"df_max", 0.2, 0.001, 1, "terms in more of the items than this share are stop words"},
+    {"df_max", 0.05, 0.001, 1, "words in more of the items than this share are stop words"},
+    {"attribute_df_max", 0.5, 0.001, 1, "attribute values in more of the items say nothing"},
     {"tau_query", 10, 0.01, 1e6, "steps over which a history item's weight falls to 1/e"},
     {"history_max", 30, 1, PROFILE_ITEMS_MAX, "newest items of a user that make the profile"},
 };

@@ -1,7 +1,8 @@
 /* Building the content model: two passes over the catalogue. The first counts in how many items
- * each term occurs; terms of one item only say nothing about similarity, terms of more than
- * `df_max` of all items are stop words. The second makes the vectors. Then both are laid out by
- * item and by term.
+ * each term occurs; terms of one item only say nothing about similarity, words of more than
+ * `df_max` of all items are stop words, and so are attribute values of more than
+ * `attribute_df_max`: a genre may well be that of a third of the films. The second makes the
+ * vectors. Then both are laid out by item and by term.
  *
  * Memory: terms met × (bytes + 30), at most WN_CONTENT_VOCABULARY_MAX of them; 512 bytes an item
  * while building and as much again for the index. One thread; the order of the catalogue does not
@@ -124,6 +125,11 @@ static int by_word(const void *a, const void *b) {
   return wn_str_compare(((const named_term *)a)->word, ((const named_term *)b)->word);
 }
 
+/* "name:value"; no word has a colon. */
+static bool is_attribute(wn_str term) {
+  return memchr(term.ptr, ':', term.len) != NULL;
+}
+
 /* Stop words: more than the share of the catalogue, but a tiny catalogue has none. */
 static uint32_t df_most(uint32_t documents, double share) {
   double most = share * documents;
@@ -152,8 +158,11 @@ static wn_status write_vocabulary(content_build *b, const named_term *kept, uint
   return WN_OK;
 }
 
-static wn_status choose_terms(content_build *b, double df_share, wn_error *err) {
-  uint32_t all = wn_dict_count(b->terms), n = 0, most = df_most(b->documents, df_share);
+static wn_status choose_terms(content_build *b, const wn_params *params, wn_error *err) {
+  const wn_model_class *cls = &wn_model_content;
+  uint32_t words_most = df_most(b->documents, wn_param(cls, params, "df_max"));
+  uint32_t attributes_most = df_most(b->documents, wn_param(cls, params, "attribute_df_max"));
+  uint32_t all = wn_dict_count(b->terms), n = 0;
   named_term *kept = wn_calloc((size_t)all + 1, sizeof *kept);
   b->number = wn_calloc((size_t)all + 1, sizeof *b->number);
   if (kept == NULL || b->number == NULL) {
@@ -162,8 +171,9 @@ static wn_status choose_terms(content_build *b, double df_share, wn_error *err) 
   }
   for (uint32_t ix = 0; ix < all; ix++) {
     b->number[ix] = WN_NO_IX;
-    if (b->df.data[ix] < 2 || b->df.data[ix] > most) continue;
-    kept[n++] = (named_term){wn_dict_key(b->terms, ix), ix};
+    wn_str word = wn_dict_key(b->terms, ix);
+    uint32_t most = is_attribute(word) ? attributes_most : words_most;
+    if (b->df.data[ix] >= 2 && b->df.data[ix] <= most) kept[n++] = (named_term){word, ix};
   }
   qsort(kept, n, sizeof *kept, by_word);
   wn_status status = write_vocabulary(b, kept, n, err);
@@ -213,7 +223,8 @@ static wn_status lay_out(content_build *b, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status build(content_build *b, const wn_dataset *data, double df_share, wn_error *err) {
+static wn_status build(content_build *b, const wn_dataset *data, const wn_params *params,
+                       wn_error *err) {
   const wn_item_source *source = &data->items_source;
   uint32_t items = b->m->head.items;
   b->terms = wn_dict_create();
@@ -224,7 +235,7 @@ static wn_status build(content_build *b, const wn_dataset *data, double df_share
   if (source->scan != NULL) WN_TRY(source->scan(source->ctx, first_pass, b, err));
   b->m->head.documents = b->documents;
   b->m->head.length_mean = b->documents > 0 ? b->length_sum / b->documents : 0;
-  WN_TRY(choose_terms(b, df_share, err));
+  WN_TRY(choose_terms(b, params, err));
   b->documents = 0;
   if (source->scan != NULL) WN_TRY(source->scan(source->ctx, second_pass, b, err));
   WN_TRY(lay_out(b, err));
@@ -246,7 +257,7 @@ wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const 
                               .title_weight = wn_param(cls, params, "title_weight"),
                               .tau_query = wn_param(cls, params, "tau_query")};
   content_build b = {.m = m, .env = env};
-  wn_status status = build(&b, data, wn_param(cls, params, "df_max"), err);
+  wn_status status = build(&b, data, params, err);
   build_clear(&b);
   if (status != WN_OK) {
     wn_content_free(&m->base);

@@ -60,9 +60,11 @@ static void make_catalogue(catalogue *c, uint64_t seed, uint32_t len) {
 }
 
 static wn_model *fit_catalogue(catalogue *c, uint32_t items, const char *text) {
+  char all[256];
   wn_dataset data = {.items = items};
   data.items_source = (wn_item_source){c, scan};
-  return fit(&wn_model_content, &data, text);
+  snprintf(all, sizeof all, "df_max=.25 %s", text);
+  return fit(&wn_model_content, &data, all);
 }
 
 /* ---- the naive twin: strings, dense vectors, brute force ---- */
@@ -116,7 +118,7 @@ static naive *naive_of(const catalogue *c, uint32_t fitted, uint32_t all) {
   for (uint32_t w = 0; w < n->words; w++) {
     double df = 0;
     for (uint32_t i = 0; i < fitted; i++) df += n->count[i][w] > 0;
-    bool kept = df >= 2 && df <= fmax(16, floor(0.2 * fitted));
+    bool kept = df >= 2 && df <= fmax(16, floor((n->attribute[w] ? 0.5 : 0.25) * fitted));
     double idf = log(1 + (fitted - df + .5) / (df + .5));
     for (uint32_t i = 0; i < all; i++) {
       double f = n->count[i][w];
@@ -378,7 +380,7 @@ static void test_no_memory(void **state) {
   catalogue c;
   make_catalogue(&c, 49, 12);
   wn_dataset data = {.items = 12, .items_source = {&c, scan}};
-  wn_params params = params_of(&wn_model_content, "");
+  wn_params params = params_of(&wn_model_content, "df_max=.25");
   wn_pool *pool = wn_pool_create(1);
   wn_fit_env env = {.pool = pool, .seed = 7};
   wn_model *model = NULL;

@@ -30,8 +30,9 @@ typedef struct wn_config {
 } wn_config;
 
 WN_MUST_USE wn_status wn_config_defaults(wn_config *config, wn_error *err);
-/* A file; path NULL: defaults. Surfaces of the file replace the default ones of the same name, the
- * others stay. */
+/* A file; path NULL: defaults. A surface of the file starts from the default of its name (or, new
+ * or of another flavour, from an empty one) and replaces what it mentions; the others stay. On
+ * failure *config needs no clearing, and may be cleared. */
 WN_MUST_USE wn_status wn_config_load(const char *path, wn_config *config, wn_error *err);
 /* Text, for tests and fuzzing; `name` stands for the file in errors. */
 WN_MUST_USE wn_status wn_config_parse(wn_str text, const char *name, wn_config *config,

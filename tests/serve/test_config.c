@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "serve/config.h"
 #include <math.h>
@@ -337,6 +338,29 @@ static void test_files(void **state) {
   wn_config_clear(&config);
 }
 
+/* docs/configuration.md names every parameter with its default and range. */
+static void test_documented(void **state) {
+  (void)state;
+  wn_error err = {0};
+  wn_buf doc = {0};
+  char path[4096], row[256];
+  const char *root = getenv("WINNOW_SOURCE");
+  if (root == NULL) skip();
+  snprintf(path, sizeof path, "%s/docs/configuration.md", root);
+  assert_int_equal(wn_read_file(path, 1 << 20, &doc, &err), WN_OK);
+  const char *text = wn_buf_c(&doc);
+  for (size_t c = 0; c < wn_model_class_count(); c++) {
+    const wn_model_class *cls = wn_model_class_at(c);
+    for (size_t i = 0; i < cls->params_len; i++) {
+      const wn_param_spec *p = &cls->params[i];
+      snprintf(row, sizeof row, "| `%s.%s` | %g | %g to %g |", cls->name, p->name, p->value, p->min,
+               p->max);
+      if (strstr(text, row) == NULL) fail_msg("docs/configuration.md lacks: %s", row);
+    }
+  }
+  wn_buf_clear(&doc);
+}
+
 static void test_memory(void **state) {
   (void)state;
   wn_status status = WN_E_MEMORY;
@@ -356,10 +380,10 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
-      cmocka_unit_test(test_surfaces), cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_limits),   cmocka_unit_test(test_files),
-      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_defaults),   cmocka_unit_test(test_values),
+      cmocka_unit_test(test_surfaces),   cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_limits),     cmocka_unit_test(test_files),
+      cmocka_unit_test(test_documented), cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

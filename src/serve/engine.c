@@ -111,7 +111,7 @@ static wn_status load_snapshot(opening *o, wn_error *err) {
   engine->mark = wn_engine_current_mark(engine);
   WN_TRY(wn_snapshot_open_current(engine->dir, wn_store_uuid(engine->store), &snapshot, err));
   status = wn_serving_create(engine, snapshot, &engine->serving, &why);
-  if (status != WN_OK && snapshot != NULL) {
+  if (status != WN_OK && status != WN_E_MEMORY && snapshot != NULL) {
     wn_log(WN_LOG_ERROR, "serving without a snapshot: %s",
            wn_error_format(&why, text, sizeof text));
     status = wn_serving_create(engine, NULL, &engine->serving, &why);

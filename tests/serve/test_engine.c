@@ -2,6 +2,7 @@
 
 #include "engine_fixture.h"
 
+#include "base/mem.h"
 #include "serve/engine_internal.h"
 #include <fcntl.h>
 #include <jansson.h>
@@ -630,6 +631,46 @@ static void test_similar_users(void **state) {
   world_remove(&w);
 }
 
+/* Every allocation of opening and of one slate fails once: an error, no leak, no crash. */
+static void test_memory(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  world_ready(&w, "");
+  world_close(&w);
+  wn_mem_fail_after(-1);
+  assert_ok(world_try_open(&w, WN_STORE_READ, "", &err));
+  long opening = wn_mem_allocations();
+  wn_mem_fail_after(-1);
+  wn_slate_request request = {
+      .surface = WN_STR("home"), .user = WN_STR("u3"), .n = 30, .explain = true};
+  slate s = ask_with(&w, request);
+  long asking = wn_mem_allocations();
+  assert_int_equal(s.status, WN_OK);
+  slate_clear(&s);
+  for (long i = 0; i < asking; i++) {
+    wn_mem_fail_after(i);
+    s = ask_with(&w, request);
+    wn_mem_fail_after(-1);
+    assert_true(s.status == WN_OK || s.status == WN_E_MEMORY);
+    slate_clear(&s);
+  }
+  world_close(&w);
+  size_t failed = 0;
+  for (long i = 0; i < opening; i++) {
+    wn_mem_fail_after(i);
+    wn_status status = world_try_open(&w, WN_STORE_READ, "", &err);
+    wn_mem_fail_after(-1);
+    if (status != WN_OK && status != WN_E_MEMORY)
+      fail_msg("allocation %ld: %s: %s", i, wn_status_name(status), err.message);
+    failed += status == WN_E_MEMORY;
+    world_close(&w);
+  }
+  print_message("%ld + %ld allocations, %zu refusals\n", opening, asking, failed);
+  assert_true(failed > 20);
+  world_remove(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_event_changes_next_slate),
@@ -650,6 +691,7 @@ int main(void) {
       cmocka_unit_test(test_read_only),
       cmocka_unit_test(test_commit_failure),
       cmocka_unit_test(test_similar_users),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "store/catalog.h"
 
+#include <math.h>
 #include <string.h>
 
 /* exclude=a,b&exclude=c → all ids. A comma in an id needs the POST form. */
@@ -123,7 +124,7 @@ static void write_slate(const wn_slate_answer *answer, wn_buf *out) {
   for (size_t i = 0; i < answer->len; i++) write_item(&json, answer, i);
   wn_json_end_array(&json);
   wn_json_key(&json, "took_ms");
-  wn_json_float(&json, (float)answer->took_ms);
+  wn_json_double(&json, round(answer->took_ms * 1000) / 1000); /* whole microseconds */
   if (answer->explain_json.ptr != NULL) {
     wn_json_key(&json, "explain");
     wn_json_raw(&json, answer->explain_json);

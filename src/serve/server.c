@@ -2,8 +2,8 @@
  * epoll loop of its own), a reaper (conn.c) and a thread that looks for new snapshots.
  *
  * Why an accepting thread and not libmicrohttpd's thread pool on a shared listening socket: there,
- * whichever worker wakes first takes a whole burst of connections, and with a millisecond of
- * ranking a request an uneven split halves the throughput. Round robin is even, turns away the
+ * whichever worker wakes first takes a whole burst of connections, and where a request is a
+ * millisecond of ranking an uneven split costs most. Round robin is even, turns away the
  * connection too many with an answer instead of silence, and makes stopping a matter of one close.
  */
 #include "serve/server_internal.h"

@@ -9,6 +9,8 @@ import json
 import os
 import random
 import sqlite3
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -122,6 +124,98 @@ class Kill(unittest.TestCase):
         self.assertGreater(len(acknowledged), KILLS)
         self.assertEqual((lost, twice, wrong, foreign), ([], [], [], []))
         self.assertGreaterEqual(ready["last_seq"], len(acknowledged))
+
+
+class Busy(unittest.TestCase):
+    def test_full_queue(self):
+        """More at once than the commit queue takes: some are told to come back, and what was
+        acknowledged is exactly what is stored."""
+        with Server() as server:
+            answers = []
+
+            def send(n):
+                body = "\n".join('{"user":"u%d","item":"i%d","type":"view","id":"%d-%d"}' %
+                                 (n, i % 100, n, i) for i in range(50000))
+                answers.append(server.post("/v1/events", body,
+                                           headers={"Content-Type": "application/x-ndjson"}))
+
+            threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(len(answers), 8)
+            for answer in answers:
+                self.assertIn(answer.status, (200, 503), answer)
+                if answer.status == 503:
+                    self.assertEqual(answer.headers["Retry-After"], "1")
+                    self.assertEqual(answer.type, "application/problem+json")
+            good = sum(answer.status == 200 for answer in answers)
+            self.assertGreater(good, 0)
+            self.assertEqual(server.get("/readyz").json["last_seq"], 50000 * good)
+
+
+class DiskFull(unittest.TestCase):
+    """A small tmpfs as the data folder; needs the right to mount."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="winnow-full-")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", self.folder],
+                              capture_output=True)
+        if done.returncode != 0:
+            os.rmdir(self.folder)
+            self.skipTest("cannot mount a tmpfs here")
+
+    def tearDown(self):
+        subprocess.run(["umount", self.folder], capture_output=True)
+        os.rmdir(self.folder)
+
+    def test_full(self):
+        data = os.path.join(self.folder, "data")
+        with Server(data=data) as server:
+            self.assertEqual(server.post("/v1/items", [{"id": "a"}]).status, 200)
+            ballast = os.path.join(self.folder, "ballast")
+            with open(ballast, "wb") as f:
+                try:
+                    while True:
+                        f.write(b"\0" * 65536)
+                        f.flush()
+                except OSError:
+                    pass
+            stored, answer = 0, None
+            for n in range(200):
+                batch = [{"user": "u%d" % i, "item": "a", "type": "view", "id": "%d-%d" % (n, i)}
+                         for i in range(2000)]
+                answer = server.post("/v1/events", batch)
+                if answer.status != 200:
+                    break
+                stored += 2000
+            self.assertEqual(answer.status, 507, answer)
+            self.assertEqual(answer.type, "application/problem+json")
+            self.assertEqual(server.get("/healthz").status, 200)
+            slate = server.get("/v1/surfaces/popular/slate")
+            self.assertIn(slate.status, (200, 503, 507), slate)
+            os.unlink(ballast)
+            until = time.monotonic() + 10
+            while True:
+                answer = server.post("/v1/events", [{"user": "u", "item": "a", "type": "view",
+                                                     "id": "after"}])
+                if answer.status == 200 or time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+            self.assertEqual(answer.status, 200, answer)
+            self.assertEqual(answer.json["accepted"], 1)
+            self.assertEqual(server.get("/v1/surfaces/popular/slate").status, 200)
+            self.assertEqual(server.stop(), 0)
+            found = stored_count(data)
+            self.assertEqual(found, stored + 1)
+
+
+def stored_count(data):
+    db = sqlite3.connect("file:%s?mode=ro" % os.path.join(data, "winnow.db"), uri=True)
+    count = db.execute("SELECT count(*) FROM events").fetchone()[0]
+    db.close()
+    return count
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-/* Benchmarks' splits straight into a dataset. Lines have no times; each event gets its rank in
- * the file as its time (1, 2, 3 … ms), so that the order of the file is the order of the
- * dataset and fading signals see no age. The event type is none of the signals': its weight
- * is 1. */
+/* Benchmarks' splits straight into a dataset. A sequence's events get their rank in the file as
+ * their time (1, 2, 3 … ms); an adjacency line is a set, so its events share one time and no
+ * model takes its order for one. The event type is none of the signals': its weight is 1. */
 #include "data/reader.h"
 
 #include <math.h>
@@ -14,7 +13,8 @@ typedef struct pairs {
   wn_input *input;
   wn_dataset_builder *builder;
   long line;
-  int64_t rank;
+  bool ordered;
+  uint64_t rank;
 } pairs;
 
 static bool is_blank(char c) {
@@ -50,7 +50,12 @@ static wn_status parse_id(const pairs *p, wn_str word, const char *field, uint32
 }
 
 static wn_status add(pairs *p, uint32_t user, wn_str word, wn_error *err) {
-  wn_event event = {.user = user, .type = UINT32_MAX, .value = NAN, .time_ms = ++p->rank};
+  p->rank++;
+  wn_event event = {.user = user,
+                    .type = UINT32_MAX,
+                    .value = NAN,
+                    .time_ms = p->ordered ? (int64_t)p->rank : 1,
+                    .seq = p->rank};
   wn_status status = parse_id(p, word, "item", &event.item, err);
   if (status != WN_OK) return status;
   status = wn_dataset_builder_add(p->builder, &event, err);
@@ -80,10 +85,10 @@ static wn_status sequence_line(pairs *p, wn_str line, wn_error *err) {
   return status;
 }
 
-static wn_status each_line(const char *path, wn_dataset_builder *builder,
+static wn_status each_line(const char *path, bool ordered, wn_dataset_builder *builder,
                            wn_status (*each)(pairs *, wn_str, wn_error *), wn_error *err) {
   wn_status status;
-  pairs p = {.path = path, .builder = builder};
+  pairs p = {.path = path, .builder = builder, .ordered = ordered};
   WN_TRY(wn_input_open(path, &p.input, err));
   for (;;) {
     wn_str line;
@@ -99,9 +104,9 @@ cleanup:
 }
 
 wn_status wn_read_adjacency(const char *path, wn_dataset_builder *builder, wn_error *err) {
-  return each_line(path, builder, adjacency_line, err);
+  return each_line(path, false, builder, adjacency_line, err);
 }
 
 wn_status wn_read_sequence(const char *path, wn_dataset_builder *builder, wn_error *err) {
-  return each_line(path, builder, sequence_line, err);
+  return each_line(path, true, builder, sequence_line, err);
 }

@@ -164,8 +164,6 @@ static wn_status replay_slate(void *ctx, const wn_slate_log *slate, wn_error *er
   session_replay *r = ctx;
   wn_status status = WN_OK;
   wn_str name;
-  const wn_surface *surface = wn_surfaces_find(&r->engine->config.surfaces, slate->surface);
-  if (surface == NULL || surface->flavour != WN_FLAVOUR_FEED) return WN_OK;
   wn_str user = slate->user != WN_NO_IX ? wn_dict_key(wn_store_users(r->engine->store), slate->user)
                                         : slate->user_id;
   wn_arena_reset(&r->arena);
@@ -184,7 +182,7 @@ static wn_status replay_sessions(opening *o, wn_error *err) {
   wn_arena_init(&r.arena, SESSION_BYTES_MAX);
   int64_t ttl_ms = (int64_t)engine->config.server.session_minutes * 60000;
   WN_TRY(step(o, "sessions", err));
-  WN_TRY(wn_store_scan_slates(engine->store, wn_now_ms() - ttl_ms, replay_slate, &r, err));
+  WN_TRY(wn_store_scan_slates(engine->store, wn_now_ms() - ttl_ms, true, replay_slate, &r, err));
   wn_log(WN_LOG_INFO, "open: sessions=%zu ms=%.1f", wn_sessions_count(engine->sessions),
          step_ms(o));
 cleanup:

@@ -262,6 +262,7 @@ static wn_status log_slate(const passage *p, wn_error *err) {
   b->op.u.slate = (wn_slate_log){.id = put_str(&at, wn_str_of(out->slate_id)),
                                  .surface = put_str(&at, wn_str_of(p->surface->name)),
                                  .session = put_str(&at, p->in->session),
+                                 .feed = p->session.len > 0,
                                  .user = p->funnel.query.user,
                                  .user_id = put_str(&at, p->in->user),
                                  .anchor = p->funnel.query.anchor,

@@ -98,8 +98,8 @@ typedef struct wn_store_backend {
   wn_status (*scan_items)(wn_store *store, uint64_t after_rev, bool with_text, wn_item_row_fn *each,
                           void *ctx, wn_error *err);
   wn_status (*scan_users)(wn_store *store, wn_user_row_fn *each, void *ctx, wn_error *err);
-  wn_status (*scan_slates)(wn_store *store, int64_t since_ms, wn_slate_fn *each, void *ctx,
-                           wn_error *err);
+  wn_status (*scan_slates)(wn_store *store, int64_t since_ms, bool feeds_only, wn_slate_fn *each,
+                           void *ctx, wn_error *err);
   wn_status (*get_item)(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
                         wn_error *err);
   wn_status (*get_user)(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,

@@ -55,6 +55,7 @@ wn_status wn_sqlite_fail(wn_store *store, sqlite3 *db, bool writing, const char 
           db != NULL ? sqlite3_errmsg(db) : "out of memory", code, error != 0 ? ", " : "",
           error != 0 ? strerror(error) : "");
   if (writing && is_fatal(code)) wn_store_set_fatal(store, &why);
+  if (writing && status == WN_E_FULL) wn_sqlite_of(store)->full = true;
   if (err != NULL) *err = why;
   return status;
 }

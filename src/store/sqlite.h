@@ -55,6 +55,7 @@ typedef struct wn_sqlite {
   int wal_frames;        /* after the last commit */
   int checkpoint_frames; /* WN_CHECKPOINT_FRAMES; tests make it small */
   int checkpoint_at;     /* the next one; 0: as soon as there are checkpoint_frames */
+  bool full;             /* a write of this transaction found no space */
   pthread_mutex_t pool_lock;
   wn_reader *idle;
   size_t idle_count;
@@ -130,8 +131,8 @@ wn_status wn_sqlite_scan_events(wn_store *store, uint64_t after, uint64_t upto, 
 wn_status wn_sqlite_scan_items(wn_store *store, uint64_t after_rev, bool with_text,
                                wn_item_row_fn *each, void *ctx, wn_error *err);
 wn_status wn_sqlite_scan_users(wn_store *store, wn_user_row_fn *each, void *ctx, wn_error *err);
-wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, wn_slate_fn *each, void *ctx,
-                                wn_error *err);
+wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
+                                wn_slate_fn *each, void *ctx, wn_error *err);
 wn_status wn_sqlite_get_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
                              wn_error *err);
 wn_status wn_sqlite_get_user(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,

@@ -260,7 +260,7 @@ static wn_status parse_shown(wn_str text, shown_items *out) {
 
 static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log *out,
                               wn_error *err) {
-  wn_status parsed = parse_shown(wn_sqlite_column(s, 9), shown);
+  wn_status parsed = parse_shown(wn_sqlite_column(s, 10), shown);
   if (parsed == WN_E_MEMORY) return wn_fail_memory(err);
   if (parsed != WN_OK) {
     return wn_fail(err, WN_E_CORRUPT, "items", "row %lld of the table slates is damaged",
@@ -274,21 +274,27 @@ static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log 
                         .session = wn_sqlite_column(s, 6),
                         .anchor = column_ix(s, 7),
                         .snapshot = (uint64_t)sqlite3_column_int64(s, 8),
+                        .feed = sqlite3_column_int(s, 9) != 0,
                         .items = shown->items.data,
                         .propensities = shown->propensities.data,
                         .len = shown->items.len};
   return WN_OK;
 }
 
-wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, wn_slate_fn *each, void *ctx,
-                                wn_error *err) {
+#define SELECT_SLATES                                                                              \
+  "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items "       \
+  "FROM slates "
+
+wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
+                                wn_slate_fn *each, void *ctx, wn_error *err) {
   wn_status status;
   cursor c;
   shown_items shown = {0};
   bool more = true;
   WN_TRY(cursor_open(&c, store,
-                     "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, "
-                     "items FROM slates WHERE time_ms >= ?1 ORDER BY time_ms, seq",
+                     feeds_only ? SELECT_SLATES
+                         "WHERE feed = 1 AND time_ms >= ?1 ORDER BY time_ms, seq"
+                                : SELECT_SLATES "WHERE time_ms >= ?1 ORDER BY time_ms, seq",
                      err));
   sqlite3_bind_int64(c.statement, 1, since_ms);
   for (;;) {

@@ -1,6 +1,6 @@
 /* The tables. docs/schema.md explains them to people who read them with the sqlite3 shell; change
  * both together, and WN_SQLITE_VERSION with them. Columns stand in the order of their size, since
- * SQLite reads a row only as far as it needs to: `text` comes last. No index but slates_time:
+ * SQLite reads a row only as far as it needs to: `text` comes last. No index but slates_feed:
  * each costs more than the row it points to. */
 #include "store/sqlite.h"
 
@@ -46,9 +46,10 @@ const char wn_sqlite_schema[] =
     "  session TEXT,\n"
     "  anchor INTEGER,\n"
     "  snapshot INTEGER NOT NULL,\n"
+    "  feed INTEGER NOT NULL,\n"
     "  items TEXT NOT NULL\n"
     ");\n"
-    "CREATE INDEX slates_time ON slates(time_ms);\n"
+    "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n"
     "CREATE VIEW events_readable AS\n"
     "  SELECT e.seq, strftime('%Y-%m-%dT%H:%M:%fZ', e.time_ms / 1000.0, 'unixepoch') AS time,\n"
     "    u.id AS user, i.id AS item, t.name AS type, e.value, e.slate\n"

@@ -19,7 +19,7 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, items) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    "snapshot, feed, items) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE user = ?1",
     [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL "
@@ -110,11 +110,14 @@ cleanup:
 
 void wn_sqlite_rollback(wn_store *store) {
   wn_sqlite *lite = wn_sqlite_of(store);
-  /* Some failures have rolled back already. */
-  if (sqlite3_get_autocommit(lite->db)) return;
   wn_error why;
-  wn_status status = run(store, WN_ST_ROLLBACK, &why);
+  /* Some failures have rolled back already. */
+  bool open = !sqlite3_get_autocommit(lite->db);
+  wn_status status = open ? run(store, WN_ST_ROLLBACK, &why) : WN_OK;
   if (status != WN_OK && !sqlite3_get_autocommit(lite->db)) wn_store_set_fatal(store, &why);
+  /* With its pages in the database, the log starts over in the space that it already has. */
+  if (lite->full) wn_sqlite_checkpoint(store, 1);
+  lite->full = false;
 }
 
 wn_status wn_sqlite_put_type(wn_store *store, uint32_t type, wn_str name, wn_error *err) {
@@ -212,7 +215,8 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   bind_str(s, 7, slate->session);
   bind_ix(s, 8, slate->anchor);
   sqlite3_bind_int64(s, 9, (sqlite3_int64)slate->snapshot);
-  bind_str(s, 10, (wn_str){json->data, json->len});
+  sqlite3_bind_int(s, 10, slate->feed);
+  bind_str(s, 11, (wn_str){json->data, json->len});
   return run(store, WN_ST_SLATE, err);
 }
 

@@ -31,6 +31,7 @@ typedef struct wn_slate_log {
   wn_str id; /* slate id */
   wn_str surface;
   wn_str session;  /* absent: none */
+  bool feed;       /* its session remembers it: what it showed is not shown again */
   wn_user_ix user; /* WN_NO_IX: none known; then user_id may still hold an unknown user's id */
   wn_str user_id;
   wn_item_ix anchor; /* WN_NO_IX: none */
@@ -137,8 +138,9 @@ WN_MUST_USE wn_status wn_store_scan_users(wn_store *store,
                                                             const wn_user_record *user,
                                                             wn_error *err),
                                           void *ctx, wn_error *err);
-/* Slates shown since `since_ms`, oldest first. */
-WN_MUST_USE wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms,
+/* Slates shown since `since_ms`, oldest first. `feeds_only` reads those of feeds by their index;
+ * all slates are a scan of the table. */
+WN_MUST_USE wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                            wn_status (*each)(void *ctx, const wn_slate_log *slate,
                                                              wn_error *err),
                                            void *ctx, wn_error *err);

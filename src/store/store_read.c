@@ -105,11 +105,11 @@ wn_status wn_store_scan_users(wn_store *store,
   return status;
 }
 
-wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms,
+wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                wn_status (*each)(void *ctx, const wn_slate_log *slate,
                                                  wn_error *err),
                                void *ctx, wn_error *err) {
-  return store->backend->scan_slates(store, since_ms, each, ctx, err);
+  return store->backend->scan_slates(store, since_ms, feeds_only, each, ctx, err);
 }
 
 wn_status wn_store_get_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_record *out,

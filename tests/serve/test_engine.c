@@ -520,7 +520,7 @@ static void test_impressions(void **state) {
   wn_store *store = NULL;
   logged l = {0};
   assert_ok(wn_store_open(w.dir, WN_STORE_READ, &store, &err));
-  assert_ok(wn_store_scan_slates(store, 0, note_slate, &l, &err));
+  assert_ok(wn_store_scan_slates(store, 0, false, note_slate, &l, &err));
   assert_int_equal(l.count, 1);
   assert_string_equal(l.id, s.answer.slate_id);
   assert_int_equal(l.last.len, 5);

@@ -323,18 +323,22 @@ static void test_slates(WN_UNUSED void **state) {
   op.u.slate.user = 0;
   op.u.slate.user_id = WN_STR("ann");
   op.u.slate.session = WN_STR("sess");
+  op.u.slate.feed = true;
   op.u.slate.anchor = 1;
   assert_int_equal(commit_one(store, op).seq, 1);
   commit_one(store, slate_op("s0", T0, items, chances, 0));
   assert_int_equal(refused(store, slate_op("s", T0, items, wrong, 2), "items[1]"), WN_E_ARGUMENT);
   items[0] = 2;
   assert_int_equal(refused(store, slate_op("s", T0, items, chances, 2), "items[0]"), WN_E_ARGUMENT);
-  assert_ok(wn_store_scan_slates(store, 0, keep_slate, &seen, &err));
+  assert_ok(wn_store_scan_slates(store, 0, false, keep_slate, &seen, &err));
   snprintf(expected, sizeof expected, "s0///-1/-1: s1/sess/ann/0/1:1@%a,0@%a, ", 1.0, (double)0.1F);
   assert_string_equal(wn_buf_c(&seen), expected);
   wn_buf_reset(&seen);
-  assert_ok(wn_store_scan_slates(store, T0 + 1, keep_slate, &seen, &err));
+  assert_ok(wn_store_scan_slates(store, T0 + 1, false, keep_slate, &seen, &err));
   assert_memory_equal(seen.data, "s1", 2);
+  wn_buf_reset(&seen);
+  assert_ok(wn_store_scan_slates(store, 0, true, keep_slate, &seen, &err));
+  assert_memory_equal(seen.data, "s1", 2); /* s0 is no feed's */
   assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND user = 'ann' AND "
                          "anchor = 'y' AND snapshot = 7 AND ((position = 1 AND item = 'y' AND "
                          "propensity = 1) OR (position = 2 AND item = 'x' AND propensity = 0.1))"),
@@ -369,7 +373,7 @@ static void test_damaged_slate(WN_UNUSED void **state) {
     sqlite3_close(db);
     sqlite3_free(sql);
     store = open_store(WN_STORE_READ);
-    if (wn_store_scan_slates(store, 0, keep_slate, &seen, &err) != WN_E_CORRUPT) {
+    if (wn_store_scan_slates(store, 0, false, keep_slate, &seen, &err) != WN_E_CORRUPT) {
       fail_msg("\"%s\" was taken", bad[i]);
     }
     wn_store_close(store);

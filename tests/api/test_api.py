@@ -1,6 +1,8 @@
 """Every route: what it answers when all is well, and what each kind of bad input is told."""
 
+import http.client
 import json
+import socket
 import time
 import unittest
 from urllib.parse import quote
@@ -464,6 +466,46 @@ class EmptyCatalogue(unittest.TestCase):
             self.assertEqual(server.post("/v1/events", event()).status, 200)
             self.assertEqual(server.post("/v1/items", [{"id": "a"}]).status, 200)
             self.assertIn("a", ids(server.get("/v1/surfaces/popular/slate").json))
+
+
+class Listening(unittest.TestCase):
+    def own_address(self):
+        """An address of this machine that is not loopback."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                s.connect(("192.0.2.1", 9))  # sends nothing
+                return s.getsockname()[0]
+            except OSError:
+                return None
+
+    def test_admin_from_elsewhere(self):
+        address = self.own_address()
+        if address is None or address.startswith("127."):
+            self.skipTest("this machine has no other address")
+        with Server(args=["--host", "0.0.0.0"]) as server:
+            for host, status in ((address, 403), ("127.0.0.1", 200)):
+                connection = http.client.HTTPConnection(host, server.port, timeout=10)
+                connection.request("POST", "/v1/admin/refresh")
+                self.assertEqual(connection.getresponse().status, status)
+                connection.close()
+
+    def test_ipv6(self):
+        try:
+            socket.socket(socket.AF_INET6, socket.SOCK_STREAM).bind(("::1", 0))
+        except OSError:
+            self.skipTest("no IPv6 here")
+        with Server(args=["--host", "::1"]) as server:
+            connection = http.client.HTTPConnection("::1", server.port, timeout=10)
+            connection.request("POST", "/v1/admin/refresh")
+            self.assertEqual(connection.getresponse().status, 200)
+            connection.close()
+
+    def test_port_in_use(self):
+        with Server() as server:
+            other = Server(args=["--port", str(server.port)])
+            with self.assertRaises(RuntimeError) as failure:
+                other.start()
+            self.assertIn("in use", str(failure.exception))
 
 
 class Restart(unittest.TestCase):

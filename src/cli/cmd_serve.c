@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static struct {
   const char *data, *config, *host, *port_file;
@@ -62,18 +61,18 @@ static int announce(wn_engine *engine, uint16_t port, double seconds) {
   return 0;
 }
 
-/* Until SIGTERM or SIGINT; a look for a new snapshot each second and at SIGHUP. */
+/* Until SIGTERM or SIGINT. SIGHUP looks for a new snapshot; the server does so itself each second.
+ */
 static void wait_for_end(wn_engine *engine, const sigset_t *signals) {
   for (;;) {
-    struct timespec second = {.tv_sec = 1};
-    int signal_number = sigtimedwait(signals, NULL, &second);
+    int signal_number = sigwaitinfo(signals, NULL);
     if (signal_number == SIGTERM || signal_number == SIGINT) return;
-    if (signal_number < 0 && errno != EAGAIN && errno != EINTR) return;
+    if (signal_number < 0 && errno != EINTR) return;
     bool swapped = false;
     wn_error err = {0};
     char text[1024];
-    if (wn_engine_refresh(engine, &swapped, &err) != WN_OK)
-      wn_log(WN_LOG_WARN, "what=refresh error=\"%s\"", wn_error_format(&err, text, sizeof text));
+    if (signal_number == SIGHUP && wn_engine_refresh(engine, &swapped, &err) != WN_OK)
+      wn_log(WN_LOG_WARN, "refresh: %s", wn_error_format(&err, text, sizeof text));
   }
 }
 

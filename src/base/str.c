@@ -92,7 +92,9 @@ uint32_t wn_utf8_next(wn_str s, size_t *pos) {
 
 wn_status wn_key_check(wn_str key, const char *field, wn_error *err) {
   if (key.len == 0 || key.len > WN_KEY_BYTES_MAX) {
-    return wn_fail(err, WN_E_ARGUMENT, field, "must be 1 to 1,024 bytes, got %zu", key.len);
+    return key.ptr == NULL
+               ? wn_fail(err, WN_E_ARGUMENT, field, "is required")
+               : wn_fail(err, WN_E_ARGUMENT, field, "must be 1 to 1,024 bytes, got %zu", key.len);
   }
   for (size_t pos = 0; pos < key.len;) {
     size_t at = pos;

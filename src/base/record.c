@@ -34,6 +34,7 @@ static bool is_word(wn_str s, const char *also) {
 }
 
 static wn_status type_check(wn_str type, wn_error *err) {
+  if (type.ptr == NULL) return wn_fail(err, WN_E_ARGUMENT, "type", "is required");
   if (type.len == 0 || type.len > TYPE_BYTES_MAX) {
     return wn_fail(err, WN_E_ARGUMENT, "type", "must be 1 to %d bytes, got %zu", TYPE_BYTES_MAX,
                    type.len);

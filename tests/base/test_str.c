@@ -86,7 +86,7 @@ static void test_key_check(WN_UNUSED void **state) {
   check_key(big, 1024, NULL);
   check_key(big, 1025, "must be 1 to 1,024 bytes, got 1025");
   check_key("", 0, "got 0");
-  check_key(NULL, 0, "got 0");
+  check_key(NULL, 0, "required");
   check_key("a\0b", 3, "control");
   check_key("a\nb", 3, "byte 2 begins U+000A");
   check_key("\x7F", 1, "control");

@@ -47,6 +47,7 @@ typedef struct als_ask {
   const float *x;         /* NULL: nothing to say */
   const float *row_scale; /* NULL: inner product; else cosine */
   float scale;
+  float norm;         /* of x */
   wn_item_ix without; /* the anchor itself */
 } als_ask;
 
@@ -85,6 +86,7 @@ static wn_status ask_init(als_ask *ask, const wn_als *als, const wn_query *query
                           wn_error *err) {
   *ask = (als_ask){.scale = 1, .without = WN_NO_IX};
   wn_status status = fold_in(als, query, arena, &ask->x, err);
+  if (ask->x != NULL) ask->norm = sqrtf(wn_simd()->dot(ask->x, ask->x, als->head.d));
   if (status != WN_OK || ask->x != NULL) return status;
   if (query->anchor >= als->head.items || als->row_of[query->anchor] == WN_NO_IX) return WN_OK;
   uint32_t row = als->row_of[query->anchor];
@@ -118,6 +120,14 @@ static bool block_allowed(const wn_als *als, const wn_query *query, size_t begin
   return false;
 }
 
+/* Rows lie by falling norm, so no row from `begin` on has an inner product above ‖x‖·‖row begin‖
+ * (Cauchy–Schwarz; LEMP, Teflioudi et al. 2015). The margin is for rounding. */
+static bool none_left(const wn_als *als, const als_ask *ask, const wn_topk *top, uint32_t begin) {
+  if (ask->row_scale != NULL || top->len < top->k || top->k == 0) return false;
+  float scale = als->item_scale[begin];
+  return scale > 0 && ask->norm / scale * 1.0001f < top->heap[0].score;
+}
+
 static wn_status als_candidates(const wn_model *model, const wn_query *query, size_t k,
                                 wn_scored *out, size_t *count, wn_error *err) {
   const wn_als *als = (const wn_als *)model;
@@ -128,14 +138,17 @@ static wn_status als_candidates(const wn_model *model, const wn_query *query, si
   wn_status status = ask_init(&ask, als, query, arena, err);
   if (status == WN_OK && ask.x != NULL) {
     float score[BLOCK];
+    uint32_t at[BLOCK];
     for (uint32_t begin = 0; begin < als->head.active; begin += BLOCK) {
+      if (none_left(als, &ask, &top, begin)) break;
       size_t len = block_at(begin, als->head.active);
       if (!block_allowed(als, query, begin, len)) continue;
       score_block(&ask, als->item, als->head.d, begin, len, score);
-      for (size_t i = 0; i < len; i++) {
-        if (top.len == k && (k == 0 || score[i] < top.heap[0].score)) continue;
-        wn_item_ix ix = als->item_of[begin + i];
-        if (ix != ask.without && wn_query_allows(query, ix)) wn_topk_push(&top, ix, score[i]);
+      float least = top.len == k && k > 0 ? top.heap[0].score : -INFINITY;
+      size_t hits = wn_simd()->above(score, len, least, at);
+      for (size_t h = 0; h < hits; h++) {
+        wn_item_ix ix = als->item_of[begin + at[h]];
+        if (ix != ask.without && wn_query_allows(query, ix)) wn_topk_push(&top, ix, score[at[h]]);
       }
     }
   }
@@ -249,7 +262,7 @@ static wn_status check_maps(const wn_als *als, wn_error *err) {
   uint32_t known = 0;
   for (uint32_t i = 0; i < als->head.items; i++) {
     if (als->row_of[i] == WN_NO_IX) continue;
-    if (als->row_of[i] != known || known >= als->head.active || als->item_of[known] != i) {
+    if (als->row_of[i] >= als->head.active || als->item_of[als->row_of[i]] != i) {
       return wn_fail(err, WN_E_CORRUPT, "als/row_of", "does not match als/item_of");
     }
     known++;

@@ -63,7 +63,7 @@ typedef struct wn_als {
   wn_model base;
   wn_als_head head;
   const double *eigen;     /* [d] of the item factors' Gram, which is diagonal */
-  const uint32_t *item_of; /* [active] ascending item indexes */
+  const uint32_t *item_of; /* [active] item indexes, by falling norm: a scan may stop early */
   const uint32_t *row_of;  /* [items] row in `item`, WN_NO_IX: inactive */
   const float *item;       /* [active × d] */
   const float *item_scale; /* [active] 1 / norm, 0 for a zero vector */

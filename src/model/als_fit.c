@@ -22,6 +22,7 @@
 #include "base/simd/simd.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct als_side {
@@ -226,6 +227,34 @@ static float inverse_norm(const float *x, size_t d) {
   return s > 1e-30 ? (float)(1 / sqrt(s)) : 0;
 }
 
+typedef struct by_norm {
+  float norm;
+  uint32_t item;
+} by_norm;
+
+static int falling(const void *a, const void *b) {
+  const by_norm *x = a, *y = b;
+  if (x->norm != y->norm) return x->norm > y->norm ? -1 : 1;
+  return (x->item > y->item) - (x->item < y->item);
+}
+
+/* The active items by falling norm, ties by index. */
+static wn_status order_items(const als_fit *f, uint32_t active, uint32_t items, uint32_t *item_of,
+                             wn_error *err) {
+  by_norm *order = wn_reallocarray(NULL, (size_t)active + 1, sizeof *order);
+  uint32_t n = 0;
+  if (order == NULL) return wn_fail_memory(err);
+  for (uint32_t i = 0; i < items; i++) {
+    if (!row_is_active(&f->item, i)) continue;
+    float scale = inverse_norm(f->item.factors + i * f->d, f->d);
+    order[n++] = (by_norm){scale > 0 ? 1 / scale : 0, i};
+  }
+  qsort(order, n, sizeof *order, falling);
+  for (uint32_t row = 0; row < n; row++) item_of[row] = order[row].item;
+  wn_free(order);
+  return WN_OK;
+}
+
 /* Items without an interaction are left out for good: they cost nothing and are never proposed. */
 static wn_status keep(als_fit *f, wn_als *als, wn_error *err) {
   size_t d = f->d;
@@ -242,14 +271,13 @@ static wn_status keep(als_fit *f, wn_als *als, wn_error *err) {
     return wn_fail_memory(err);
   }
   memcpy(eigen, f->eigen, d * sizeof *eigen);
-  uint32_t row = 0;
-  for (uint32_t i = 0; i < head->items; i++) {
-    row_of[i] = WN_NO_IX;
-    if (!row_is_active(&f->item, i)) continue;
-    memcpy(item + row * d, f->item.factors + i * d, d * sizeof *item);
+  wn_status status = order_items(f, head->active, head->items, item_of, err);
+  if (status != WN_OK) return status;
+  for (uint32_t i = 0; i < head->items; i++) row_of[i] = WN_NO_IX;
+  for (uint32_t row = 0; row < head->active; row++) {
+    memcpy(item + row * d, f->item.factors + item_of[row] * d, d * sizeof *item);
     item_scale[row] = inverse_norm(item + row * d, d);
-    item_of[row] = i;
-    row_of[i] = row++;
+    row_of[item_of[row]] = row;
   }
   for (uint32_t u = 0; u < head->users; u++) {
     user_scale[u] = inverse_norm(f->user.factors + u * d, d);

@@ -17,6 +17,7 @@ typedef enum wn_option_kind {
   WN_OPT_LIST, /* wn_text_list *: may be given again and again */
 } wn_option_kind;
 
+/* Of arguments: static in each command, for they live as long as the process. */
 typedef WN_VEC(const char *) wn_text_list;
 
 typedef struct wn_option {

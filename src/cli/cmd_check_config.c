@@ -58,14 +58,13 @@ static int print_good(const char *file, const wn_config *config) {
 }
 
 int wn_cmd_check_config(int argc, char **argv) {
-  wn_text_list files = {0};
+  static wn_text_list files;
   wn_config config;
   wn_error err = {0};
   int status = wn_cli_parse(&command, argc, argv, &files);
   if (status >= 0) return status;
   if (files.len != 1) return wn_cli_usage(&command, "give one file");
   const char *file = files.data[0];
-  wn_vec_clear(&files);
   if (wn_config_load(file, &config, &err) != WN_OK)
     return json ? print_bad(file, &err) : wn_cli_fail(&command, &err);
   status = print_good(file, &config);

@@ -355,8 +355,6 @@ int wn_cmd_evaluate(int argc, char **argv) {
     return wn_cli_usage(
         &command, "--threads takes up to 1024, --users up to 2^32 - 1, --bootstrap up to 1000000");
   wn_status done = evaluate(&r, &out, &err);
-  wn_vec_clear(&opt.models);
-  wn_vec_clear(&opt.set);
   if (done == WN_OK) return wn_cli_print(&out);
   wn_buf_clear(&out);
   return wn_cli_fail(&command, &err);

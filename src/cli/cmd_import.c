@@ -378,7 +378,7 @@ static int read_options(wn_read_options *read, wn_column_map *map) {
 }
 
 int wn_cmd_import(int argc, char **argv) {
-  wn_text_list paths = {0};
+  static wn_text_list paths;
   wn_column_map map[64];
   wn_read_options read;
   wn_read_report report = {0};
@@ -423,6 +423,5 @@ int wn_cmd_import(int argc, char **argv) {
   }
   pthread_cond_destroy(&im.moved);
   pthread_mutex_destroy(&im.lock);
-  wn_vec_clear(&paths);
   return status;
 }

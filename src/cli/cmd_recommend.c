@@ -225,7 +225,6 @@ cleanup:
   wn_buf_clear(&out);
   if (engine != NULL) wn_engine_close(engine);
   wn_arena_clear(&arena);
-  wn_vec_clear(&opt.exclude);
   return exit_status;
 }
 

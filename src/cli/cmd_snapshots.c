@@ -148,7 +148,7 @@ static int rollback(bool one, uint64_t number) {
 }
 
 int wn_cmd_snapshots(int argc, char **argv) {
-  wn_text_list rest = {0};
+  static wn_text_list rest;
   int64_t number = 0;
   struct stat st;
   int status = wn_cli_parse(&command, argc, argv, &rest);
@@ -157,7 +157,6 @@ int wn_cmd_snapshots(int argc, char **argv) {
   bool one = rest.len > 1;
   bool good = !one || (wn_parse_int64(wn_str_of(rest.data[1]), &number) && number > 0);
   size_t given = rest.len;
-  wn_vec_clear(&rest);
   if (verb == NULL || given > 2) return wn_cli_usage(&command, "say list, verify or rollback");
   if (!good) return wn_cli_usage(&command, "a snapshot's number is a whole number from 1");
   if (opt.data == NULL) return wn_cli_usage(&command, "--data is missing");

@@ -97,6 +97,5 @@ int wn_cmd_train(int argc, char **argv) {
     return wn_cli_fail(&command, &err);
   wn_status status = train(&config, &about, &err);
   wn_config_clear(&config);
-  wn_vec_clear(&opt.set);
   return status == WN_OK ? print_about(&about) : wn_cli_fail(&command, &err);
 }

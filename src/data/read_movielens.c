@@ -92,17 +92,24 @@ static int64_t created_of(int year) {
   return time_ms;
 }
 
-static wn_status emit_movie(movielens *m, long line, wn_str id, wn_str title, const wn_str *genres,
-                            size_t genres_len, wn_error *err) {
+typedef struct genre_list {
+  wn_str data[PARTS_MAX];
+  size_t len;
+} genre_list;
+
+static wn_status emit_movie(movielens *m, long line, wn_str id, wn_str title,
+                            const genre_list *genres, wn_error *err) {
   wn_attr attrs[2];
   size_t n = 0;
   int year = year_of(title);
   if (year > 0) {
     attrs[n++] = (wn_attr){.name = WN_STR("year"), .kind = WN_ATTR_NUMBER, .number = year};
   }
-  if (genres_len > 0) {
-    attrs[n++] = (wn_attr){
-        .name = WN_STR("genres"), .kind = WN_ATTR_LIST, .list = genres, .list_len = genres_len};
+  if (genres->len > 0) {
+    attrs[n++] = (wn_attr){.name = WN_STR("genres"),
+                           .kind = WN_ATTR_LIST,
+                           .list = genres->data,
+                           .list_len = genres->len};
   }
   wn_item_record item = {.id = id,
                          .title = wn_str_trim(title),
@@ -119,31 +126,34 @@ static wn_status wrong_parts(movielens *m, long line, size_t want, size_t have, 
 }
 
 /* "Action|Comedy"; "(no genres listed)" is none. */
-static size_t genres_of(wn_str cell, wn_str genres[PARTS_MAX]) {
-  if (cell.len == 0 || cell.ptr[0] == '(') return 0;
-  return split(cell, "|", genres);
+static void genres_of(wn_str cell, genre_list *out) {
+  bool none = cell.len == 0 || cell.ptr[0] == '(';
+  out->len = none ? 0 : split(cell, "|", out->data);
 }
 
 /* The flags at the end of a line of u.item, in the order of u.genre. */
-static size_t flagged_genres(const wn_str flags[19], wn_str genres[PARTS_MAX]) {
+static void flagged_genres(const wn_str flags[19], genre_list *out) {
   static const char *const names[19] = {
       "unknown",     "Action", "Adventure", "Animation", "Children's", "Comedy",  "Crime",
       "Documentary", "Drama",  "Fantasy",   "Film-Noir", "Horror",     "Musical", "Mystery",
       "Romance",     "Sci-Fi", "Thriller",  "War",       "Western"};
-  size_t n = 0;
+  out->len = 0;
   for (size_t i = 1; i < 19; i++) {
-    if (wn_str_is(flags[i], "1")) genres[n++] = wn_str_of(names[i]);
+    if (wn_str_is(flags[i], "1")) out->data[out->len++] = wn_str_of(names[i]);
   }
-  return n;
 }
 
 static wn_status movie_line(movielens *m, wn_str line, wn_error *err) {
-  wn_str parts[PARTS_MAX], genres[PARTS_MAX];
+  wn_str parts[PARTS_MAX];
+  genre_list genres;
   bool flags = m->form == &form_100k;
   size_t want = flags ? 24 : 3, have = split(to_utf8(m, line), m->form->separator, parts);
   if (have != want) return wrong_parts(m, m->reader->line, want, have, err);
-  size_t n = flags ? flagged_genres(parts + 5, genres) : genres_of(parts[2], genres);
-  return emit_movie(m, m->reader->line, parts[0], parts[1], genres, n, err);
+  if (flags)
+    flagged_genres(parts + 5, &genres);
+  else
+    genres_of(parts[2], &genres);
+  return emit_movie(m, m->reader->line, parts[0], parts[1], &genres, err);
 }
 
 static const char *occupation_of(wn_str code) {
@@ -276,9 +286,9 @@ cleanup:
 }
 
 static wn_status movie_row(movielens *m, const wn_csv *csv, wn_error *err) {
-  wn_str genres[PARTS_MAX];
-  size_t n = genres_of(csv->cells[2], genres);
-  return emit_movie(m, csv->line, csv->cells[0], csv->cells[1], genres, n, err);
+  genre_list genres;
+  genres_of(csv->cells[2], &genres);
+  return emit_movie(m, csv->line, csv->cells[0], csv->cells[1], &genres, err);
 }
 
 static wn_status tag_row(movielens *m, const wn_csv *csv, wn_error *err) {

@@ -83,7 +83,7 @@ static wn_status choose_users(bench *b, wn_evaluation *out, wn_error *err) {
     return wn_fail_memory(err);
   }
   for (uint32_t u = 0; u < s->users; u++)
-    if (s->test_ptr[u + 1] > s->test_ptr[u] && s->seen_ptr[u + 1] > s->seen_ptr[u])
+    if (s->test.ptr[u + 1] > s->test.ptr[u] && s->seen.ptr[u + 1] > s->seen.ptr[u])
       all[n++] = (draw){wn_mix64(b->options->seed ^ wn_mix64(u)), u};
   if (most > 0 && n > most) qsort(all, n, sizeof *all, by_key);
   b->users_len = most > 0 && n > most ? most : n;
@@ -125,10 +125,10 @@ static wn_status rank_by_model(const bench *b, const worker *w, const wn_query *
 static wn_status rank_by_funnel(const bench *b, uint32_t user, const wn_query *query,
                                 uint32_t *list, size_t *len, wn_error *err) {
   const wn_split *s = b->split;
-  uint64_t begin = s->seen_ptr[user], n = s->seen_ptr[user + 1] - begin;
+  uint64_t begin = s->seen.ptr[user], n = s->seen.ptr[user + 1] - begin;
   wn_seen_entry *seen = wn_arena_alloc(query->arena, (n + 1) * sizeof *seen);
   if (seen == NULL) return wn_fail_memory(err);
-  for (uint64_t i = 0; i < n; i++) seen[i] = (wn_seen_entry){s->seen_item[begin + i], UINT64_MAX};
+  for (uint64_t i = 0; i < n; i++) seen[i] = (wn_seen_entry){s->seen.item[begin + i], UINT64_MAX};
   wn_request request = {.surface = b->options->surface,
                         .models = &b->models,
                         .catalog = b->options->catalog,
@@ -149,8 +149,8 @@ static wn_status rank_by_funnel(const bench *b, uint32_t user, const wn_query *q
 static void record(const bench *b, worker *w, size_t at, const uint32_t *list, size_t len) {
   const wn_split *s = b->split;
   uint32_t user = b->users[at];
-  wn_relevant relevant = {s->test_item + s->test_ptr[user], NULL,
-                          (size_t)(s->test_ptr[user + 1] - s->test_ptr[user])};
+  wn_relevant relevant = {s->test.item + s->test.ptr[user], NULL,
+                          (size_t)(s->test.ptr[user + 1] - s->test.ptr[user])};
   size_t cutoffs = b->options->cutoffs_len;
   b->empty[at] = len == 0;
   for (size_t c = 0; c < cutoffs; c++) {
@@ -176,12 +176,12 @@ static wn_status evaluate_user(const bench *b, worker *w, size_t at, wn_error *e
                     .seed = b->options->seed ^ wn_mix64(user),
                     .arena = &w->arena};
   if (list == NULL || history_of(b, user, &query) != WN_OK) return wn_fail_memory(err);
-  for (uint64_t p = s->seen_ptr[user]; p < s->seen_ptr[user + 1]; p++)
-    wn_bitset_unset(&w->allowed, s->seen_item[p]);
+  for (uint64_t p = s->seen.ptr[user]; p < s->seen.ptr[user + 1]; p++)
+    wn_bitset_unset(&w->allowed, s->seen.item[p]);
   wn_status status = b->model != NULL ? rank_by_model(b, w, &query, list, &len, err)
                                       : rank_by_funnel(b, user, &query, list, &len, err);
-  for (uint64_t p = s->seen_ptr[user]; p < s->seen_ptr[user + 1]; p++)
-    if (wn_bitset_test(&b->universe, s->seen_item[p])) wn_bitset_set(&w->allowed, s->seen_item[p]);
+  for (uint64_t p = s->seen.ptr[user]; p < s->seen.ptr[user + 1]; p++)
+    if (wn_bitset_test(&b->universe, s->seen.item[p])) wn_bitset_set(&w->allowed, s->seen.item[p]);
   if (status == WN_OK) record(b, w, at, list, len);
   return status;
 }
@@ -319,8 +319,8 @@ static void describe(const bench *b, wn_evaluation *out) {
   out->users = s->users;
   out->items = s->items;
   out->train_events = s->train_len;
-  out->train_pairs = s->seen_ptr[s->users];
-  out->test_pairs = s->test_ptr[s->users];
+  out->train_pairs = s->seen.ptr[s->users];
+  out->test_pairs = s->test.ptr[s->users];
   out->users_evaluated = b->users_len;
   out->users_cold = s->cold_users;
   out->users_without_relevant = s->users_without_relevant;

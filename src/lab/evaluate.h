@@ -23,6 +23,12 @@ typedef struct wn_split_options {
   uint32_t items;    /* size of the catalogue at least; grown to the largest index + 1 */
 } wn_split_options;
 
+/* Distinct items of each user, ascending: those of user u are item[ptr[u] … ptr[u + 1] − 1]. */
+typedef struct wn_user_items {
+  uint64_t *ptr; /* [users + 1] */
+  uint32_t *item;
+} wn_user_items;
+
 /* Train and test of one evaluation. Heap memory throughout. */
 typedef struct wn_split {
   wn_split_kind kind;
@@ -31,13 +37,8 @@ typedef struct wn_split {
   uint32_t users, items;
   wn_event *train; /* ordered by time */
   size_t train_len;
-  /* Distinct items of each user in train, whatever their weight, ascending: what is masked. [users
-   * + 1] */
-  uint64_t *seen_ptr;
-  uint32_t *seen_item;
-  /* Relevant items of each user, ascending. [users + 1] */
-  uint64_t *test_ptr;
-  uint32_t *test_item;
+  wn_user_items seen;  /* in train, whatever their weight: what is masked */
+  wn_user_items test;  /* relevant */
   uint64_t test_users; /* with at least one relevant item */
   uint64_t cold_users; /* of these: without any train event */
   uint64_t

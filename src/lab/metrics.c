@@ -10,17 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Position in the ascending relevant list, or −1. */
-static ptrdiff_t find(const uint32_t *relevant, size_t len, uint32_t item) {
+ptrdiff_t wn_ascending_find(const uint32_t *list, size_t len, uint32_t item) {
   size_t low = 0, high = len;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
-    if (relevant[mid] < item)
+    if (list[mid] < item)
       low = mid + 1;
     else
       high = mid;
   }
-  return low < len && relevant[low] == item ? (ptrdiff_t)low : -1;
+  return low < len && list[low] == item ? (ptrdiff_t)low : -1;
 }
 
 static bool repeated(const uint32_t *list, size_t at) {
@@ -60,7 +59,7 @@ void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const wn_relev
   for (size_t i = 0; i < list_len && rank < k; i++) {
     if (repeated(list, i)) continue;
     rank++;
-    ptrdiff_t at = find(relevant->items, relevant->len, list[i]);
+    ptrdiff_t at = wn_ascending_find(relevant->items, relevant->len, list[i]);
     if (at < 0) continue;
     double g = gain != NULL ? (double)gain[at] : 1;
     hits++;

@@ -5,6 +5,7 @@
  * excluded and counted; an empty list counts 0. */
 
 #include "base/status.h"
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct wn_ranking_metrics {
@@ -30,6 +31,9 @@ typedef struct wn_relevant {
 /* `list`: item numbers, best first. */
 void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const wn_relevant *relevant,
                            size_t k, wn_ranking_metrics *out);
+
+/* Position in an ascending list, or −1. */
+ptrdiff_t wn_ascending_find(const uint32_t *list, size_t len, uint32_t item);
 
 /* Mean with a 95% interval by bootstrap over users (percentile, `samples` resamples, fixed seed).
  */

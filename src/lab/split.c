@@ -77,7 +77,7 @@ static void mark_random(work *w, double share, uint64_t seed) {
 
 /* Sorted pairs → rows of distinct items; pairs of total weight ≤ 0 are dropped when `positive`. */
 static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positive,
-                         uint64_t **ptr_out, uint32_t **item_out, wn_error *err) {
+                         wn_user_items *out, wn_error *err) {
   uint64_t *ptr = wn_calloc((size_t)users + 1, sizeof *ptr);
   uint32_t *items = wn_malloc((count + 1) * sizeof *items);
   size_t n = 0;
@@ -97,21 +97,13 @@ static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positiv
     ptr[p.user + 1]++;
   }
   for (uint32_t u = 0; u < users; u++) ptr[u + 1] += ptr[u];
-  *ptr_out = ptr;
-  *item_out = items;
+  *out = (wn_user_items){ptr, items};
   return WN_OK;
 }
 
-static bool row_has(const uint64_t *ptr, const uint32_t *items, uint32_t user, uint32_t item) {
-  uint64_t low = ptr[user], high = ptr[user + 1];
-  while (low < high) {
-    uint64_t mid = low + (high - low) / 2;
-    if (items[mid] < item)
-      low = mid + 1;
-    else
-      high = mid;
-  }
-  return low < ptr[user + 1] && items[low] == item;
+static bool row_has(const wn_user_items *rows, uint32_t user, uint32_t item) {
+  uint64_t begin = rows->ptr[user];
+  return wn_ascending_find(rows->item + begin, (size_t)(rows->ptr[user + 1] - begin), item) >= 0;
 }
 
 /* Counts users and pairs once both sides are known. */
@@ -120,12 +112,12 @@ static wn_status count_sides(wn_split *split, const bool *user_in_test, wn_error
   if (!wn_bitset_init(&met, split->items)) return wn_fail_memory(err);
   for (size_t i = 0; i < split->train_len; i++) wn_bitset_set(&met, split->train[i].item);
   for (uint32_t u = 0; u < split->users; u++) {
-    bool relevant = split->test_ptr[u + 1] > split->test_ptr[u];
+    bool relevant = split->test.ptr[u + 1] > split->test.ptr[u];
     split->test_users += relevant;
-    split->cold_users += relevant && split->seen_ptr[u + 1] == split->seen_ptr[u];
+    split->cold_users += relevant && split->seen.ptr[u + 1] == split->seen.ptr[u];
     split->users_without_relevant += !relevant && user_in_test[u];
-    for (uint64_t p = split->test_ptr[u]; p < split->test_ptr[u + 1]; p++)
-      split->cold_test_pairs += !wn_bitset_test(&met, split->test_item[p]);
+    for (uint64_t p = split->test.ptr[u]; p < split->test.ptr[u + 1]; p++)
+      split->cold_test_pairs += !wn_bitset_test(&met, split->test.item[p]);
   }
   wn_bitset_clear(&met);
   return WN_OK;
@@ -140,16 +132,16 @@ static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_er
   if (pairs == NULL || in_test == NULL) WN_TRY(wn_fail_memory(err));
   for (size_t i = 0; i < w->count; i++)
     if (!w->is_test[i]) pairs[train++] = (pair){w->events[i].user, w->events[i].item, 1};
-  WN_TRY(rows_of(pairs, train, out->users, false, &out->seen_ptr, &out->seen_item, err));
+  WN_TRY(rows_of(pairs, train, out->users, false, &out->seen, err));
   for (size_t i = 0; i < w->count; i++) {
     const wn_event *e = &w->events[i];
     if (!w->is_test[i]) continue;
     in_test[e->user] = true;
-    if (row_has(out->seen_ptr, out->seen_item, e->user, e->item)) continue;
+    if (row_has(&out->seen, e->user, e->item)) continue;
     float weight = wn_signal_weight(signals, e->type, (double)e->value, e->time_ms, e->time_ms);
     pairs[kept++] = (pair){e->user, e->item, weight};
   }
-  WN_TRY(rows_of(pairs, kept, out->users, true, &out->test_ptr, &out->test_item, err));
+  WN_TRY(rows_of(pairs, kept, out->users, true, &out->test, err));
   train = 0;
   for (size_t i = 0; i < w->count; i++)
     if (!w->is_test[i]) w->events[train++] = w->events[i];
@@ -234,9 +226,9 @@ cleanup:
 
 void wn_split_clear(wn_split *split) {
   wn_free(split->train);
-  wn_free(split->seen_ptr);
-  wn_free(split->seen_item);
-  wn_free(split->test_ptr);
-  wn_free(split->test_item);
+  wn_free(split->seen.ptr);
+  wn_free(split->seen.item);
+  wn_free(split->test.ptr);
+  wn_free(split->test.item);
   memset(split, 0, sizeof *split);
 }

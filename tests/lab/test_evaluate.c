@@ -88,19 +88,19 @@ static void popular_equals_a_naive_ranking(void **state) {
   for (size_t i = 0; i < train_len; i++) counts[train[i].item]++;
   for (uint32_t u = 0; u < split.users; u++) {
     uint32_t list[10];
-    double hits = 0, n = (double)(split.test_ptr[u + 1] - split.test_ptr[u]);
+    double hits = 0, n = (double)(split.test.ptr[u + 1] - split.test.ptr[u]);
     bool taken[ITEMS] = {false};
     if (n == 0) continue;
-    for (uint64_t p = split.seen_ptr[u]; p < split.seen_ptr[u + 1]; p++)
-      taken[split.seen_item[p]] = true;
+    for (uint64_t p = split.seen.ptr[u]; p < split.seen.ptr[u + 1]; p++)
+      taken[split.seen.item[p]] = true;
     for (size_t k = 0; k < 10; k++) {
       uint32_t best = ITEMS;
       for (uint32_t i = 0; i < ITEMS; i++)
         if (!taken[i] && (best == ITEMS || counts[i] > counts[best])) best = i;
       taken[best] = true;
       list[k] = best;
-      for (uint64_t p = split.test_ptr[u]; p < split.test_ptr[u + 1]; p++)
-        hits += split.test_item[p] == list[k];
+      for (uint64_t p = split.test.ptr[u]; p < split.test.ptr[u + 1]; p++)
+        hits += split.test.item[p] == list[k];
     }
     sum += hits / n;
     users++;

@@ -40,9 +40,9 @@ static size_t random_log(wn_event *events, size_t n, bool times) {
   return n;
 }
 
-static bool in_row(const uint64_t *ptr, const uint32_t *items, uint32_t user, uint32_t item) {
-  for (uint64_t p = ptr[user]; p < ptr[user + 1]; p++)
-    if (items[p] == item) return true;
+static bool in_row(const wn_user_items *rows, uint32_t user, uint32_t item) {
+  for (uint64_t p = rows->ptr[user]; p < rows->ptr[user + 1]; p++)
+    if (rows->item[p] == item) return true;
   return false;
 }
 
@@ -56,8 +56,8 @@ static void time_split_never_sees_the_future(void **state) {
   assert_true(s.train_len > 0.75 * (double)n && s.train_len < 0.85 * (double)n);
   size_t checked = 0;
   for (size_t i = 0; i < n; i++) { /* each event is on exactly the side it belongs to */
-    bool seen = in_row(s.seen_ptr, s.seen_item, events[i].user, events[i].item);
-    bool relevant = in_row(s.test_ptr, s.test_item, events[i].user, events[i].item);
+    bool seen = in_row(&s.seen, events[i].user, events[i].item);
+    bool relevant = in_row(&s.test, events[i].user, events[i].item);
     assert_false(seen && relevant);
     if (events[i].time_ms < s.cut_ms)
       assert_true(seen);
@@ -77,11 +77,11 @@ static void without_times_it_says_so(void **state) {
   assert_int_equal(s.kind, WN_SPLIT_RANDOM);
   assert_non_null(strstr(s.why, "share one time"));
   for (uint32_t u = 0; u < s.users; u++) /* a pair is on one side only */
-    for (uint64_t p = s.test_ptr[u]; p < s.test_ptr[u + 1]; p++)
-      assert_false(in_row(s.seen_ptr, s.seen_item, u, s.test_item[p]));
+    for (uint64_t p = s.test.ptr[u]; p < s.test.ptr[u + 1]; p++)
+      assert_false(in_row(&s.seen, u, s.test.item[p]));
   wn_split again = make(events, n, WN_SPLIT_TIME);
-  assert_int_equal(s.test_ptr[s.users], again.test_ptr[again.users]);
-  assert_memory_equal(s.test_item, again.test_item, s.test_ptr[s.users] * sizeof(uint32_t));
+  assert_int_equal(s.test.ptr[s.users], again.test.ptr[again.users]);
+  assert_memory_equal(s.test.item, again.test.item, s.test.ptr[s.users] * sizeof(uint32_t));
   wn_split_clear(&s);
   wn_split_clear(&again);
 }
@@ -93,8 +93,8 @@ static void leave_last_takes_the_last(void **state) {
                              {0, 7, view, NAN, 4 * DAY, 3}, {1, 7, view, NAN, 5 * DAY, 4},
                              {1, 2, view, NAN, 5 * DAY, 5}, {2, 1, view, NAN, DAY, 6}};
   wn_split s = make(events, 6, WN_SPLIT_LEAVE_LAST);
-  assert_int_equal(s.test_item[s.test_ptr[0]], 6);
-  assert_int_equal(s.test_item[s.test_ptr[1]], 2); /* same time: the log's order */
+  assert_int_equal(s.test.item[s.test.ptr[0]], 6);
+  assert_int_equal(s.test.item[s.test.ptr[1]], 2); /* same time: the log's order */
   assert_int_equal(s.train_len, 3);
   assert_int_equal(s.cold_users, 1);      /* user 2 had one event alone */
   assert_int_equal(s.cold_test_pairs, 3); /* nobody else met 6, 2 and 1 in train */
@@ -113,7 +113,7 @@ static void negatives_are_not_relevant(void **state) {
   assert_int_equal(
       wn_split_given((wn_event_list){train, 2}, (wn_event_list){test, 3}, &signals, &s, &err),
       WN_OK);
-  assert_int_equal(s.test_ptr[s.users],
+  assert_int_equal(s.test.ptr[s.users],
                    1); /* user 1's item 3: item 1 is masked, item 2 was disliked */
   assert_int_equal(s.users_without_relevant, 1);
   assert_int_equal(s.test_users, 1);

@@ -128,13 +128,13 @@ static wn_status trace_drops(wn_funnel *funnel, wn_error *err) {
   if (!wn_bitset_init_arena(&told, funnel->items, funnel->arena)) return wn_fail_memory(err);
   for (size_t s = 0; s < funnel->sources_len; s++) {
     wn_source *source = &funnel->sources[s];
-    wn_scored *list;
-    size_t len, k = source->quota < DROPS_A_SOURCE ? source->quota : DROPS_A_SOURCE;
+    wn_scored_list list;
+    size_t k = source->quota < DROPS_A_SOURCE ? source->quota : DROPS_A_SOURCE;
     if (source->spec == NULL || source->note != NULL) continue;
-    wn_status status = wn_source_ask(funnel, source, NULL, k, &list, &len, err);
+    wn_status status = wn_source_ask(funnel, source, NULL, k, &list, err);
     if (status != WN_OK) return status;
-    for (size_t i = 0; i < len; i++) {
-      wn_item_ix item = list[i].ix;
+    for (size_t i = 0; i < list.len; i++) {
+      wn_item_ix item = list.data[i].ix;
       if (item >= funnel->items || wn_bitset_test(&funnel->allowed, item)) continue;
       if (wn_bitset_test(&told, item)) continue;
       wn_bitset_set(&told, item);

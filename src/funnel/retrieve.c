@@ -94,20 +94,20 @@ static wn_candidate *candidate_at(wn_funnel *funnel, wn_item_ix item) {
 static wn_status merge(wn_funnel *funnel, size_t number, wn_error *err) {
   const wn_source *source = &funnel->sources[number];
   size_t before = funnel->candidates_len;
-  wn_status status = reserve(funnel, source->len, err);
+  wn_status status = reserve(funnel, source->list.len, err);
   if (status != WN_OK) return status;
-  for (size_t i = 0; i < source->len; i++) {
-    wn_candidate *candidate = candidate_at(funnel, source->list[i].ix);
+  for (size_t i = 0; i < source->list.len; i++) {
+    wn_candidate *candidate = candidate_at(funnel, source->list.data[i].ix);
     if (candidate == NULL) return wn_fail_memory(err);
     candidate->sources |= (uint32_t)1 << number;
     wn_proposal *proposal = &candidate->proposals[number];
-    proposal->score = source->list[i].score;
+    proposal->score = source->list.data[i].score;
     proposal->rank = (uint32_t)i + 1;
   }
   if (funnel->trace != NULL) {
     wn_generator_trace *trace = &funnel->trace->generators[number];
     trace->unique_here = (uint32_t)(funnel->candidates_len - before);
-    funnel->trace->merged_duplicates += source->len - trace->unique_here;
+    funnel->trace->merged_duplicates += source->list.len - trace->unique_here;
   }
   return WN_OK;
 }
@@ -129,18 +129,17 @@ static bool fit_query(const wn_funnel *funnel, wn_source *source, wn_query *quer
 
 /* Newest items; their rank is all there is to their score. */
 static wn_status ask_catalogue(const wn_funnel *funnel, const wn_bitset *allowed, size_t k,
-                               wn_scored *list, size_t *len, wn_error *err) {
+                               wn_scored_list *out, wn_error *err) {
   wn_item_ix *items = wn_arena_alloc(funnel->arena, k * sizeof *items);
   if (items == NULL) return wn_fail_memory(err);
-  *len = wn_catalog_newest(funnel->request->catalog, allowed, k, items);
-  for (size_t i = 0; i < *len; i++) list[i] = (wn_scored){items[i], 0.0f};
+  out->len = wn_catalog_newest(funnel->request->catalog, allowed, k, items);
+  for (size_t i = 0; i < out->len; i++) out->data[i] = (wn_scored){items[i], 0.0f};
   return WN_OK;
 }
 
 wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bitset *allowed,
-                        size_t k, wn_scored **list, size_t *len, wn_error *err) {
-  *len = 0;
-  *list = NULL;
+                        size_t k, wn_scored_list *out, wn_error *err) {
+  *out = (wn_scored_list){NULL, 0};
   wn_query query = funnel->query;
   query.allowed = allowed;
   if (source->spec != NULL) {
@@ -149,17 +148,17 @@ wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bit
   }
   if (k > funnel->items) k = funnel->items;
   if (k == 0) return WN_OK;
-  *list = wn_arena_alloc(funnel->arena, k * sizeof **list);
-  if (*list == NULL) return wn_fail_memory(err);
-  if (source->spec == NULL) return ask_catalogue(funnel, allowed, k, *list, len, err);
-  return source->model->cls->candidates(source->model, &query, k, *list, len, err);
+  out->data = wn_arena_alloc(funnel->arena, k * sizeof *out->data);
+  if (out->data == NULL) return wn_fail_memory(err);
+  if (source->spec == NULL) return ask_catalogue(funnel, allowed, k, out, err);
+  return source->model->cls->candidates(source->model, &query, k, out->data, &out->len, err);
 }
 
 static wn_status ask_and_merge(wn_funnel *funnel, size_t number, wn_error *err) {
   wn_source *source = &funnel->sources[number];
   uint64_t start = wn_mono_ns();
-  wn_status status = wn_source_ask(funnel, source, &funnel->allowed, source->quota, &source->list,
-                                   &source->len, err);
+  wn_status status =
+      wn_source_ask(funnel, source, &funnel->allowed, source->quota, &source->list, err);
   if (status == WN_OK) status = merge(funnel, number, err);
   source->ms = wn_ms_since(start);
   return status;
@@ -171,7 +170,7 @@ static void trace_sources(wn_funnel *funnel) {
     wn_generator_trace *trace = &funnel->trace->generators[i];
     trace->model = wn_surface_source(funnel->surface, (unsigned)i);
     trace->quota = source->quota;
-    trace->proposed = (uint32_t)source->len;
+    trace->proposed = (uint32_t)source->list.len;
     trace->weight = source->weight;
     trace->fallback = source->tier > 0;
     trace->ms = source->ms;

@@ -37,8 +37,8 @@ static bool usable(float score) {
 static spread spread_of(const wn_source *source) {
   spread s = {INFINITY, -INFINITY, 0.0, 0.0};
   size_t count = 0;
-  for (size_t i = 0; i < source->len; i++) {
-    float score = source->list[i].score;
+  for (size_t i = 0; i < source->list.len; i++) {
+    float score = source->list.data[i].score;
     if (!usable(score)) continue;
     if (score < s.min) s.min = score;
     if (score > s.max) s.max = score;
@@ -46,9 +46,9 @@ static spread spread_of(const wn_source *source) {
     count++;
   }
   if (count > 0) s.mean /= (double)count;
-  for (size_t i = 0; i < source->len; i++) {
-    double d = source->list[i].score - s.mean;
-    if (usable(source->list[i].score)) s.deviation += d * d;
+  for (size_t i = 0; i < source->list.len; i++) {
+    double d = source->list.data[i].score - s.mean;
+    if (usable(source->list.data[i].score)) s.deviation += d * d;
   }
   if (count > 0) s.deviation = sqrt(s.deviation / (double)count);
   return s;
@@ -72,7 +72,7 @@ static float normalise(wn_normalise how, const wn_proposal *proposal, const spre
 
 static void normalise_source(wn_funnel *funnel, size_t number) {
   const wn_source *source = &funnel->sources[number];
-  if (source->len == 0) return;
+  if (source->list.len == 0) return;
   wn_normalise how = source->spec != NULL ? funnel->surface->normalise : WN_NORM_RANK;
   spread s = how == WN_NORM_MINMAX || how == WN_NORM_ZSCORE ? spread_of(source) : (spread){0};
   for (size_t i = 0; i < funnel->candidates_len; i++) {
@@ -91,11 +91,11 @@ static float score_tier(wn_funnel *funnel, unsigned tier, float scale) {
   float total = 0.0f, least = INFINITY;
   for (size_t s = 0; s < funnel->sources_len; s++) {
     const wn_source *source = &funnel->sources[s];
-    if (source->tier == tier && source->len > 0) total += source->weight;
+    if (source->tier == tier && source->list.len > 0) total += source->weight;
   }
   for (size_t s = 0; s < funnel->sources_len; s++) {
     wn_source *source = &funnel->sources[s];
-    if (source->tier != tier || source->len == 0 || !(total > 0.0f)) continue;
+    if (source->tier != tier || source->list.len == 0 || !(total > 0.0f)) continue;
     source->share = scale * source->weight / total;
   }
   for (size_t i = 0; i < funnel->candidates_len; i++) {

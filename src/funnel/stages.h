@@ -5,12 +5,16 @@
 
 #include "funnel/funnel.h"
 
+typedef struct wn_scored_list {
+  wn_scored *data;
+  size_t len;
+} wn_scored_list;
+
 /* One source of candidates: a generator, a fallback, or the catalogue (the last). */
 typedef struct wn_source {
   const wn_generator_spec *spec; /* NULL: the catalogue */
   const wn_model *model;         /* NULL: not in this snapshot */
-  wn_scored *list;               /* its proposals, best first, allowed ones only */
-  size_t len;
+  wn_scored_list list;           /* its proposals, best first, allowed ones only */
   uint32_t quota;
   float weight;
   float share;      /* score stage */
@@ -60,8 +64,8 @@ const char *wn_filter_reason(const wn_funnel *funnel, wn_item_ix item, bool seen
 /* Asks one source as the surface's flavour allows, with `allowed` (NULL: everything). Sets
  * source->note when it cannot be asked. */
 WN_MUST_USE wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source,
-                                    const wn_bitset *allowed, size_t k, wn_scored **list,
-                                    size_t *len, wn_error *err);
+                                    const wn_bitset *allowed, size_t k, wn_scored_list *out,
+                                    wn_error *err);
 /* Notes for explain; text static or in the arena. Silent when the trace is full or absent. */
 void wn_trace_note(wn_trace *trace, const char *text);
 void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason);

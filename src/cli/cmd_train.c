@@ -43,9 +43,9 @@ static wn_status train(wn_config *config, wn_snapshot_about *about, wn_error *er
     WN_TRY(wn_train_options_set(&config->train, opt.set.data[i], err));
   if (opt.threads > 0) config->train.threads = (int)opt.threads;
   if (opt.seed > 0) config->train.seed = opt.seed;
+  config->train.promote = !opt.no_promote;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
-  WN_TRY(wn_train_store(store, &config->signals, &config->train, &meter.progress, !opt.no_promote,
-                        about, err));
+  WN_TRY(wn_train_store(store, &config->signals, &config->train, &meter.progress, about, err));
 cleanup:
   wn_meter_end(&meter);
   wn_store_close(store);

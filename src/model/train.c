@@ -15,6 +15,7 @@
 void wn_train_options_defaults(wn_train_options *options) {
   memset(options, 0, sizeof *options);
   options->seed = 1;
+  options->promote = true;
   for (size_t i = 0; i < wn_model_class_count(); i++) {
     wn_train_spec *spec = &options->models[options->models_len++];
     spec->cls = wn_model_class_at(i);
@@ -276,8 +277,7 @@ static void clear(run *r) {
 }
 
 wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_options *options,
-                         const wn_progress *progress, bool promote, wn_snapshot_about *about,
-                         wn_error *err) {
+                         const wn_progress *progress, wn_snapshot_about *about, wn_error *err) {
   wn_status status = WN_OK;
   char dir[PATH_MAX], path[PATH_MAX + 32];
   int lock = -1;
@@ -294,7 +294,7 @@ wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_op
   WN_TRY(load(&r, err));
   WN_TRY(wn_train(&r.data, options, progress, &r.models, err));
   WN_TRY(write_snapshot(&r, dir, err));
-  if (promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));
+  if (options->promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));
   if (about != NULL) *about = r.about;
 cleanup:
   clear(&r);

@@ -16,6 +16,7 @@ typedef struct wn_train_options {
   size_t models_len;
   int threads; /* 0: all CPUs */
   uint64_t seed;
+  bool promote; /* wn_train_store makes its snapshot the current one; default true */
 } wn_train_options;
 
 /* Every class with its defaults. */
@@ -49,10 +50,10 @@ WN_MUST_USE wn_status wn_history_map(const wn_snapshot *snapshot, wn_history_bas
                                      wn_error *err);
 
 /* The whole of `winnow train`: log and catalogue of `store` → DIR/snapshots/N.wns, made current
- * when `promote`. */
+ * when options->promote. `about` may be NULL. */
 WN_MUST_USE wn_status wn_train_store(wn_store *store, wn_signals *signals,
                                      const wn_train_options *options, const wn_progress *progress,
-                                     bool promote, wn_snapshot_about *about, wn_error *err);
+                                     wn_snapshot_about *about, wn_error *err);
 /* An item source over a store; `ctx_out` is to be used as the source's lifetime: the store itself.
  */
 wn_item_source wn_store_item_source(wn_store *store);

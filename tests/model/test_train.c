@@ -294,7 +294,7 @@ static void test_store_to_snapshot(void **state) {
   wn_signals_defaults(&signals);
   wn_train_options_defaults(&options);
   options.threads = 1;
-  if (wn_train_store(store, &signals, &options, NULL, true, &about, &err) != WN_OK)
+  if (wn_train_store(store, &signals, &options, NULL, &about, &err) != WN_OK)
     fail_msg("%s: %s", err.field, err.message);
   assert_int_equal(about.number, 1);
   assert_int_equal(about.users, 2);
@@ -321,7 +321,8 @@ static void test_store_to_snapshot(void **state) {
   wn_snapshot_unref(snapshot);
 
   /* Not promoted: the next number, but the same current one. */
-  if (wn_train_store(store, &signals, &options, NULL, false, &about, &err) != WN_OK)
+  options.promote = false;
+  if (wn_train_store(store, &signals, &options, NULL, &about, &err) != WN_OK)
     fail_msg("%s", err.message);
   assert_int_equal(about.number, 2);
   assert_int_equal(wn_snapshot_open_current(dir, wn_store_uuid(store), &snapshot, &err), WN_OK);
@@ -332,7 +333,7 @@ static void test_store_to_snapshot(void **state) {
   int lock;
   snprintf(path, sizeof path, "%s/snapshots/train.lock", dir);
   assert_int_equal(wn_lock_file(path, &lock, &err), WN_OK);
-  assert_int_equal(wn_train_store(store, &signals, &options, NULL, true, &about, &err), WN_E_BUSY);
+  assert_int_equal(wn_train_store(store, &signals, &options, NULL, &about, &err), WN_E_BUSY);
   wn_unlock_file(lock);
 
   /* New types come after; those that have a number keep it. */
@@ -362,7 +363,7 @@ static void test_empty_store(void **state) {
   assert_int_equal(wn_store_open(sub, WN_STORE_WRITE, &store, &err), WN_OK);
   wn_signals_defaults(&signals);
   wn_train_options_defaults(&options);
-  if (wn_train_store(store, &signals, &options, NULL, true, &about, &err) != WN_OK)
+  if (wn_train_store(store, &signals, &options, NULL, &about, &err) != WN_OK)
     fail_msg("%s", err.message);
   assert_int_equal(about.number, 1);
   assert_int_equal(about.nnz, 0);

@@ -152,8 +152,9 @@ static WN_UNUSED uint64_t world_train(world *w, bool promote) {
   assert_ok(wn_config_defaults(&config, &err));
   assert_ok(wn_train_options_set(&config.train, "als.factors=8", &err));
   config.train.threads = 1;
+  config.train.promote = promote;
   assert_ok(wn_store_open(w->dir, WN_STORE_READ, &store, &err));
-  assert_ok(wn_train_store(store, &config.signals, &config.train, NULL, promote, &about, &err));
+  assert_ok(wn_train_store(store, &config.signals, &config.train, NULL, &about, &err));
   wn_store_close(store);
   wn_config_clear(&config);
   return about.number;

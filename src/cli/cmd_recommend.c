@@ -142,7 +142,7 @@ static void slate_table(const wn_slate_answer *slate, wn_buf *out) {
   out->len--; /* wn_cli_print ends the line */
 }
 
-static void users_print(const wn_neighbour *users, size_t len, wn_buf *out) {
+static void users_print(const wn_neighbour_list *users, wn_buf *out) {
   wn_json j;
   wn_table table;
   wn_json_init(&j, out);
@@ -150,15 +150,15 @@ static void users_print(const wn_neighbour *users, size_t len, wn_buf *out) {
   if (opt.json) wn_json_array(&j);
   wn_table_cell(&table, "user");
   wn_table_cell(&table, "cosine");
-  for (size_t i = 0; i < len; i++) {
-    wn_table_cell_str(&table, users[i].id, 60);
-    wn_table_cell(&table, "%.3f", (double)users[i].score);
+  for (size_t i = 0; i < users->len; i++) {
+    wn_table_cell_str(&table, users->data[i].id, 60);
+    wn_table_cell(&table, "%.3f", (double)users->data[i].score);
     if (!opt.json) continue;
     wn_json_object(&j);
     wn_json_key(&j, "id");
-    wn_json_string(&j, users[i].id);
+    wn_json_string(&j, users->data[i].id);
     wn_json_key(&j, "score");
-    wn_json_float(&j, users[i].score);
+    wn_json_float(&j, users->data[i].score);
     wn_json_end_object(&j);
   }
   if (opt.json) {
@@ -178,11 +178,10 @@ static wn_status answer(wn_engine *engine, bool users, wn_arena *arena, wn_buf *
   if (opt.n > WN_SLATE_MAX)
     return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %" PRIu64, WN_SLATE_MAX, opt.n);
   if (users) {
-    wn_neighbour *near = NULL;
-    size_t len = 0;
+    wn_neighbour_list near;
     status = wn_engine_similar_users(engine, wn_str_of(opt.user), opt.n > 0 ? (uint32_t)opt.n : 10,
-                                     arena, &near, &len, err);
-    if (status == WN_OK) users_print(near, len, out);
+                                     arena, &near, err);
+    if (status == WN_OK) users_print(&near, out);
     return status;
   }
   for (size_t i = 0; i < opt.exclude.len; i++) exclude[i] = wn_str_of(opt.exclude.data[i]);

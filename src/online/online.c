@@ -360,10 +360,9 @@ static size_t merge_lists(merge *m, wn_pair *out, size_t cap) {
 }
 
 wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_ms, wn_arena *arena,
-                         const wn_pair **pairs, size_t *len, wn_error *err) {
+                         wn_pair_list *out, wn_error *err) {
   merge m = {.online = online};
-  *pairs = NULL;
-  *len = 0;
+  *out = (wn_pair_list){NULL, 0};
   if (user == WN_NO_IX) return WN_OK;
   base_range(online, user, &m.begin, &m.end);
   if (!delta_pairs(online, row_find(online, user), now_ms, arena, &m.delta, &m.delta_len))
@@ -371,13 +370,12 @@ wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_m
   size_t cap = (size_t)(m.end - m.begin) + m.delta_len;
   if (cap == 0) return WN_OK;
   if (cap > WN_USER_PAIRS_MAX) cap = WN_USER_PAIRS_MAX;
-  wn_pair *out = wn_arena_alloc(arena, cap * sizeof *out);
-  if (out == NULL || !table_build(&m.table, m.delta, m.delta_len, arena))
+  wn_pair *pairs = wn_arena_alloc(arena, cap * sizeof *pairs);
+  if (pairs == NULL || !table_build(&m.table, m.delta, m.delta_len, arena))
     return wn_fail_memory(err);
   if (m.end > m.begin) base_factors(online, now_ms, m.factors);
   merge_shared(&m);
-  *len = merge_lists(&m, out, cap);
-  *pairs = out;
+  *out = (wn_pair_list){pairs, merge_lists(&m, pairs, cap)};
   return WN_OK;
 }
 

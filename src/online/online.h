@@ -23,6 +23,10 @@ typedef struct wn_pair {
   int64_t time_ms;
   uint64_t mask;
 } wn_pair;
+typedef struct wn_pair_list {
+  const wn_pair *data;
+  size_t len;
+} wn_pair_list;
 
 wn_online *wn_online_create(const wn_signals *signals); /* borrowed; signals may grow */
 void wn_online_free(wn_online *online);
@@ -35,8 +39,7 @@ void wn_online_forget(wn_online *online, wn_user_ix user); /* after a user's del
 /* Everything of a user, base and delta merged: distinct items, newest first. Arena memory. Weights
  * decayed to now_ms. */
 WN_MUST_USE wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_ms,
-                                     wn_arena *arena, const wn_pair **pairs, size_t *len,
-                                     wn_error *err);
+                                     wn_arena *arena, wn_pair_list *out, wn_error *err);
 size_t wn_online_bytes(const wn_online *online);
 uint64_t wn_online_delta_pairs(const wn_online *online);
 
@@ -51,10 +54,13 @@ typedef struct wn_sessions_options {
 void wn_sessions_options_defaults(wn_sessions_options *options);
 wn_sessions *wn_sessions_create(const wn_sessions_options *options);
 void wn_sessions_free(wn_sessions *sessions);
-/* A copy of the served list in `arena`. */
+typedef struct wn_item_list {
+  const wn_item_ix *data;
+  size_t len;
+} wn_item_list;
+/* What the session has been served, the oldest first: a copy in `arena`. */
 WN_MUST_USE wn_status wn_sessions_served(wn_sessions *sessions, wn_str session, int64_t now_ms,
-                                         wn_arena *arena, const wn_item_ix **items, size_t *len,
-                                         wn_error *err);
+                                         wn_arena *arena, wn_item_list *out, wn_error *err);
 WN_MUST_USE wn_status wn_sessions_add(wn_sessions *sessions, wn_str session, int64_t now_ms,
                                       const wn_item_ix *items, size_t len, wn_error *err);
 /* Serialises requests of one session, so that two pages asked at once do not show the same item:

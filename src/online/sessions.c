@@ -191,10 +191,9 @@ static uint64_t name_hash(const wn_sessions *s, wn_str name) {
 }
 
 wn_status wn_sessions_served(wn_sessions *s, wn_str name, int64_t now_ms, wn_arena *arena,
-                             const wn_item_ix **items, size_t *len, wn_error *err) {
+                             wn_item_list *out, wn_error *err) {
   wn_status status = WN_OK;
-  *items = NULL;
-  *len = 0;
+  *out = (wn_item_list){NULL, 0};
   pthread_mutex_lock(&s->mutex);
   expire(s, now_ms);
   uint32_t i = session_find(s, name_hash(s, name), name, now_ms);
@@ -203,9 +202,10 @@ wn_status wn_sessions_served(wn_sessions *s, wn_str name, int64_t now_ms, wn_are
     wn_item_ix *copy = wn_arena_alloc(arena, e->len * sizeof *copy);
     for (uint32_t k = 0; copy != NULL && k < e->len; k++)
       copy[k] = e->items[(e->begin + k) % e->cap];
-    *items = copy;
-    *len = copy != NULL ? e->len : 0;
-    if (copy == NULL) status = wn_fail_memory(err);
+    if (copy != NULL)
+      *out = (wn_item_list){copy, e->len};
+    else
+      status = wn_fail_memory(err);
   }
   pthread_mutex_unlock(&s->mutex);
   return status;

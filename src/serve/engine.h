@@ -64,9 +64,13 @@ typedef struct wn_neighbour {
   wn_str id, title;
   float score;
 } wn_neighbour;
+typedef struct wn_neighbour_list {
+  wn_neighbour *data;
+  size_t len;
+} wn_neighbour_list;
 /* Users with the nearest taste by folded-in factors. WN_E_NOT_FOUND: unknown user. */
 WN_MUST_USE wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n,
-                                              wn_arena *arena, wn_neighbour **out, size_t *len,
+                                              wn_arena *arena, wn_neighbour_list *out,
                                               wn_error *err);
 
 /* Writes: the ops' results are filled in when `done` is called (writer thread), and the state is

@@ -103,16 +103,16 @@ static wn_status find_excluded(passage *p, wn_error *err) {
 }
 
 /* The newest pairs that say something, for models. */
-static wn_status fill_history(wn_query *query, const wn_pair *pairs, size_t len, wn_arena *arena,
-                              wn_error *err) {
-  size_t cap = len < WN_HISTORY_MAX ? len : WN_HISTORY_MAX;
+static wn_status fill_history(wn_query *query, wn_pair_list pairs, wn_arena *arena, wn_error *err) {
+  size_t cap = pairs.len < WN_HISTORY_MAX ? pairs.len : WN_HISTORY_MAX;
   if (cap == 0) return WN_OK;
   wn_history_entry *history = wn_arena_alloc(arena, cap * sizeof *history);
   if (history == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < len && query->history_len < cap; i++) {
-    if (pairs[i].weight == 0.0f) continue;
-    history[query->history_len++] = (wn_history_entry){
-        .item = pairs[i].item, .weight = pairs[i].weight, .time_ms = pairs[i].time_ms};
+  for (size_t i = 0; i < pairs.len && query->history_len < cap; i++) {
+    const wn_pair *pair = &pairs.data[i];
+    if (pair->weight == 0.0f) continue;
+    history[query->history_len++] =
+        (wn_history_entry){.item = pair->item, .weight = pair->weight, .time_ms = pair->time_ms};
   }
   query->history = history;
   return WN_OK;
@@ -121,25 +121,23 @@ static wn_status fill_history(wn_query *query, const wn_pair *pairs, size_t len,
 static wn_status find_user(passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_request *f = &p->funnel;
-  const wn_pair *pairs = NULL;
-  size_t len = 0;
+  wn_pair_list pairs;
   f->query.user =
       p->in->user.len > 0 ? wn_dict_find(wn_store_users(p->engine->store), p->in->user) : WN_NO_IX;
   p->out->user_known = f->query.user != WN_NO_IX;
   if (!p->out->user_known) return WN_OK;
-  WN_TRY(wn_online_user(p->engine->serving->online, f->query.user, p->now_ms, p->arena, &pairs,
-                        &len, err));
-  if (len > 0) {
-    wn_seen_entry *seen = wn_arena_alloc(p->arena, len * sizeof *seen);
+  WN_TRY(
+      wn_online_user(p->engine->serving->online, f->query.user, p->now_ms, p->arena, &pairs, err));
+  if (pairs.len > 0) {
+    wn_seen_entry *seen = wn_arena_alloc(p->arena, pairs.len * sizeof *seen);
     if (seen == NULL) WN_TRY(wn_fail_memory(err));
-    for (size_t i = 0; i < len; i++)
-      seen[i] = (wn_seen_entry){.item = pairs[i].item, .mask = pairs[i].mask};
+    for (size_t i = 0; i < pairs.len; i++)
+      seen[i] = (wn_seen_entry){.item = pairs.data[i].item, .mask = pairs.data[i].mask};
     f->seen = seen;
-    f->seen_len = len;
+    f->seen_len = pairs.len;
   }
   /* On a flat surface the item is the question; history would answer another one. */
-  if (p->surface->flavour != WN_FLAVOUR_FLAT)
-    WN_TRY(fill_history(&f->query, pairs, len, p->arena, err));
+  if (p->surface->flavour != WN_FLAVOUR_FLAT) WN_TRY(fill_history(&f->query, pairs, p->arena, err));
   p->out->personal = f->query.history_len > 0;
 cleanup:
   return status;
@@ -281,9 +279,12 @@ static wn_status log_slate(const passage *p, wn_error *err) {
 static wn_status pass(passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_engine *engine = p->engine;
-  if (p->session.len > 0)
-    WN_TRY(wn_sessions_served(engine->sessions, p->session, p->now_ms, p->arena, &p->funnel.served,
-                              &p->funnel.served_len, err));
+  if (p->session.len > 0) {
+    wn_item_list served;
+    WN_TRY(wn_sessions_served(engine->sessions, p->session, p->now_ms, p->arena, &served, err));
+    p->funnel.served = served.data;
+    p->funnel.served_len = served.len;
+  }
   pthread_rwlock_rdlock(&engine->lock);
   status = run_locked(p, err);
   pthread_rwlock_unlock(&engine->lock);
@@ -338,28 +339,26 @@ static const wn_model *user_model(const wn_models *models) {
 static wn_status similar_users(wn_engine *engine, wn_query *query, size_t k, wn_scored *scored,
                                size_t *count, wn_error *err) {
   wn_status status = WN_OK;
-  const wn_pair *pairs = NULL;
-  size_t len = 0;
+  wn_pair_list pairs;
   const wn_model *model = user_model(&engine->serving->models);
   if (model == NULL)
     WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "no snapshot with user factors has been trained yet"));
   WN_TRY(wn_online_user(engine->serving->online, query->user, query->now_ms, query->arena, &pairs,
-                        &len, err));
-  WN_TRY(fill_history(query, pairs, len, query->arena, err));
+                        err));
+  WN_TRY(fill_history(query, pairs, query->arena, err));
   WN_TRY(model->cls->similar_users(model, query, k, scored, count, err));
 cleanup:
   return status;
 }
 
 wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n, wn_arena *arena,
-                                  wn_neighbour **out, size_t *len, wn_error *err) {
+                                  wn_neighbour_list *out, wn_error *err) {
   wn_status status = WN_OK;
   const wn_dict *users = wn_store_users(engine->store);
   wn_query query = {
       .user = wn_dict_find(users, user), .anchor = WN_NO_IX, .now_ms = wn_now_ms(), .arena = arena};
   size_t count = 0;
-  *out = NULL;
-  *len = 0;
+  *out = (wn_neighbour_list){NULL, 0};
   if (n < 1 || n > SIMILAR_USERS_MAX)
     return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %u", SIMILAR_USERS_MAX, n);
   if (query.user == WN_NO_IX)
@@ -367,18 +366,18 @@ wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n, wn
                    user.len > 100 ? 100 : WN_STR_ARG(user));
   size_t k = 2 * (size_t)n + 16; /* the user herself and deleted ones are left out below */
   wn_scored *scored = wn_arena_calloc(arena, k, sizeof *scored);
-  *out = wn_arena_calloc(arena, n, sizeof **out);
-  if (scored == NULL || *out == NULL) return wn_fail_memory(err);
+  out->data = wn_arena_calloc(arena, n, sizeof *out->data);
+  if (scored == NULL || out->data == NULL) return wn_fail_memory(err);
   pthread_rwlock_rdlock(&engine->lock);
   status = similar_users(engine, &query, k, scored, &count, err);
   pthread_rwlock_unlock(&engine->lock);
   if (status != WN_OK) goto cleanup;
-  for (size_t i = 0; i < count && *len < n; i++) {
+  for (size_t i = 0; i < count && out->len < n; i++) {
     wn_user_record record;
     if (scored[i].ix == query.user) continue;
     status = wn_store_get_user(engine->store, scored[i].ix, arena, &record, err);
     if (status == WN_OK)
-      (*out)[(*len)++] = (wn_neighbour){.id = record.id, .score = scored[i].score};
+      out->data[out->len++] = (wn_neighbour){.id = record.id, .score = scored[i].score};
     else if (status != WN_E_NOT_FOUND)
       goto cleanup;
     status = WN_OK;

@@ -113,9 +113,8 @@ wn_str wn_query_get(const wn_query_string *query, const char *name) {
 }
 
 wn_status wn_query_int(const wn_query_string *query, const char *name, int64_t least, int64_t most,
-                       int64_t absent, int64_t *out, wn_error *err) {
+                       int64_t *out, wn_error *err) {
   wn_str text = wn_query_get(query, name);
-  *out = absent;
   if (text.ptr == NULL) return WN_OK;
   int64_t value = 0;
   if (!wn_parse_int64(text, &value) || value < least || value > most)

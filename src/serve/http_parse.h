@@ -34,9 +34,9 @@ WN_MUST_USE wn_status wn_query_check(const wn_query_string *query, const char *c
 /* The value, or the absent string. */
 wn_str wn_query_get(const wn_query_string *query, const char *name);
 
-/* A whole number in least … most; `absent` when the parameter is missing. */
+/* A whole number in least … most; *out is left alone when the parameter is missing. */
 WN_MUST_USE wn_status wn_query_int(const wn_query_string *query, const char *name, int64_t least,
-                                   int64_t most, int64_t absent, int64_t *out, wn_error *err);
+                                   int64_t most, int64_t *out, wn_error *err);
 /* true, false, 1 or 0; false when missing. */
 WN_MUST_USE wn_status wn_query_bool(const wn_query_string *query, const char *name, bool *out,
                                     wn_error *err);

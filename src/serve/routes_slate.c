@@ -39,7 +39,7 @@ static wn_status query_slate(wn_http *http, const char *const *allowed, wn_slate
   int64_t n = 0;
   const wn_query_string *query = &http->query;
   WN_TRY(wn_query_check(query, allowed, "exclude", err));
-  WN_TRY(wn_query_int(query, "n", 1, WN_SLATE_MAX, 0, &n, err));
+  WN_TRY(wn_query_int(query, "n", 1, WN_SLATE_MAX, &n, err));
   WN_TRY(wn_query_bool(query, "explain", &out->explain, err));
   WN_TRY(query_exclude(http, out, err));
   out->user = wn_query_get(query, "user");
@@ -186,14 +186,12 @@ cleanup:
 wn_status wn_route_user_similar(wn_http *http, wn_error *err) {
   static const char *const allowed[] = {"n", NULL};
   wn_status status = WN_OK;
-  int64_t n = 0;
-  wn_neighbour *users = NULL;
-  size_t len = 0;
+  int64_t n = 10;
+  wn_neighbour_list users;
   wn_json json;
   WN_TRY(wn_query_check(&http->query, allowed, NULL, err));
-  WN_TRY(wn_query_int(&http->query, "n", 1, WN_SLATE_MAX, 10, &n, err));
-  status =
-      wn_engine_similar_users(http->engine, http->id, (uint32_t)n, &http->arena, &users, &len, err);
+  WN_TRY(wn_query_int(&http->query, "n", 1, WN_SLATE_MAX, &n, err));
+  status = wn_engine_similar_users(http->engine, http->id, (uint32_t)n, &http->arena, &users, err);
   if (status != WN_OK && err != NULL && strcmp(err->field, "user") == 0) strcpy(err->field, "id");
   if (status != WN_OK) goto cleanup;
   wn_json_init(&json, &http->out);
@@ -202,12 +200,12 @@ wn_status wn_route_user_similar(wn_http *http, wn_error *err) {
   wn_json_string(&json, http->id);
   wn_json_key(&json, "users");
   wn_json_array(&json);
-  for (size_t i = 0; i < len; i++) {
+  for (size_t i = 0; i < users.len; i++) {
     wn_json_object(&json);
     wn_json_key(&json, "id");
-    wn_json_string(&json, users[i].id);
+    wn_json_string(&json, users.data[i].id);
     wn_json_key(&json, "score");
-    wn_json_float(&json, users[i].score);
+    wn_json_float(&json, users.data[i].score);
     wn_json_end_object(&json);
   }
   wn_json_end_array(&json);

@@ -93,17 +93,16 @@ static void check_user(const wn_online *online, const event_list *events, const 
   wn_error err = {0};
   wn_arena arena;
   wn_arena_init(&arena, 16 << 20);
-  const wn_pair *pairs = NULL;
-  size_t len = 0;
+  wn_pair_list got;
   twin_pair *twin = calloc(events->len + 1, sizeof *twin);
   size_t want = twin_user(events, signals, user, NOW, twin);
-  assert_int_equal(wn_online_user(online, user, NOW, &arena, &pairs, &len, &err), WN_OK);
-  assert_int_equal(len, want);
-  for (size_t i = 0; i < len; i++) {
-    assert_int_equal(pairs[i].item, twin[i].pair.item);
-    assert_int_equal(pairs[i].time_ms, twin[i].pair.time_ms);
-    assert_int_equal(pairs[i].mask, twin[i].pair.mask);
-    assert_true(fabs((double)pairs[i].weight - twin[i].weight) <=
+  assert_int_equal(wn_online_user(online, user, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, want);
+  for (size_t i = 0; i < got.len; i++) {
+    assert_int_equal(got.data[i].item, twin[i].pair.item);
+    assert_int_equal(got.data[i].time_ms, twin[i].pair.time_ms);
+    assert_int_equal(got.data[i].mask, twin[i].pair.mask);
+    assert_true(fabs((double)got.data[i].weight - twin[i].weight) <=
                 1e-4 + 1e-4 * fabs(twin[i].weight));
   }
   free(twin);
@@ -166,8 +165,7 @@ static void test_mixed_half_lives(void **state) {
   wn_pairs pairs;
   wn_arena arena;
   wn_error err = {0};
-  const wn_pair *got = NULL;
-  size_t len = 0;
+  wn_pair_list got;
   int64_t then = NOW - 30 * DAY_MS;
   wn_arena_init(&arena, 1 << 20);
   assert_true(wn_vec_push(&events, ((wn_event){0, 0, 0, NAN, then, 1})));
@@ -176,14 +174,14 @@ static void test_mixed_half_lives(void **state) {
   wn_history_base base = make_base(&events, events.len, &signals, then, &pairs);
   wn_online *online = wn_online_create(&signals);
   wn_online_rebase(online, &base, then);
-  assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 2);
-  assert_int_equal(got[0].item, 1);
-  assert_true(got[0].weight == 0.0f);
-  assert_true(fabs((double)got[1].weight - 2.0) < 1e-5);
+  assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 2);
+  assert_int_equal(got.data[0].item, 1);
+  assert_true(got.data[0].weight == 0.0f);
+  assert_true(fabs((double)got.data[1].weight - 2.0) < 1e-5);
   /* A clock that stands before the data grows nothing. */
-  assert_int_equal(wn_online_user(online, 0, then - DAY_MS, &arena, &got, &len, &err), WN_OK);
-  assert_true(fabs((double)got[1].weight - 4.0) < 1e-5);
+  assert_int_equal(wn_online_user(online, 0, then - DAY_MS, &arena, &got, &err), WN_OK);
+  assert_true(fabs((double)got.data[1].weight - 4.0) < 1e-5);
   wn_online_free(online);
   wn_pairs_clear(&pairs);
   wn_vec_clear(&events);
@@ -196,8 +194,7 @@ static void test_late_event(void **state) {
   make_signals(&signals);
   wn_arena arena;
   wn_error err = {0};
-  const wn_pair *got = NULL;
-  size_t len = 0;
+  wn_pair_list got;
   wn_arena_init(&arena, 1 << 20);
   wn_online *online = wn_online_create(&signals);
   wn_event e[] = {{7, 1, 0, NAN, NOW - 10, 1},
@@ -205,16 +202,16 @@ static void test_late_event(void **state) {
                   {7, 3, 0, NAN, NOW - 10, 3},
                   {7, 1, 1, NAN, NOW - 90, 4}};
   for (size_t i = 0; i < 4; i++) assert_int_equal(wn_online_apply(online, &e[i], &err), WN_OK);
-  assert_int_equal(wn_online_user(online, 7, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 3);
-  assert_int_equal(got[0].item, 3); /* a tie: the later arrival first */
-  assert_int_equal(got[1].item, 1); /* a late event moves nothing … */
-  assert_int_equal(got[1].time_ms, NOW - 10);
-  assert_int_equal(got[1].mask, 3); /* … but counts */
-  assert_true(fabs((double)got[1].weight - 3.5) < 1e-4);
-  assert_int_equal(got[2].item, 2);
-  assert_int_equal(wn_online_user(online, WN_NO_IX, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 0);
+  assert_int_equal(wn_online_user(online, 7, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 3);
+  assert_int_equal(got.data[0].item, 3); /* a tie: the later arrival first */
+  assert_int_equal(got.data[1].item, 1); /* a late event moves nothing … */
+  assert_int_equal(got.data[1].time_ms, NOW - 10);
+  assert_int_equal(got.data[1].mask, 3); /* … but counts */
+  assert_true(fabs((double)got.data[1].weight - 3.5) < 1e-4);
+  assert_int_equal(got.data[2].item, 2);
+  assert_int_equal(wn_online_user(online, WN_NO_IX, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 0);
   wn_online_free(online);
   wn_arena_clear(&arena);
 }
@@ -225,8 +222,7 @@ static void test_bounded(void **state) {
   make_signals(&signals);
   wn_arena arena;
   wn_error err = {0};
-  const wn_pair *got = NULL;
-  size_t len = 0;
+  wn_pair_list got;
   uint32_t many = WN_USER_PAIRS_MAX * 3 + 17;
   wn_arena_init(&arena, 64 << 20);
   wn_online *online = wn_online_create(&signals);
@@ -238,18 +234,18 @@ static void test_bounded(void **state) {
   }
   assert_int_equal(wn_online_bytes(online), bytes);
   assert_true(wn_online_delta_pairs(online) <= 2 * WN_USER_PAIRS_MAX);
-  assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, WN_USER_PAIRS_MAX);
-  for (uint32_t i = 0; i < len; i++) assert_int_equal(got[i].item, many - 1 - i);
+  assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, WN_USER_PAIRS_MAX);
+  for (uint32_t i = 0; i < got.len; i++) assert_int_equal(got.data[i].item, many - 1 - i);
   /* One pair repeated for ever takes no room. */
   for (uint32_t i = 0; i < 10000; i++) {
     wn_event e = {1, 5, 0, NAN, NOW, many + i};
     assert_int_equal(wn_online_apply(online, &e, &err), WN_OK);
   }
   assert_true(wn_online_bytes(online) <= bytes + 4096);
-  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 1);
-  assert_true(fabs((double)got[0].weight - 10000.0) < 0.1);
+  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 1);
+  assert_true(fabs((double)got.data[0].weight - 10000.0) < 0.1);
   wn_online_free(online);
   wn_arena_clear(&arena);
 }
@@ -262,8 +258,7 @@ static void test_forget(void **state) {
   wn_pairs pairs;
   wn_arena arena;
   wn_error err = {0};
-  const wn_pair *got = NULL;
-  size_t len = 0;
+  wn_pair_list got;
   wn_arena_init(&arena, 1 << 20);
   for (uint32_t u = 0; u < 3; u++)
     for (uint32_t i = 0; i < 4; i++)
@@ -275,19 +270,19 @@ static void test_forget(void **state) {
   assert_int_equal(wn_online_apply(online, &more, &err), WN_OK);
   wn_online_forget(online, 1);
   wn_online_forget(online, 77);
-  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 0);
+  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 0);
   assert_int_equal(wn_online_delta_pairs(online), 0);
-  assert_int_equal(wn_online_user(online, 2, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 4);
+  assert_int_equal(wn_online_user(online, 2, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 4);
   /* She comes back: only what is new. */
   assert_int_equal(wn_online_apply(online, &more, &err), WN_OK);
-  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 1);
-  assert_int_equal(got[0].item, 9);
+  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 1);
+  assert_int_equal(got.data[0].item, 9);
   wn_online_rebase(online, &base, NOW);
-  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &len, &err), WN_OK);
-  assert_int_equal(len, 4);
+  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
+  assert_int_equal(got.len, 4);
   wn_online_free(online);
   wn_pairs_clear(&pairs);
   wn_vec_clear(&events);
@@ -301,8 +296,8 @@ static void test_memory(void **state) {
   for (long fail = 0; fail < 40; fail++) {
     wn_error err = {0};
     wn_arena arena;
-    const wn_pair *got = NULL;
-    size_t len = 0, applied = 0;
+    wn_pair_list got;
+    size_t applied = 0;
     wn_mem_fail_after(fail);
     wn_online *online = wn_online_create(&signals);
     if (online == NULL) continue;
@@ -316,7 +311,7 @@ static void test_memory(void **state) {
     assert_true(applied >= 199);
     assert_int_equal(wn_online_delta_pairs(online), applied);
     wn_arena_init(&arena, 64);
-    assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &len, &err), WN_E_MEMORY);
+    assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &err), WN_E_MEMORY);
     wn_arena_clear(&arena);
     wn_online_free(online);
   }

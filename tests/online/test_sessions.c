@@ -38,16 +38,14 @@ static size_t served(wn_sessions *s, const char *name, int64_t now_ms, wn_item_i
                      wn_item_ix *last) {
   wn_error err = {0};
   wn_arena arena;
-  const wn_item_ix *items = NULL;
-  size_t len = 0;
+  wn_item_list got;
   wn_arena_init(&arena, 1 << 20);
-  assert_int_equal(wn_sessions_served(s, wn_str_of(name), now_ms, &arena, &items, &len, &err),
-                   WN_OK);
-  if (first != NULL) *first = len > 0 ? items[0] : WN_NO_IX;
-  if (last != NULL) *last = len > 0 ? items[len - 1] : WN_NO_IX;
-  for (size_t i = 1; i < len; i++) assert_int_equal(items[i], items[i - 1] + 1);
+  assert_int_equal(wn_sessions_served(s, wn_str_of(name), now_ms, &arena, &got, &err), WN_OK);
+  if (first != NULL) *first = got.len > 0 ? got.data[0] : WN_NO_IX;
+  if (last != NULL) *last = got.len > 0 ? got.data[got.len - 1] : WN_NO_IX;
+  for (size_t i = 1; i < got.len; i++) assert_int_equal(got.data[i], got.data[i - 1] + 1);
   wn_arena_clear(&arena);
-  return len;
+  return got.len;
 }
 
 static void test_ring(void **state) {
@@ -159,8 +157,7 @@ static void test_twin(void **state) {
   for (wn_item_ix i = 0; i < 20000; i++) {
     char name[8];
     wn_arena arena;
-    const wn_item_ix *items = NULL;
-    size_t len = 0;
+    wn_item_list got;
     now += (int64_t)wn_rng_below(&rng, 40);
     snprintf(name, sizeof name, "n%d", (int)wn_rng_below(&rng, TWINS));
     assert_int_equal(wn_sessions_add(s, wn_str_of(name), now, &i, 1, &err), WN_OK);
@@ -168,10 +165,9 @@ static void test_twin(void **state) {
     assert_int_equal(wn_sessions_count(s), count);
     const twin *t = &all[wn_rng_below(&rng, count)];
     wn_arena_init(&arena, 1 << 16);
-    assert_int_equal(wn_sessions_served(s, wn_str_of(t->name), now, &arena, &items, &len, &err),
-                     WN_OK);
-    assert_int_equal(len, t->len);
-    assert_memory_equal(items, t->items, len * sizeof *items);
+    assert_int_equal(wn_sessions_served(s, wn_str_of(t->name), now, &arena, &got, &err), WN_OK);
+    assert_int_equal(got.len, t->len);
+    assert_memory_equal(got.data, t->items, got.len * sizeof *got.data);
     wn_arena_clear(&arena);
   }
   wn_sessions_free(s);
@@ -211,13 +207,12 @@ static void *pager(void *arg) {
     char name[8];
     wn_arena arena;
     wn_error err = {0};
-    const wn_item_ix *items = NULL;
-    size_t len = 0;
+    wn_item_list got;
     snprintf(name, sizeof name, "p%d", (int)wn_rng_below(&rng, NAMES));
     wn_arena_init(&arena, 1 << 16);
     wn_sessions_lock(shared, wn_str_of(name));
-    wn_status status = wn_sessions_served(shared, wn_str_of(name), 0, &arena, &items, &len, &err);
-    wn_item_ix next = len > 0 ? items[len - 1] + 1 : 0;
+    wn_status status = wn_sessions_served(shared, wn_str_of(name), 0, &arena, &got, &err);
+    wn_item_ix next = got.len > 0 ? got.data[got.len - 1] + 1 : 0;
     if (status == WN_OK) status = wn_sessions_add(shared, wn_str_of(name), 0, &next, 1, &err);
     wn_sessions_unlock(shared, wn_str_of(name));
     wn_arena_clear(&arena);

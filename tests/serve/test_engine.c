@@ -606,26 +606,25 @@ static void test_similar_users(void **state) {
   world w;
   wn_error err = {0};
   wn_arena arena;
-  wn_neighbour *users = NULL;
-  size_t len = 0;
+  wn_neighbour_list users;
   world_ready(&w, "");
   wn_arena_init(&arena, ARENA);
-  assert_ok(wn_engine_similar_users(w.engine, WN_STR("u0"), 10, &arena, &users, &len, &err));
-  assert_int_equal(len, 10);
+  assert_ok(wn_engine_similar_users(w.engine, WN_STR("u0"), 10, &arena, &users, &err));
+  assert_int_equal(users.len, 10);
   size_t alike = 0;
-  for (size_t i = 0; i < len; i++) {
-    assert_false(wn_str_is(users[i].id, "u0"));
-    alike += (users[i].id.ptr[users[i].id.len - 1] - '0') % 2 == 0;
+  for (size_t i = 0; i < users.len; i++) {
+    assert_false(wn_str_is(users.data[i].id, "u0"));
+    alike += (users.data[i].id.ptr[users.data[i].id.len - 1] - '0') % 2 == 0;
   }
   assert_true(alike >= 8);
   char gone[32];
-  snprintf(gone, sizeof gone, "%.*s", WN_STR_ARG(users[0].id));
+  snprintf(gone, sizeof gone, "%.*s", WN_STR_ARG(users.data[0].id));
   commit(&w, (wn_op){.kind = WN_OP_USER_DELETE, .u.user = {.id = wn_str_of(gone)}});
-  assert_ok(wn_engine_similar_users(w.engine, WN_STR("u0"), 10, &arena, &users, &len, &err));
-  for (size_t i = 0; i < len; i++) assert_false(wn_str_is(users[i].id, gone));
-  assert_int_equal(wn_engine_similar_users(w.engine, WN_STR("?"), 5, &arena, &users, &len, &err),
+  assert_ok(wn_engine_similar_users(w.engine, WN_STR("u0"), 10, &arena, &users, &err));
+  for (size_t i = 0; i < users.len; i++) assert_false(wn_str_is(users.data[i].id, gone));
+  assert_int_equal(wn_engine_similar_users(w.engine, WN_STR("?"), 5, &arena, &users, &err),
                    WN_E_NOT_FOUND);
-  assert_int_equal(wn_engine_similar_users(w.engine, WN_STR("u0"), 0, &arena, &users, &len, &err),
+  assert_int_equal(wn_engine_similar_users(w.engine, WN_STR("u0"), 0, &arena, &users, &err),
                    WN_E_ARGUMENT);
   wn_arena_clear(&arena);
   world_remove(&w);

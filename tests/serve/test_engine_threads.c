@@ -150,18 +150,16 @@ static void same_state(world *live, wn_engine *fresh) {
   assert_int_equal(users, wn_dict_count(wn_store_users(fresh->store)));
   assert_int_equal(live->engine->applied_seq, fresh->applied_seq);
   for (uint32_t u = 0; u < users; u++) {
-    const wn_pair *a = NULL, *b = NULL;
-    size_t a_len = 0, b_len = 0;
+    wn_pair_list a, b;
     wn_arena_reset(&arena);
-    assert_ok(
-        wn_online_user(live->engine->serving->online, u, live->now_ms, &arena, &a, &a_len, &err));
-    assert_ok(wn_online_user(fresh->serving->online, u, live->now_ms, &arena, &b, &b_len, &err));
-    assert_int_equal(a_len, b_len);
-    for (size_t i = 0; i < a_len; i++) {
-      assert_int_equal(a[i].item, b[i].item);
-      assert_int_equal(a[i].time_ms, b[i].time_ms);
-      assert_int_equal(a[i].mask, b[i].mask);
-      assert_true(fabsf(a[i].weight - b[i].weight) < 1e-3f);
+    assert_ok(wn_online_user(live->engine->serving->online, u, live->now_ms, &arena, &a, &err));
+    assert_ok(wn_online_user(fresh->serving->online, u, live->now_ms, &arena, &b, &err));
+    assert_int_equal(a.len, b.len);
+    for (size_t i = 0; i < a.len; i++) {
+      assert_int_equal(a.data[i].item, b.data[i].item);
+      assert_int_equal(a.data[i].time_ms, b.data[i].time_ms);
+      assert_int_equal(a.data[i].mask, b.data[i].mask);
+      assert_true(fabsf(a.data[i].weight - b.data[i].weight) < 1e-3f);
     }
   }
   for (wn_item_ix i = 0; i < ITEMS; i++)

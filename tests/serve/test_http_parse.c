@@ -125,15 +125,16 @@ static void test_query_int(void **state) {
                                     "n=99999999999999999999"};
   int64_t n = 0;
   wn_query_string query = parsed("n=1000");
-  assert_int_equal(wn_query_int(&query, "n", 1, 1000, 7, &n, NULL), WN_OK);
+  assert_int_equal(wn_query_int(&query, "n", 1, 1000, &n, NULL), WN_OK);
   assert_int_equal(n, 1000);
   query = parsed("m=1");
-  assert_int_equal(wn_query_int(&query, "n", 1, 1000, 7, &n, NULL), WN_OK);
+  n = 7;
+  assert_int_equal(wn_query_int(&query, "n", 1, 1000, &n, NULL), WN_OK);
   assert_int_equal(n, 7);
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     wn_error err = {0};
     query = parsed(bad[i]);
-    assert_int_equal(wn_query_int(&query, "n", 1, 1000, 7, &n, &err), WN_E_ARGUMENT);
+    assert_int_equal(wn_query_int(&query, "n", 1, 1000, &n, &err), WN_E_ARGUMENT);
     assert_string_equal(err.field, "n");
   }
 }

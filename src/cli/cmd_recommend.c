@@ -2,6 +2,7 @@
  */
 #include "cli/cli.h"
 
+#include "serve/answer_json.h"
 #include "serve/engine.h"
 
 #include <inttypes.h>
@@ -60,51 +61,6 @@ static void sources_of(const wn_slate_answer *slate, uint32_t sources, char *buf
     if (((sources >> g) & 1) != 0)
       used += (size_t)snprintf(buf + used, size - used, "%s%.*s", used > 0 ? " " : "",
                                WN_STR_ARG(slate->source_names[g]));
-}
-
-static void slate_json(const wn_slate_answer *slate, wn_buf *out) {
-  wn_json j;
-  wn_json_init(&j, out);
-  wn_json_object(&j);
-  wn_json_key(&j, "slate");
-  wn_json_cstring(&j, slate->slate_id);
-  wn_json_key(&j, "surface");
-  wn_json_string(&j, slate->surface);
-  wn_json_key(&j, "user");
-  wn_json_string(&j, slate->user);
-  wn_json_key(&j, "user_known");
-  wn_json_bool(&j, slate->user_known);
-  wn_json_key(&j, "personal");
-  wn_json_bool(&j, slate->personal);
-  wn_json_key(&j, "model");
-  wn_json_int(&j, (int64_t)slate->snapshot);
-  wn_json_key(&j, "items");
-  wn_json_array(&j);
-  for (size_t i = 0; i < slate->len; i++) {
-    wn_json_object(&j);
-    wn_json_key(&j, "position");
-    wn_json_int(&j, (int64_t)i + 1);
-    wn_json_key(&j, "id");
-    wn_json_string(&j, slate->items[i].id);
-    wn_json_key(&j, "title");
-    wn_json_string(&j, slate->items[i].title);
-    wn_json_key(&j, "score");
-    wn_json_float(&j, slate->items[i].score);
-    wn_json_key(&j, "propensity");
-    wn_json_float(&j, slate->items[i].propensity);
-    wn_json_key(&j, "sources");
-    wn_json_array(&j);
-    for (size_t g = 0; g < slate->source_count; g++)
-      if (((slate->items[i].sources >> g) & 1) != 0) wn_json_string(&j, slate->source_names[g]);
-    wn_json_end_array(&j);
-    wn_json_end_object(&j);
-  }
-  wn_json_end_array(&j);
-  if (slate->explain_json.ptr != NULL) {
-    wn_json_key(&j, "explain");
-    wn_json_raw(&j, slate->explain_json);
-  }
-  wn_json_end_object(&j);
 }
 
 static void slate_table(const wn_slate_answer *slate, wn_buf *out) {
@@ -198,7 +154,7 @@ static wn_status answer(wn_engine *engine, bool users, wn_arena *arena, wn_buf *
   status = wn_engine_slate(engine, &request, arena, &slate, err);
   if (status != WN_OK) return status;
   if (opt.json)
-    slate_json(&slate, out);
+    wn_slate_answer_to_json(&slate, out);
   else
     slate_table(&slate, out);
   return WN_OK;

@@ -1,4 +1,5 @@
 /* What operators and newcomers ask: health, metrics, the API's description, the front page. */
+#include "serve/answer_json.h"
 #include "serve/openapi.h"
 #include "serve/server_internal.h"
 
@@ -28,12 +29,7 @@ static void write_stats(const wn_engine_stats *stats, wn_buf *out) {
   wn_json_object(&json);
   wn_json_key(&json, "status");
   wn_json_cstring(&json, "ready");
-  wn_json_key(&json, "model");
-  if (stats->snapshot > 0) {
-    wn_json_int(&json, (int64_t)stats->snapshot);
-  } else {
-    wn_json_null(&json);
-  }
+  wn_answer_model(&json, stats->snapshot);
   wn_json_key(&json, "users");
   wn_json_int(&json, stats->users);
   wn_json_key(&json, "items");
@@ -139,12 +135,7 @@ wn_status wn_route_refresh_done(wn_http *http, wn_error *err) {
   wn_json_object(&json);
   wn_json_key(&json, "swapped");
   wn_json_bool(&json, http->swapped);
-  wn_json_key(&json, "model");
-  if (stats.snapshot > 0) {
-    wn_json_int(&json, (int64_t)stats.snapshot);
-  } else {
-    wn_json_null(&json);
-  }
+  wn_answer_model(&json, stats.snapshot);
   wn_json_end_object(&json);
   return WN_OK;
 }

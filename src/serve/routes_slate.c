@@ -1,9 +1,9 @@
 /* Slates and neighbours: the reading half of the API. */
+#include "serve/answer_json.h"
 #include "serve/server_internal.h"
 
 #include "store/catalog.h"
 
-#include <math.h>
 #include <string.h>
 
 /* exclude=a,b&exclude=c → all ids. A comma in an id needs the POST form. */
@@ -66,72 +66,6 @@ cleanup:
   return status;
 }
 
-static void write_sources(wn_json *json, const wn_slate_answer *answer, uint32_t sources) {
-  wn_json_key(json, "sources");
-  wn_json_array(json);
-  for (size_t g = 0; g < answer->source_count && g < 32; g++)
-    if ((sources >> g & 1) != 0) wn_json_string(json, answer->source_names[g]);
-  wn_json_end_array(json);
-}
-
-static void write_item(wn_json *json, const wn_slate_answer *answer, size_t i) {
-  const wn_slate_answer_item *item = &answer->items[i];
-  wn_json_object(json);
-  wn_json_key(json, "id");
-  wn_json_string(json, item->id);
-  wn_json_key(json, "title");
-  wn_json_string(json, item->title);
-  wn_json_key(json, "score");
-  wn_json_float(json, item->score);
-  wn_json_key(json, "position");
-  wn_json_int(json, (int64_t)i + 1);
-  wn_json_key(json, "propensity");
-  wn_json_float(json, item->propensity);
-  write_sources(json, answer, item->sources);
-  if (item->pinned) {
-    wn_json_key(json, "pinned");
-    wn_json_bool(json, true);
-  }
-  wn_json_end_object(json);
-}
-
-static void write_model(wn_json *json, uint64_t snapshot) {
-  wn_json_key(json, "model");
-  if (snapshot > 0) {
-    wn_json_int(json, (int64_t)snapshot);
-  } else {
-    wn_json_null(json);
-  }
-}
-
-static void write_slate(const wn_slate_answer *answer, wn_buf *out) {
-  wn_json json;
-  wn_json_init(&json, out);
-  wn_json_object(&json);
-  wn_json_key(&json, "slate");
-  wn_json_cstring(&json, answer->slate_id);
-  wn_json_key(&json, "surface");
-  wn_json_string(&json, answer->surface);
-  wn_json_key(&json, "user");
-  wn_json_string(&json, answer->user);
-  wn_json_key(&json, "user_known");
-  wn_json_bool(&json, answer->user_known);
-  wn_json_key(&json, "personal");
-  wn_json_bool(&json, answer->personal);
-  write_model(&json, answer->snapshot);
-  wn_json_key(&json, "items");
-  wn_json_array(&json);
-  for (size_t i = 0; i < answer->len; i++) write_item(&json, answer, i);
-  wn_json_end_array(&json);
-  wn_json_key(&json, "took_ms");
-  wn_json_double(&json, round(answer->took_ms * 1000) / 1000); /* whole microseconds */
-  if (answer->explain_json.ptr != NULL) {
-    wn_json_key(&json, "explain");
-    wn_json_raw(&json, answer->explain_json);
-  }
-  wn_json_end_object(&json);
-}
-
 static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error *err) {
   wn_status status = WN_OK;
   wn_slate_answer answer = {.len = 0};
@@ -139,7 +73,7 @@ static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error 
   request->log = true;
   WN_TRY(check_request(request, err));
   WN_TRY(wn_engine_slate(http->engine, request, &http->arena, &answer, err));
-  write_slate(&answer, &http->out);
+  wn_slate_answer_to_json(&answer, &http->out);
   const wn_surface *surface = wn_surfaces_find(surfaces, request->surface);
   if (surface != NULL)
     wn_metrics_slate(http->server->metrics, (size_t)(surface - surfaces->data), answer.personal,

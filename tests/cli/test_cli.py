@@ -120,6 +120,8 @@ class Cli(unittest.TestCase):
         slate = json.loads(winnow("recommend", "--data", self.data, "--user", "u2", "--n", "8", "--json").stdout)
         self.assertEqual(len(slate["items"]), 8)
         self.assertTrue(slate["personal"])
+        self.assertEqual(slate["model"], 1)
+        self.assertGreater(slate["took_ms"], 0)
         table = winnow("recommend", "--data", self.data, "--user", "u2", "--n", "8").stdout
         for item in slate["items"]:
             self.assertIn(item["id"], table)

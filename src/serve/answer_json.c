@@ -1,0 +1,69 @@
+#include "serve/answer_json.h"
+
+#include <math.h>
+
+static void write_sources(wn_json *json, const wn_slate_answer *answer, uint32_t sources) {
+  wn_json_key(json, "sources");
+  wn_json_array(json);
+  for (size_t g = 0; g < answer->source_count && g < 32; g++)
+    if ((sources >> g & 1) != 0) wn_json_string(json, answer->source_names[g]);
+  wn_json_end_array(json);
+}
+
+static void write_item(wn_json *json, const wn_slate_answer *answer, size_t i) {
+  const wn_slate_answer_item *item = &answer->items[i];
+  wn_json_object(json);
+  wn_json_key(json, "id");
+  wn_json_string(json, item->id);
+  wn_json_key(json, "title");
+  wn_json_string(json, item->title);
+  wn_json_key(json, "score");
+  wn_json_float(json, item->score);
+  wn_json_key(json, "position");
+  wn_json_int(json, (int64_t)i + 1);
+  wn_json_key(json, "propensity");
+  wn_json_float(json, item->propensity);
+  write_sources(json, answer, item->sources);
+  if (item->pinned) {
+    wn_json_key(json, "pinned");
+    wn_json_bool(json, true);
+  }
+  wn_json_end_object(json);
+}
+
+void wn_answer_model(wn_json *json, uint64_t snapshot) {
+  wn_json_key(json, "model");
+  if (snapshot > 0) {
+    wn_json_int(json, (int64_t)snapshot);
+  } else {
+    wn_json_null(json);
+  }
+}
+
+void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {
+  wn_json json;
+  wn_json_init(&json, out);
+  wn_json_object(&json);
+  wn_json_key(&json, "slate");
+  wn_json_cstring(&json, answer->slate_id);
+  wn_json_key(&json, "surface");
+  wn_json_string(&json, answer->surface);
+  wn_json_key(&json, "user");
+  wn_json_string(&json, answer->user);
+  wn_json_key(&json, "user_known");
+  wn_json_bool(&json, answer->user_known);
+  wn_json_key(&json, "personal");
+  wn_json_bool(&json, answer->personal);
+  wn_answer_model(&json, answer->snapshot);
+  wn_json_key(&json, "items");
+  wn_json_array(&json);
+  for (size_t i = 0; i < answer->len; i++) write_item(&json, answer, i);
+  wn_json_end_array(&json);
+  wn_json_key(&json, "took_ms");
+  wn_json_double(&json, round(answer->took_ms * 1000) / 1000); /* whole microseconds */
+  if (answer->explain_json.ptr != NULL) {
+    wn_json_key(&json, "explain");
+    wn_json_raw(&json, answer->explain_json);
+  }
+  wn_json_end_object(&json);
+}

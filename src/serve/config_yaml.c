@@ -258,26 +258,6 @@ static wn_status read_field(wn_yaml *y, const yaml_node_t *node, const wn_yaml_k
   return WN_E_INTERNAL;
 }
 
-wn_status wn_yaml_fields(wn_yaml *y, const yaml_node_t *node, const wn_yaml_key *keys, size_t len,
-                         void *target) {
-  if (wn_yaml_is_null(node)) return WN_OK;
-  if (node->type != YAML_MAPPING_NODE)
-    return wn_yaml_fail(y, node, "must be a mapping, got %s", kind_of(node));
-  for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
-       p++) {
-    wn_str name;
-    size_t path_len = 0, k = 0;
-    wn_status status = key_enter(y, node, p, &name, &path_len);
-    if (status != WN_OK) return status;
-    while (k < len && !wn_str_is(name, keys[k].name)) k++;
-    if (k == len) return fail_unknown(y, node_at(y, p->key), keys, len);
-    status = read_field(y, node_at(y, p->value), &keys[k], target);
-    if (status != WN_OK) return status;
-    path_pop(y, path_len);
-  }
-  return WN_OK;
-}
-
 wn_status wn_yaml_names(wn_yaml *y, const yaml_node_t *node, size_t name_max,
                         wn_status (*each)(wn_yaml *yaml, wn_str name, const yaml_node_t *key,
                                           const yaml_node_t *value, void *ctx),
@@ -299,6 +279,27 @@ wn_status wn_yaml_names(wn_yaml *y, const yaml_node_t *node, size_t name_max,
     path_pop(y, path_len);
   }
   return WN_OK;
+}
+
+/* A mapping's keys and where their values go. */
+typedef struct fields {
+  const wn_yaml_key *keys;
+  size_t len;
+  void *target;
+} fields;
+
+static wn_status read_named(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                            const yaml_node_t *value, void *ctx) {
+  const fields *f = ctx;
+  for (size_t k = 0; k < f->len; k++)
+    if (wn_str_is(name, f->keys[k].name)) return read_field(y, value, &f->keys[k], f->target);
+  return fail_unknown(y, key, f->keys, f->len);
+}
+
+wn_status wn_yaml_fields(wn_yaml *y, const yaml_node_t *node, const wn_yaml_key *keys, size_t len,
+                         void *target) {
+  fields f = {keys, len, target};
+  return wn_yaml_names(y, node, SIZE_MAX, read_named, &f);
 }
 
 wn_status wn_yaml_list(wn_yaml *y, const yaml_node_t *node, size_t max, wn_yaml_fn *each,

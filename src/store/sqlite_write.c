@@ -269,38 +269,37 @@ wn_status wn_sqlite_put_meta(wn_store *store, const char *key, wn_str value, wn_
   return run(store, WN_ST_META, err);
 }
 
-wn_status wn_sqlite_read_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
-                              wn_error *err) {
-  wn_status status = WN_OK;
-  sqlite3_stmt *s = statement_of(store, WN_ST_READ_ITEM);
+/* Steps a look-up of a row that must be there. */
+static wn_status look_up(wn_store *store, sqlite3_stmt *s, uint32_t ix, const char *table,
+                         wn_error *err) {
   sqlite3_bind_int64(s, 1, ix);
   int rc = sqlite3_step(s);
-  if (rc == SQLITE_ROW) {
-    *out = wn_sqlite_item_row(s, 0);
-    if (!wn_item_row_keep(out, arena)) status = wn_fail_memory(err);
-  } else if (rc == SQLITE_DONE) {
-    status = wn_fail(err, WN_E_CORRUPT, "", "the table items lacks its row %u", ix);
-  } else {
-    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
-  }
+  if (rc == SQLITE_ROW) return WN_OK;
+  if (rc == SQLITE_DONE)
+    return wn_fail(err, WN_E_CORRUPT, "", "the table %s lacks its row %u", table, ix);
+  return wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
+}
+
+wn_status wn_sqlite_read_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
+                              wn_error *err) {
+  wn_status status;
+  sqlite3_stmt *s = statement_of(store, WN_ST_READ_ITEM);
+  WN_TRY(look_up(store, s, ix, "items", err));
+  *out = wn_sqlite_item_row(s, 0);
+  if (!wn_item_row_keep(out, arena)) WN_TRY(wn_fail_memory(err));
+cleanup:
   sqlite3_reset(s);
   return status;
 }
 
 wn_status wn_sqlite_read_user(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,
                               wn_error *err) {
-  wn_status status = WN_OK;
+  wn_status status;
   sqlite3_stmt *s = statement_of(store, WN_ST_READ_USER);
-  sqlite3_bind_int64(s, 1, ix);
-  int rc = sqlite3_step(s);
-  if (rc == SQLITE_ROW) {
-    *out = wn_sqlite_user_row(s, 0);
-    if (!wn_user_row_keep(out, arena)) status = wn_fail_memory(err);
-  } else if (rc == SQLITE_DONE) {
-    status = wn_fail(err, WN_E_CORRUPT, "", "the table users lacks its row %u", ix);
-  } else {
-    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
-  }
+  WN_TRY(look_up(store, s, ix, "users", err));
+  *out = wn_sqlite_user_row(s, 0);
+  if (!wn_user_row_keep(out, arena)) WN_TRY(wn_fail_memory(err));
+cleanup:
   sqlite3_reset(s);
   return status;
 }

@@ -1,9 +1,8 @@
-/* AVX2 + FMA. Four sums of eight lanes hide the latency of the multiply-add; dot and gemv add
- * in the same order, so that a row's score does not depend on which of them made it. */
+/* AVX2 + FMA. Four sums of eight lanes hide the latency of the multiply-add. */
 #include "base/simd/simd_tables.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "base/simd/simd_rows.h"
 
 /* Lanes 0 … left−1 of eight. */
 static inline __m256i tail_mask(size_t left) {
@@ -35,17 +34,6 @@ static inline __m256 dot_lanes(const float *a, const float *b, size_t n) {
   return sum4(s0, s1, s2, s3);
 }
 
-/* The eight lanes of each of four vectors added up, always in the same tree. */
-static inline __m128 reduce4(__m256 a, __m256 b, __m256 c, __m256 d) {
-  __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-  return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
-}
-
-static float dot(const float *a, const float *b, size_t n) {
-  __m256 s = dot_lanes(a, b, n);
-  return _mm_cvtss_f32(reduce4(s, s, s, s));
-}
-
 static void axpy(float a, const float *x, float *y, size_t n) {
   __m256 va = _mm256_set1_ps(a);
   size_t i = 0;
@@ -65,17 +53,6 @@ static void scale(float a, float *x, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, _mm256_mul_ps(va, _mm256_loadu_ps(x + i)));
   for (; i < n; i++) x[i] *= a;
-}
-
-static void gemv(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out) {
-  size_t r = 0;
-  for (; r + 4 <= count; r += 4) {
-    const float *row = rows + r * ld;
-    __m256 a = dot_lanes(row, x, n), b = dot_lanes(row + ld, x, n);
-    __m256 c = dot_lanes(row + 2 * ld, x, n), d = dot_lanes(row + 3 * ld, x, n);
-    _mm_storeu_ps(out + r, reduce4(a, b, c, d));
-  }
-  for (; r < count; r++) out[r] = dot(rows + r * ld, x, n);
 }
 
 /* The vector that holds the diagonal: lanes above it keep their values. */

@@ -2,7 +2,7 @@
 #include "base/simd/simd_tables.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "base/simd/simd_rows.h"
 
 static inline __mmask16 tail_mask(size_t left) {
   return (__mmask16)((1u << left) - 1);
@@ -30,16 +30,6 @@ static inline __m256 dot_lanes(const float *a, const float *b, size_t n) {
   return _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
 }
 
-static inline __m128 reduce4(__m256 a, __m256 b, __m256 c, __m256 d) {
-  __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-  return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
-}
-
-static float dot(const float *a, const float *b, size_t n) {
-  __m256 s = dot_lanes(a, b, n);
-  return _mm_cvtss_f32(reduce4(s, s, s, s));
-}
-
 static void axpy(float a, const float *x, float *y, size_t n) {
   __m512 va = _mm512_set1_ps(a);
   size_t i = 0;
@@ -61,17 +51,6 @@ static void scale(float a, float *x, size_t n) {
     __mmask16 mask = tail_mask(n - i);
     _mm512_mask_storeu_ps(x + i, mask, _mm512_mul_ps(va, _mm512_maskz_loadu_ps(mask, x + i)));
   }
-}
-
-static void gemv(const float *rows, size_t count, size_t ld, const float *x, size_t n, float *out) {
-  size_t r = 0;
-  for (; r + 4 <= count; r += 4) {
-    const float *row = rows + r * ld;
-    __m256 a = dot_lanes(row, x, n), b = dot_lanes(row + ld, x, n);
-    __m256 c = dot_lanes(row + 2 * ld, x, n), d = dot_lanes(row + 3 * ld, x, n);
-    _mm_storeu_ps(out + r, reduce4(a, b, c, d));
-  }
-  for (; r < count; r++) out[r] = dot(rows + r * ld, x, n);
 }
 
 /* The vector that holds the diagonal: lanes above it are not touched. */

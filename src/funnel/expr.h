@@ -28,6 +28,8 @@
 
 #define WN_EXPR_BYTES_MAX 4096
 #define WN_EXPR_NODES_MAX 256
+#define WN_EXPR_WORK_MAX  256 /* comparisons that look at every item; texts count as */
+#define WN_EXPR_TEXT_WORK 32
 #define WN_EXPR_DEPTH_MAX 32
 
 typedef struct wn_expr wn_expr;

@@ -164,12 +164,29 @@ static wn_status eval_column(const wn_expr *expr, const wn_node *node, const wn_
   return WN_OK;
 }
 
+/* Equality with ids: the dictionary knows the items. Every item has an id. */
+static void eval_ids(const wn_expr *expr, const wn_node *node, const wn_catalog *catalog,
+                     wn_bitset *out) {
+  const wn_literal *literals = wn_node_literals(expr, node);
+  for (uint32_t i = 0; i < node->len; i++) {
+    if (literals[i].kind != WN_ATTR_STRING) continue;
+    wn_item_ix item = wn_catalog_find(catalog, literals[i].string);
+    if (item != WN_NO_IX) wn_bitset_set(out, item);
+  }
+  if (negates(node)) wn_bitset_not(out);
+}
+
 static wn_status eval_leaf(const wn_expr *expr, const wn_node *node, const wn_catalog *catalog,
                            wn_bitset *out) {
   wn_bitset_fill(out, false);
   if (node->subject == WN_BY_ATTRIBUTE) {
     const wn_column *column = wn_catalog_column(catalog, node->name);
     return column != NULL ? eval_column(expr, node, column, out) : WN_OK;
+  }
+  if (node->subject == WN_BY_ID && node->kind != WN_NODE_HAS && node->kind != WN_NODE_PREFIX &&
+      positive(node) == WN_OP_EQ) {
+    eval_ids(expr, node, catalog, out);
+    return WN_OK;
   }
   for (size_t i = 0; i < out->bits; i++) {
     if (special_test(expr, node, catalog, (wn_item_ix)i)) wn_bitset_set(out, i);

@@ -11,6 +11,7 @@ typedef struct parser {
   wn_token token; /* the next one, not yet consumed */
   wn_expr *expr;
   int depth;
+  uint32_t work;
   wn_error *err;
 } parser;
 
@@ -43,10 +44,34 @@ static wn_status expect_mark(parser *p, char mark, const char *expected) {
   return at_mark(p, mark) ? advance(p) : fail_expected(p, expected);
 }
 
+/* What a condition costs beyond one pass over its column: a filter comes from anybody, and is
+ * evaluated under the engine's lock. Equality of texts is a look-up in a dictionary, but for
+ * titles, which have none. */
+static uint32_t work_of(const parser *p, const wn_node *node) {
+  bool equality = node->kind == WN_NODE_IN ||
+                  (node->kind == WN_NODE_CMP && (node->op == WN_OP_EQ || node->op == WN_OP_NE));
+  uint32_t work = 0;
+  for (uint32_t i = 0; i < node->len; i++) {
+    bool text = p->expr->literals.data[node->first + i].kind == WN_ATTR_STRING;
+    if (!text)
+      work++;
+    else if (!equality || node->subject == WN_BY_TITLE)
+      work += WN_EXPR_TEXT_WORK;
+  }
+  return work;
+}
+
 static wn_status push_node(parser *p, const wn_node *node, uint32_t *out) {
   if (p->expr->nodes.len >= WN_EXPR_NODES_MAX) {
     return wn_lexer_fail(&p->lexer, token_at(p), p->err, "more than %d conditions and operators",
                          WN_EXPR_NODES_MAX);
+  }
+  p->work += work_of(p, node);
+  if (p->work > WN_EXPR_WORK_MAX) {
+    return wn_lexer_fail(
+        &p->lexer, token_at(p), p->err,
+        "more than %d comparisons with numbers, or %d with titles or by the order of texts",
+        WN_EXPR_WORK_MAX, WN_EXPR_WORK_MAX / WN_EXPR_TEXT_WORK);
   }
   if (!wn_vec_push(&p->expr->nodes, *node)) return wn_fail_memory(p->err);
   *out = (uint32_t)p->expr->nodes.len - 1;

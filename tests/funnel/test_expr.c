@@ -168,8 +168,23 @@ static void test_limits(void **state) {
   repeat(&text, "true", 1), repeat(&text, " ", WN_EXPR_BYTES_MAX - 3);
   assert_int_equal(parse_status(&text), WN_E_ARGUMENT);
   /* a list may be as long as the text */
-  repeat(&text, "a in [1", 1), repeat(&text, ",1", 2000), repeat(&text, "]", 1);
+  repeat(&text, "a in ['1'", 1), repeat(&text, ",'1'", 1000), repeat(&text, "]", 1);
   assert_int_equal(parse_status(&text), WN_OK);
+  repeat(&text, "id in ['1'", 1), repeat(&text, ",'1'", 1000), repeat(&text, "]", 1);
+  assert_int_equal(parse_status(&text), WN_OK);
+  /* but what looks at every item is counted: numbers, titles, texts by order */
+  repeat(&text, "a in [1", 1), repeat(&text, ",1", 255), repeat(&text, "]", 1);
+  assert_int_equal(parse_status(&text), WN_OK);
+  repeat(&text, "a in [1", 1), repeat(&text, ",1", 256), repeat(&text, "]", 1);
+  assert_int_equal(parse_status(&text), WN_E_ARGUMENT);
+  const char *dear[] = {"title == 'x'", "id < 'x'", "starts_with(a, 'x')", "a >= 'x'"};
+  for (size_t i = 0; i < 4; i++) {
+    for (int n = 8; n <= 9; n++) {
+      repeat(&text, dear[i], 1);
+      for (int more = 1; more < n; more++) repeat(&text, " or ", 1), repeat(&text, dear[i], 1);
+      assert_int_equal(parse_status(&text), n == 8 ? WN_OK : WN_E_ARGUMENT);
+    }
+  }
   repeat(&text, "a", 64), repeat(&text, "==1", 1);
   assert_int_equal(parse_status(&text), WN_OK);
   repeat(&text, "a", 65), repeat(&text, "==1", 1);

@@ -1,6 +1,7 @@
 /* Bodies → ops. The scanner below follows strings and brackets only; whatever it lets through is
  * parsed by jansson, record by record, and checked by the readers of data/. jansson's own nesting
- * limit (2,048) is too deep for worker stacks shared with the funnel, hence the depth count here.
+ * limit (2,048) is too deep for worker stacks shared with the funnel, hence the depth count here;
+ * it has no limit of memory (8 MiB of `{},` became 1.4 GB), hence the count of values.
  * Costs: two passes over the text (count, then parse), one record's tree at a time. */
 #include "serve/http_body.h"
 
@@ -50,35 +51,61 @@ static bool ends_scalar(char c) {
          c == ':';
 }
 
+static wn_status too_deep(const wn_body *body, wn_error *err) {
+  wn_status status =
+      wn_fail(err, WN_E_FORMAT, "body", "nested more than %d levels deep", WN_HTTP_JSON_DEPTH_MAX);
+  if (err != NULL) err->line = body->line;
+  return status;
+}
+
+/* Whether a record of this length, with so many strings, scalars and brackets, may be parsed. */
+static wn_status check_size(const wn_body *body, size_t begin, size_t values, wn_error *err) {
+  wn_status status = WN_OK;
+  if (body->pos - begin > WN_HTTP_RECORD_BYTES_MAX) {
+    status = wn_fail(err, WN_E_TOO_LARGE, "body", "a record may have at most %zu bytes",
+                     WN_HTTP_RECORD_BYTES_MAX);
+  } else if (values > WN_HTTP_RECORD_VALUES_MAX) {
+    status = wn_fail(err, WN_E_TOO_LARGE, "body", "a record may have at most %d values",
+                     WN_HTTP_RECORD_VALUES_MAX);
+  }
+  if (status != WN_OK && err != NULL) err->line = body->line;
+  return status;
+}
+
+/* Past one string, bracket, separator or scalar at pos; *depth follows the brackets. */
+static wn_status skip_token(wn_body *body, int *depth, wn_error *err) {
+  char c = peek(body);
+  if (body->pos == body->text.len) return malformed(body, "the end of a value", err);
+  if (c == '"')
+    return skip_string(body) ? WN_OK : malformed(body, "the closing quote of a string", err);
+  if (c == '{' || c == '[') {
+    ++*depth;
+  } else if (c == '}' || c == ']' || c == ',' || c == ':') {
+    if (*depth == 0) return malformed(body, "a value", err);
+    *depth -= c == '}' || c == ']';
+  } else {
+    while (body->pos < body->text.len && !ends_scalar(peek(body))) body->pos++;
+    return WN_OK;
+  }
+  body->pos++;
+  return WN_OK;
+}
+
 /* Past the value that begins at pos: brackets are counted, not matched by kind. */
 static wn_status skip_value(wn_body *body, int depth_max, wn_error *err) {
+  wn_status status = WN_OK;
   int depth = 0;
+  size_t begin = body->pos, values = 0;
   do {
     skip_blanks(body);
     char c = peek(body);
-    if (body->pos == body->text.len) return malformed(body, "the end of a value", err);
-    if (c == '"') {
-      if (!skip_string(body)) return malformed(body, "the closing quote of a string", err);
-    } else if (c == '{' || c == '[') {
-      if (++depth > depth_max) {
-        wn_status status = wn_fail(err, WN_E_FORMAT, "body", "nested more than %d levels deep",
-                                   WN_HTTP_JSON_DEPTH_MAX);
-        if (err != NULL) err->line = body->line;
-        return status;
-      }
-      body->pos++;
-    } else if (c == '}' || c == ']') {
-      if (depth == 0) return malformed(body, "a value", err);
-      depth--;
-      body->pos++;
-    } else if (c == ',' || c == ':') {
-      if (depth == 0) return malformed(body, "a value", err);
-      body->pos++;
-    } else {
-      while (body->pos < body->text.len && !ends_scalar(peek(body))) body->pos++;
-    }
+    values += c != '}' && c != ']' && c != ',' && c != ':';
+    WN_TRY(skip_token(body, &depth, err));
+    if (depth > depth_max) return too_deep(body, err);
+    WN_TRY(check_size(body, begin, values, err));
   } while (depth > 0);
-  return WN_OK;
+cleanup:
+  return status;
 }
 
 /* Whether the object at pos is {"member": [ …; if so, goes past the bracket. */
@@ -172,8 +199,8 @@ wn_status wn_body_next(wn_body *body, wn_str *record, long *line, wn_error *err)
   return take_value(body, record, line, err);
 }
 
-/* A record may be followed by blanks only, and must not nest too deep. */
-static wn_status check_depth(wn_str text, long line, wn_error *err) {
+/* What the parser must not be given: too deep, too long, too many values. */
+static wn_status check_limits(wn_str text, long line, wn_error *err) {
   wn_body scan = {.text = text, .line = line};
   wn_status status = WN_OK;
   WN_TRY(skip_value(&scan, WN_HTTP_JSON_DEPTH_MAX, err));
@@ -185,7 +212,7 @@ wn_status wn_json_parse(wn_str text, long line, json_t **out, wn_error *err) {
   wn_status status = WN_OK;
   json_error_t why;
   *out = NULL;
-  WN_TRY(check_depth(text, line, err));
+  WN_TRY(check_limits(text, line, err));
   *out = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
   if (*out != NULL) return WN_OK;
   if (json_error_code(&why) == json_error_out_of_memory) return wn_fail_memory(err);

@@ -7,6 +7,11 @@
 
 #define WN_HTTP_JSON_DEPTH_MAX 32
 #define WN_HTTP_RECORDS_MAX    50000 /* a request; half of the commit queue */
+/* A record, or a whole body that is one. jansson takes up to 500 bytes for a value of two (`{}`),
+ * so that these bound its tree to about 40 MiB. The longest record that is allowed has 64 lists of
+ * 1,024 strings. */
+#define WN_HTTP_RECORD_VALUES_MAX 70000 /* keys count as well */
+#define WN_HTTP_RECORD_BYTES_MAX  ((size_t)4 << 20)
 
 typedef enum wn_body_form {
   WN_BODY_JSON,  /* one object, an array of objects, or {"<member>": [objects]} */
@@ -26,14 +31,14 @@ typedef struct wn_body {
 } wn_body;
 
 /* `member`: the key that may wrap the array ("events"). WN_E_FORMAT: not JSON of that shape, with
- * line; nested deeper than WN_HTTP_JSON_DEPTH_MAX. */
+ * line; nested deeper than WN_HTTP_JSON_DEPTH_MAX. WN_E_TOO_LARGE: a record beyond the limits. */
 WN_MUST_USE wn_status wn_body_open(wn_body *body, wn_str text, wn_body_form form,
                                    const char *member, wn_error *err);
 /* *record: absent at the end; *line: where it begins. */
 WN_MUST_USE wn_status wn_body_next(wn_body *body, wn_str *record, long *line, wn_error *err);
 
-/* One JSON value: depth checked before, duplicate keys and NUL refused, error with line and
- * column (counted from `line`). Free with json_decref. */
+/* One JSON value: depth and size checked before (WN_E_TOO_LARGE), duplicate keys and NUL refused,
+ * error with line and column (counted from `line`). Free with json_decref. */
 WN_MUST_USE wn_status wn_json_parse(wn_str text, long line, json_t **out, wn_error *err);
 
 /* All records of a body as ops of `kind` (EVENT, ITEM_PUT or USER_PUT); memory from `arena`, the

@@ -173,6 +173,53 @@ static void test_depth(void **state) {
   json_decref(json);
 }
 
+/* One item whose attributes are `lists` lists of `each` times `value`, in a fresh buffer. */
+static wn_buf item_of_lists(int lists, int each, const char *value) {
+  wn_buf text = {0};
+  wn_buf_str(&text, "{\"id\":\"i\",\"attributes\":{");
+  for (int i = 0; i < lists; i++) {
+    wn_buf_printf(&text, "%s\"a%d\":[", i > 0 ? "," : "", i);
+    for (int j = 0; j < each; j++) wn_buf_printf(&text, "%s%s", j > 0 ? "," : "", value);
+    wn_buf_str(&text, "]");
+  }
+  wn_buf_str(&text, "}}");
+  assert_false(text.failed);
+  return text;
+}
+
+/* A record is refused by what its tree would take, before there is one. */
+static void test_record_size(void **state) {
+  (void)state;
+  static const char *const put[] = {"PUT", "PATCH", "slate"};
+  wn_error err = {0};
+  wn_op op;
+  wn_buf most = item_of_lists(64, 1024, "\"x\"");
+  wn_body_ops ops = {.kind = WN_OP_ITEM_PUT, .now_ms = NOW, .arena = &arena};
+  assert_int_equal(wn_body_to_ops((wn_str){most.data, most.len}, WN_BODY_JSON, &ops, &err), WN_OK);
+  wn_buf many = item_of_lists(1, WN_HTTP_RECORD_VALUES_MAX, "{}");
+  wn_buf large = {0};
+  wn_buf_str(&large, "{\"id\":\"i\",\"text\":\"");
+  while (large.len <= WN_HTTP_RECORD_BYTES_MAX) wn_buf_str(&large, "0123456789abcdef");
+  wn_buf_str(&large, "\"}");
+  const wn_str texts[] = {{many.data, many.len}, {large.data, large.len}};
+  for (size_t i = 0; i < 2; i++) {
+    for (wn_body_form form = WN_BODY_JSON; form <= WN_BODY_LINES; form++) {
+      assert_int_equal(wn_body_to_ops(texts[i], form, &ops, &err), WN_E_TOO_LARGE);
+      assert_int_equal(ops.index, 0);
+      assert_string_equal(err.field, "body");
+    }
+    wn_slate_request request = {0};
+    wn_status got[] = {wn_body_to_put(texts[i], WN_OP_ITEM_PUT, WN_STR("i"), &arena, &op, &err),
+                       wn_body_to_patch(texts[i], WN_OP_ITEM_PATCH, WN_STR("i"), &arena, &op, &err),
+                       wn_body_to_slate(texts[i], &arena, &request, &err)};
+    for (size_t k = 0; k < 3; k++)
+      if (got[k] != WN_E_TOO_LARGE) fail_msg("%s takes it: %s", put[k], wn_status_name(got[k]));
+  }
+  wn_buf_clear(&most);
+  wn_buf_clear(&many);
+  wn_buf_clear(&large);
+}
+
 static void test_too_many(void **state) {
   (void)state;
   wn_buf text = {0};
@@ -304,6 +351,7 @@ int main(void) {
       cmocka_unit_test(test_malformed),
       cmocka_unit_test(test_error_names_record),
       cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_record_size),
       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_too_large_for_arena),
       cmocka_unit_test(test_put),

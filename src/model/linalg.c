@@ -155,15 +155,19 @@ static void ql_sweep(double *diagonal, double *off, double *vectors, size_t n, s
   off[last] = 0;
 }
 
+/* An off-diagonal entry counts as zero beside the largest of the matrix, not beside its neighbours
+ * alone: in the null space of a Gram of few rows these are noise themselves, and the sweeps would
+ * never end. */
 bool wn_eigen_symmetric(double *A, size_t n, double *values, double *work) {
   if (n == 0) return true;
-  double *off = work;
+  double *off = work, scale = 0;
   tridiagonalise(A, n, values, off);
+  for (size_t k = 0; k < n; k++) scale = fmax(scale, fabs(values[k]) + fabs(off[k]));
   for (size_t first = 0; first < n; first++) {
     for (int sweep = 0;; sweep++) {
       size_t last = first;
-      while (last + 1 < n &&
-             !(fabs(off[last]) <= DBL_EPSILON * (fabs(values[last]) + fabs(values[last + 1])))) {
+      while (last + 1 < n && !(fabs(off[last]) <= DBL_EPSILON * (fabs(values[last]) +
+                                                                 fabs(values[last + 1]) + scale))) {
         last++;
       }
       if (last == first) break;

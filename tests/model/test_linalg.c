@@ -65,6 +65,36 @@ static void test_eigen_special(void **state) {
   assert_false(wn_eigen_symmetric(A, N, values, work));
 }
 
+/* A Gram of fewer rows than columns, decomposed and rotated again and again as ALS does it. */
+static void test_eigen_rank_deficient(void **state) {
+  (void)state;
+  enum { D = 64, MOST = 3 };
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    wn_rng rng;
+    wn_rng_seed(&rng, seed);
+    size_t rows = 1 + seed % MOST;
+    float x[MOST][D], rotated[MOST][D];
+    for (size_t r = 0; r < rows; r++)
+      for (size_t k = 0; k < D; k++) x[r][k] = (float)wn_rng_normal(&rng);
+    for (int round = 0; round < 8; round++) {
+      static double A[D * D], values[D], work[D];
+      for (size_t i = 0; i < D; i++)
+        for (size_t j = 0; j < D; j++) {
+          A[i * D + j] = 0;
+          for (size_t r = 0; r < rows; r++) A[i * D + j] += (double)x[r][i] * (double)x[r][j];
+        }
+      assert_true(wn_eigen_symmetric(A, D, values, work));
+      for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < D; k++) {
+          double s = 0;
+          for (size_t j = 0; j < D; j++) s += A[k * D + j] * (double)x[r][j];
+          rotated[r][k] = (float)s;
+        }
+      memcpy(x, rotated, sizeof x);
+    }
+  }
+}
+
 static void test_cholesky(void **state) {
   (void)state;
   wn_rng rng;
@@ -141,8 +171,11 @@ static void test_gram(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_eigen),    cmocka_unit_test(test_eigen_special),
-      cmocka_unit_test(test_cholesky), cmocka_unit_test(test_cholesky_raises_pivots),
+      cmocka_unit_test(test_eigen),
+      cmocka_unit_test(test_eigen_special),
+      cmocka_unit_test(test_eigen_rank_deficient),
+      cmocka_unit_test(test_cholesky),
+      cmocka_unit_test(test_cholesky_raises_pivots),
       cmocka_unit_test(test_gram),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

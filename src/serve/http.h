@@ -15,6 +15,7 @@
 #define WN_HTTP_BULK_ARENA_BYTES_MAX  ((size_t)128 << 20)
 #define WN_HTTP_MEMORY_BYTES_MAX      ((size_t)512 << 20) /* bodies and arenas of all requests */
 #define WN_HTTP_CONNECTION_BYTES      ((size_t)96 << 10)  /* libmicrohttpd's pool, each */
+#define WN_HTTP_LARGE_BODY_BYTES      ((size_t)64 << 10)  /* beyond: not parsed on a worker */
 #define WN_HTTP_BODY_BYTES_PER_SECOND ((uint64_t)1 << 20) /* what a long body must keep up */
 
 typedef enum wn_method {
@@ -58,8 +59,9 @@ extern const char *const wn_method_names[WN_METHODS];
 typedef enum wn_http_step {
   WN_STEP_HEADERS, /* the handler has not been called yet */
   WN_STEP_BODY,    /* receiving */
+  WN_STEP_LARGE,   /* a large body is ready to be parsed */
   WN_STEP_CHANGE,  /* a change is ready to be submitted */
-  WN_STEP_WAITING, /* suspended: commit or refresh */
+  WN_STEP_WAITING, /* suspended: parsing, commit or refresh */
   WN_STEP_DONE,    /* answer queued */
 } wn_http_step;
 
@@ -86,10 +88,10 @@ struct wn_http {
   wn_commit_batch batch;
   bool refresh;
   bool swapped;     /* what the refresh did */
-  wn_status result; /* of the change */
+  wn_status result; /* of the change, or of the handler of a large body */
   wn_error result_error;
   /* the request */
-  wn_http *next; /* in the pool, or among those who wait for a refresh */
+  wn_http *next; /* in the pool, or among those who wait for a refresh or for parsing */
   struct MHD_Connection *connection;
   wn_conn *conn;
   wn_http_step step;
@@ -120,6 +122,8 @@ enum MHD_Result wn_http_on_request(void *cls, struct MHD_Connection *connection,
 void wn_http_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                           enum MHD_RequestTerminationCode why);
 void wn_http_free(wn_http *http);
+/* The handler of a large body, with the connection suspended; then its change, if it has one. */
+void wn_http_handle_large(wn_http *http);
 /* After a refresh: hands the request back to its worker. */
 void wn_http_resume(wn_http *http, wn_status result, const wn_error *err);
 

@@ -1,5 +1,6 @@
 /* The life of a request under libmicrohttpd: first line → headers → body → handler → (commit,
- * while the connection is suspended) → answer.
+ * while the connection is suspended) → answer. The handler of a large body runs on a thread of its
+ * own, with the connection suspended already.
  *
  * Traps of 0.9.75 that shape this file: answering on the first call of the access handler closes
  * the connection (so only requests whose end cannot be trusted are answered there); no answer can
@@ -333,8 +334,9 @@ static enum MHD_Result take_body(wn_http *http, const char *bytes, size_t len) {
     return MHD_YES;
   }
   wn_buf_append(&http->body_buf, bytes, len);
-  bool room = wn_server_charge(server, &http->charged,
-                               http->body_buf.cap > KEPT_BYTES_MAX ? http->body_buf.cap : 0);
+  bool room =
+      wn_server_charge(server, &http->charged,
+                       http->body_buf.cap > WN_HTTP_LARGE_BODY_BYTES ? http->body_buf.cap : 0);
   if (!room || http->body_buf.failed) {
     (void)wn_fail(&err, WN_E_BUSY, "body", "too many large requests at once; try again");
     refuse_body(http, &err);
@@ -355,21 +357,20 @@ static void commit_done(wn_commit_batch *batch, wn_status status, const wn_error
   wn_http_resume(batch->ctx, status, err);
 }
 
-/* Suspended first: the change may be done before submit returns. Called one round of the event
- * loop after the request was complete: a connection that is suspended in the round that received
- * its last byte is still marked for reading, and is closed without an answer after the resume when
- * the client has shut down its side of the socket. */
-static enum MHD_Result wait_for_change(wn_http *http) {
+static bool has_change(const wn_http *http) {
+  return http->batch.count > 0 || http->refresh;
+}
+
+/* The connection is suspended: the change may be done before submit returns. */
+static void submit_change(wn_http *http) {
   wn_server *server = http->server;
   wn_error err = {.status = WN_OK};
   wn_status status = WN_OK;
   if (http->body_buf.cap > KEPT_BYTES_MAX) wn_buf_clear(&http->body_buf);
   size_t held = http->arena.used_bytes > KEPT_BYTES_MAX ? http->arena.used_bytes : 0;
-  http->step = WN_STEP_WAITING;
-  MHD_suspend_connection(http->connection);
   if (http->refresh) {
     wn_server_ask_refresh(server, http);
-    return MHD_YES;
+    return;
   }
   http->batch.done = commit_done;
   http->batch.ctx = http;
@@ -379,6 +380,30 @@ static enum MHD_Result wait_for_change(wn_http *http) {
     status = wn_fail(&err, WN_E_BUSY, "body", "too many large requests at once; try again");
   }
   if (status != WN_OK) wn_http_resume(http, status, &err);
+}
+
+void wn_http_handle_large(wn_http *http) {
+  wn_error err = {.status = WN_OK};
+  wn_status status = http->action->handle(http, &err);
+  if (status == WN_OK && has_change(http)) {
+    submit_change(http);
+  } else {
+    wn_http_resume(http, status, &err);
+  }
+}
+
+/* Called one round of the event loop after the request was complete: a connection that is
+ * suspended in the round that received its last byte is still marked for reading, and is closed
+ * without an answer after the resume when the client has shut down its side of the socket. */
+static enum MHD_Result suspend(wn_http *http) {
+  bool large = http->step == WN_STEP_LARGE;
+  http->step = WN_STEP_WAITING;
+  MHD_suspend_connection(http->connection);
+  if (large) {
+    wn_large_add(&http->server->large, http);
+  } else {
+    submit_change(http);
+  }
   return MHD_YES;
 }
 
@@ -396,8 +421,12 @@ static enum MHD_Result run_handler(wn_http *http) {
   http->begun_ns = wn_mono_ns();
   if (http->refused) return queue_answer(http);
   http->body = (wn_str){http->body_buf.len > 0 ? http->body_buf.data : "", http->body_buf.len};
+  if (http->body.len > WN_HTTP_LARGE_BODY_BYTES) {
+    http->step = WN_STEP_LARGE;
+    return MHD_YES;
+  }
   wn_status status = http->action->handle(http, &err);
-  if (status == WN_OK && (http->batch.count > 0 || http->refresh)) {
+  if (status == WN_OK && has_change(http)) {
     http->step = WN_STEP_CHANGE;
     return MHD_YES;
   }
@@ -407,7 +436,7 @@ static enum MHD_Result run_handler(wn_http *http) {
 static enum MHD_Result finish_change(wn_http *http) {
   wn_error err = http->result_error;
   wn_status status = http->result;
-  if (status == WN_OK) status = http->action->finish(http, &err);
+  if (status == WN_OK && has_change(http)) status = http->action->finish(http, &err);
   return answer(http, status, &err);
 }
 
@@ -432,7 +461,7 @@ enum MHD_Result wn_http_on_request(void *cls, struct MHD_Connection *connection,
   (void)cls, (void)url, (void)connection;
   if (http == NULL) return MHD_NO; /* out of memory */
   if (http->step == WN_STEP_HEADERS) return begin_request(http, method, version);
-  if (http->step == WN_STEP_CHANGE) return wait_for_change(http);
+  if (http->step == WN_STEP_LARGE || http->step == WN_STEP_CHANGE) return suspend(http);
   if (http->step == WN_STEP_WAITING) return finish_change(http);
   if (http->step == WN_STEP_DONE) return MHD_YES;
   if (*upload_len == 0) return run_handler(http);

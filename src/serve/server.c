@@ -1,5 +1,6 @@
 /* The server: a thread that accepts, as many workers as CPUs (each a libmicrohttpd daemon with an
- * epoll loop of its own), a reaper (conn.c) and a thread that looks for new snapshots.
+ * epoll loop of its own), a reaper (conn.c), a thread that looks for new snapshots and one that
+ * parses large bodies (http_large.c).
  *
  * Why an accepting thread and not libmicrohttpd's thread pool on a shared listening socket: there,
  * whichever worker wakes first takes a whole burst of connections, and where a request is a
@@ -236,7 +237,7 @@ static wn_status start_threads(wn_server *server, wn_error *err) {
   }
   server->reaping = pthread_create(&server->reaper_thread, NULL, wn_conn_reap, server) == 0;
   server->refreshing = pthread_create(&server->refresh_thread, NULL, refresh_run, server) == 0;
-  server->accepting = server->reaping && server->refreshing &&
+  server->accepting = server->reaping && server->refreshing && wn_large_start(&server->large) &&
                       pthread_create(&server->accept_thread, NULL, accept_run, server) == 0;
   return server->accepting ? WN_OK : wn_fail_errno(err, "threads", "cannot start a thread");
 }
@@ -326,6 +327,7 @@ void wn_server_stop(wn_server *server, int64_t grace_ms) {
   pthread_cond_signal(&server->refresh_wake);
   pthread_mutex_unlock(&server->refresh_lock);
   if (server->refreshing) pthread_join(server->refresh_thread, NULL);
+  wn_large_stop(&server->large);
   if (server->reaping) pthread_join(server->reaper_thread, NULL);
   for (uint32_t i = 0; i < server->worker_count && server->workers != NULL; i++)
     if (server->workers[i] != NULL) MHD_stop_daemon(server->workers[i]);

@@ -23,6 +23,15 @@ struct wn_conn {
   _Atomic uint64_t deadline_ns; /* monotonic */
 };
 
+/* http_large.c: a thread for large bodies, first come first served. */
+typedef struct wn_large {
+  pthread_t thread;
+  bool running, end;
+  pthread_mutex_t lock; /* of what follows and `end` */
+  pthread_cond_t wake;
+  wn_http *first, *last;
+} wn_large;
+
 struct wn_server {
   wn_engine *engine;
   const wn_server_config *config;
@@ -47,6 +56,7 @@ struct wn_server {
   pthread_cond_t refresh_wake;
   wn_http *refresh_waiters;
   bool refresh_end;
+  wn_large large;
 };
 
 /* conn.c */
@@ -67,5 +77,11 @@ void wn_conn_refuse(int fd, int http, const char *detail);
 /* The request's share of the budget grows to `bytes`; false: there is no more. */
 bool wn_server_charge(wn_server *server, size_t *charged, size_t bytes);
 void wn_server_ask_refresh(wn_server *server, wn_http *http);
+
+bool wn_large_start(wn_large *large);
+/* The connection is suspended; it is resumed when there is an answer. */
+void wn_large_add(wn_large *large, wn_http *http);
+/* When nobody can be waiting any more. */
+void wn_large_stop(wn_large *large);
 
 #endif

@@ -3,8 +3,10 @@
 import http.client
 import json
 import socket
+import threading
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from harness import ApiTest, Server, catalogue, fill, ids, main, path
@@ -466,6 +468,63 @@ class EmptyCatalogue(unittest.TestCase):
             self.assertEqual(server.post("/v1/events", event()).status, 200)
             self.assertEqual(server.post("/v1/items", [{"id": "a"}]).status, 200)
             self.assertIn("a", ids(server.get("/v1/surfaces/popular/slate").json))
+
+
+class OneWorker(ApiTest):
+    config = "server: {threads: 1}"
+
+    def test_large_bodies_hold_up_no_slate(self):
+        """While one body of 50,000 events is parsed, the only worker answers slates."""
+        line = '{"user":"user-1","item":"item-1","type":"view","time":%d}\n' % (time.time() - 60)
+        body = line * 49999 + '{"user":"user-1","type":"view"}\n'
+        slates, done = [], threading.Event()
+
+        def ask():
+            client = self.server.client()
+            while not done.is_set():
+                begin = time.monotonic()
+                answer = client.request("GET", "/v1/surfaces/popular/slate?n=3")
+                slates.append((answer.status, time.monotonic() - begin))
+            client.close()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            begin = time.monotonic()
+            answer = self.server.post("/v1/events", body, headers={"Content-Type": "application/x-ndjson"})
+            took = time.monotonic() - begin
+        finally:
+            done.set()
+            asking.join()
+        self.problem(answer, 400, "item", index=49999, line=50000)
+        self.assertEqual({status for status, _ in slates}, {200})
+        longest = max(seconds for _, seconds in slates)
+        print("a body of %.0f ms, %d slates meanwhile, the longest %.1f ms"
+              % (took * 1e3, len(slates), longest * 1e3))
+        self.assertLess(longest, took / 2)
+
+    def test_large_bodies_are_answered_as_small_ones(self):
+        pad = " " * 70000
+        answer = self.ok(self.server.post("/v1/events", '[{"user":"large","item":"item-1","type":"view"}%s]' % pad,
+                                          headers={"Content-Type": "application/json"}))
+        self.assertEqual(answer, {"accepted": 1, "duplicates": 0})
+        self.assertEqual(self.ok(self.server.post("/v1/events", "[" + pad + "]",
+                                                  headers={"Content-Type": "application/json"})),
+                         {"accepted": 0, "duplicates": 0})
+        self.problem(self.server.post("/v1/events", "[" + pad + "x]",
+                                      headers={"Content-Type": "application/json"}), 400, "body")
+        answer = self.ok(self.server.request("PUT", "/v1/items/large", '{"title":"L"%s}' % pad,
+                                             headers={"Content-Type": "application/json"}), 201)
+        self.assertEqual(answer, {"id": "large", "created": True})
+        exclude = ["item-%d" % i for i in range(9000)]
+        slate = self.ok(self.server.post("/v1/surfaces/popular/slate", {"n": 3, "exclude": exclude}))
+        self.assertEqual([i for i in ids(slate) if i in exclude], [])
+        bodies = [json.dumps([{"user": "many-%d" % i, "item": "item-1", "type": "view"}]) + pad
+                  for i in range(40)]
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda body: self.server.post(
+                "/v1/events", body, headers={"Content-Type": "application/json"}).status, bodies))
+        self.assertEqual(answers, [200] * 40)
 
 
 class Listening(unittest.TestCase):

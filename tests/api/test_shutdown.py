@@ -107,6 +107,25 @@ class Shutdown(unittest.TestCase):
                 self.assertIn(b"Connection: close", answer)
             self.assertEqual(server.process.wait(5), 0)
 
+    def test_large_bodies_being_parsed(self):
+        """Those that wait for the thread that parses them are answered too."""
+        with Server() as server:
+            fill(server)
+            before = server.get("/readyz").json["last_seq"]
+            row = b'{"user":"u","item":"item-1","type":"view"}\n'
+            head = (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+                    b"Content-Length: %d\r\n\r\n" % (len(row) * 20000))
+            sockets = [server.connect(20) for _ in range(4)]
+            for s in sockets:
+                s.sendall(head + row * 20000)
+            server.process.send_signal(signal.SIGTERM)
+            for s in sockets:
+                self.assertEqual(status_of(s.recv(65536)), 200)
+                s.close()
+            self.assertEqual(server.process.wait(20), 0, server.output())
+            server.start()
+            self.assertEqual(server.get("/readyz").json["last_seq"] - before, 80000)
+
     def test_stalled_request_does_not_hold_it(self):
         with Server(args=["--grace", "1"]) as server:
             with server.connect() as s:

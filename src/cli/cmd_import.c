@@ -96,7 +96,7 @@ static wn_status store_batch(importer *im, batch *b, wn_error *err) {
   wn_status status = wn_store_append(im->store, b->ops, b->count, err);
   for (size_t i = 0; i < b->count && status == WN_OK; i++) {
     const wn_op *op = &b->ops[i];
-    if (op->status != WN_OK) return wn_fail(err, op->status, "", "%s", op->reason);
+    if (op->status != WN_OK) return wn_fail(err, op->status, op->field, "%s", op->reason);
     if (op->kind != WN_OP_EVENT) continue;
     if (op->duplicate) {
       im->known++;

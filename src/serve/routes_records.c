@@ -116,7 +116,7 @@ wn_status wn_route_user_delete(wn_http *http, wn_error *err) {
 
 static wn_status refused_op(const wn_op *op, wn_error *err) {
   if (op->status == WN_E_NOT_FOUND) return wn_fail(err, WN_E_NOT_FOUND, "id", "no such id");
-  return wn_fail(err, op->status, "body", "%s",
+  return wn_fail(err, op->status, op->field[0] != '\0' ? op->field : "body", "%s",
                  op->reason[0] != '\0' ? op->reason : wn_status_text(op->status));
 }
 

@@ -11,19 +11,18 @@
 
 /* Takes an error as the operation's own answer. */
 static wn_status refuse(wn_op *op, const wn_error *why) {
-  char place[sizeof why->field + 4] = "";
-  if (why->field[0] != '\0') snprintf(place, sizeof place, "%s: ", why->field);
+  _Static_assert(sizeof op->field == sizeof why->field, "no field is cut");
   op->status = why->status;
-  int len = snprintf(op->reason, sizeof op->reason, "%s%s", place, why->message);
+  memcpy(op->field, why->field, sizeof op->field);
+  int len = snprintf(op->reason, sizeof op->reason, "%s", why->message);
   if (len < 0) op->reason[0] = '\0';
   return WN_OK;
 }
 
 static wn_status refuse_unknown(wn_op *op, const char *what, wn_str id) {
-  op->status = WN_E_NOT_FOUND;
-  snprintf(op->reason, sizeof op->reason, "no %s \"%.*s\"", what,
-           id.len > 100 ? 100 : WN_STR_ARG(id));
-  return WN_OK;
+  wn_error why;
+  wn_fail(&why, WN_E_NOT_FOUND, "id", "no %s \"%.*s\"", what, id.len > 100 ? 100 : WN_STR_ARG(id));
+  return refuse(op, &why);
 }
 
 /* A key that the dictionary knows was checked when it came in. */
@@ -118,12 +117,11 @@ static bool event_ok(const wn_store *store, wn_op *op) {
   if (!key_ok(op->user_ix, event->user, "user", op)) return false;
   if (!key_ok(op->item_ix, event->item, "item", op)) return false;
   if (!key_ok(op->type, event->type, "type", op)) return false;
-  if (isinf(event->value)) {
-    op->status = WN_E_ARGUMENT;
-    snprintf(op->reason, sizeof op->reason, "value: must be finite");
-    return false;
-  }
-  return true;
+  if (!isinf(event->value)) return true;
+  wn_error why;
+  wn_fail(&why, WN_E_ARGUMENT, "value", "must be finite");
+  (void)refuse(op, &why);
+  return false;
 }
 
 static wn_status apply_event(wn_store *store, wn_op *op, wn_error *err) {
@@ -306,10 +304,9 @@ static wn_status apply_slate(wn_store *store, wn_op *op, wn_error *err) {
   const wn_slate_log *slate = &op->u.slate;
   for (size_t i = 0; i < slate->len; i++) {
     if (slate->items[i] < items && isfinite(slate->propensities[i])) continue;
-    op->status = WN_E_ARGUMENT;
-    snprintf(op->reason, sizeof op->reason,
-             "items[%zu]: must be a known item with a finite propensity", i);
-    return WN_OK;
+    wn_error why;
+    wn_fail(&why, WN_E_ARGUMENT, "items", "items[%zu] must be known, its propensity finite", i);
+    return refuse(op, &why);
   }
   op->seq = (uint64_t)(store->now.v[WN_COUNT_SLATES] + 1);
   WN_TRY(store->backend->put_slate(store, op->seq, slate, err));
@@ -323,7 +320,7 @@ wn_status wn_store_apply(wn_store *store, wn_op *op, wn_error *err) {
   op->duplicate = op->created = false;
   op->user_ix = op->item_ix = op->type = WN_NO_IX;
   op->seq = 0;
-  op->reason[0] = '\0';
+  op->field[0] = op->reason[0] = '\0';
   if (op->kind != WN_OP_EVENT) wn_arena_reset(&store->scratch);
   switch (op->kind) {
   case WN_OP_EVENT: return apply_event(store, op, err);

@@ -59,7 +59,7 @@ static wn_status check_members(const json_t *patch, const char *const *known, wn
   json_object_foreach((json_t *)(uintptr_t)patch, name, value) {
     size_t i = 0;
     while (known[i] != NULL && strcmp(known[i], name) != 0) i++;
-    if (known[i] == NULL) return wn_fail(err, WN_E_FORMAT, name, "is not a member of the record");
+    if (known[i] == NULL) return wn_fail(err, WN_E_ARGUMENT, name, "is not a member of the record");
   }
   return WN_OK;
 }
@@ -73,7 +73,7 @@ static wn_status patch_text(const json_t *patch, const char *name, wn_arena *are
     *io = (wn_str){0};
     return WN_OK;
   }
-  if (!json_is_string(value)) return wn_fail(err, WN_E_FORMAT, name, "must be a string or null");
+  if (!json_is_string(value)) return wn_fail(err, WN_E_ARGUMENT, name, "must be a string or null");
   *io = wn_arena_str(arena, (wn_str){json_string_value(value), json_string_length(value)});
   return io->ptr != NULL ? WN_OK : wn_fail_memory(err);
 }
@@ -87,7 +87,7 @@ static wn_status patch_status(const json_t *patch, wn_item_status *io, wn_error 
   } else if (text != NULL && strcmp(text, "hidden") == 0) {
     *io = WN_ITEM_HIDDEN;
   } else {
-    return wn_fail(err, WN_E_FORMAT, "status", "must be \"active\" or \"hidden\"");
+    return wn_fail(err, WN_E_ARGUMENT, "status", "must be \"active\" or \"hidden\"");
   }
   return WN_OK;
 }
@@ -97,7 +97,7 @@ static json_t *merged_attributes(const json_t *value, wn_str stored, wn_error *e
   json_error_t why;
   if (json_is_null(value)) return json_object();
   if (!json_is_object(value)) {
-    wn_fail(err, WN_E_FORMAT, "attributes", "must be an object or null");
+    wn_fail(err, WN_E_ARGUMENT, "attributes", "must be an object or null");
     return NULL;
   }
   json_t *target = stored.ptr == NULL
@@ -138,12 +138,6 @@ cleanup:
   return status;
 }
 
-/* Every refusal of a patch is one of its format, whatever check found it. */
-static wn_status as_format(wn_status status, wn_error *err) {
-  if (status == WN_OK || status == WN_E_MEMORY) return status;
-  return err->status = WN_E_FORMAT;
-}
-
 wn_status wn_item_row_patch(wn_item_row *row, wn_str patch, wn_arena *arena, wn_error *err) {
   static const char *const members[] = {"title", "text", "status", "attributes", NULL};
   wn_status status;
@@ -162,7 +156,7 @@ wn_status wn_item_row_patch(wn_item_row *row, wn_str patch, wn_arena *arena, wn_
   WN_TRY(wn_item_check(&record, err));
 cleanup:
   json_decref(root);
-  return as_format(status, err);
+  return status;
 }
 
 wn_status wn_user_row_patch(wn_user_row *row, wn_str patch, wn_arena *arena, wn_error *err) {
@@ -176,5 +170,5 @@ wn_status wn_user_row_patch(wn_user_row *row, wn_str patch, wn_arena *arena, wn_
   WN_TRY(wn_user_check(&record, err));
 cleanup:
   json_decref(root);
-  return as_format(status, err);
+  return status;
 }

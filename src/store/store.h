@@ -54,8 +54,9 @@ typedef struct wn_op {
   wn_str patch;
   /* results */
   wn_status status; /* WN_OK; WN_E_NOT_FOUND: patch or delete of an unknown or deleted id;
-                       WN_E_FORMAT: the patch makes an invalid record; WN_E_ARGUMENT: an invalid
-                       record. Such an op changes nothing; the others of the batch stand. */
+                       WN_E_FORMAT: the patch is no JSON object; WN_E_ARGUMENT: an invalid record,
+                       or one that the patch would make. Such an op changes nothing; the others of
+                       the batch stand. */
   bool duplicate;   /* an event whose client id is already stored: nothing was written */
   bool created;     /* put: the id was new */
   wn_user_ix user_ix;
@@ -63,7 +64,8 @@ typedef struct wn_op {
   uint32_t type;    /* event type number */
   uint64_t seq;     /* event: position in the log, ascending in order of commit, never used twice;
                        items: revision; slates: number */
-  char reason[160]; /* why status is not WN_OK */
+  char field[96];   /* the member of the record that status means; empty: none */
+  char reason[160]; /* why status is not WN_OK, as of wn_error */
 } wn_op;
 
 typedef struct wn_store_counts {

@@ -187,8 +187,11 @@ class Items(ApiTest):
         self.problem(self.server.get("/v1/items/bad"), 404)
         patch = lambda body: self.server.request("PATCH", "/v1/items/item-3", body)
         self.problem(patch({"titel": "x"}), 400, "titel")
-        self.assertEqual(patch({"title": 7}).status, 400)
-        self.assertEqual(patch({"status": "asleep"}).status, 400)
+        wrong = "urn:winnow:problem:invalid-argument"  # as of a PUT
+        for member, value in (("title", 7), ("status", "asleep"), ("attributes", [1]),
+                              ("attributes", {"a": {"b": 1}})):
+            self.problem(patch({member: value}), 400, member, type=wrong)
+            self.problem(self.server.request("PUT", "/v1/items/item-3", {member: value}), 400, member, type=wrong)
         self.assertEqual(self.ok(self.server.get("/v1/items/item-3"))["title"], "Item 3")
 
     def test_batches(self):

@@ -212,21 +212,27 @@ static void test_patch_members(WN_UNUSED void **state) {
   assert_int_equal(item.status, WN_ITEM_HIDDEN);
   assert_int_equal(counts_of(store).items_hidden, 1);
   uint64_t rev = counts_of(store).item_rev;
-  static const char *const bad[][2] = {
-      {"[]", "object"},
-      {"{", "merge patch"},
-      {"", "merge patch"},
-      {"{\"color\":1}", "color"},
-      {"{\"title\":1}", "title"},
-      {"{\"status\":\"deleted\"}", "status"},
-      {"{\"status\":7}", "status"},
-      {"{\"attributes\":[1]}", "attributes"},
-      {"{\"attributes\":{\"a\":{\"b\":1}}}", "\"a\""},
-      {"{\"attributes\":{\"9 no name\":1}}", "name"},
-      {"{\"title\":\"a\",\"title\":\"b\"}", "duplicate"},
+  static const struct {
+    const char *patch, *field, *reason;
+  } bad[] = {
+      {"[]", "", "object"},
+      {"{", "", "merge patch"},
+      {"", "", "merge patch"},
+      {"{\"title\":\"a\",\"title\":\"b\"}", "", "duplicate"},
+      {"{\"color\":1}", "color", "not a member"},
+      {"{\"title\":1}", "title", "string"},
+      {"{\"status\":\"deleted\"}", "status", "active"},
+      {"{\"status\":7}", "status", "active"},
+      {"{\"attributes\":[1]}", "attributes", "object"},
+      {"{\"attributes\":{\"a\":{\"b\":1}}}", "attributes", "\"a\""},
+      {"{\"attributes\":{\"9 no name\":1}}", "attributes", "name"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    assert_int_equal(refused(store, patch_op("p", bad[i][0]), bad[i][1]), WN_E_FORMAT);
+    wn_op op = patch_op("p", bad[i].patch);
+    assert_ok(wn_store_commit(store, &op, 1, &err));
+    assert_int_equal(op.status, bad[i].field[0] != '\0' ? WN_E_ARGUMENT : WN_E_FORMAT);
+    assert_string_equal(op.field, bad[i].field);
+    assert_non_null(strstr(op.reason, bad[i].reason));
   }
   assert_int_equal(counts_of(store).item_rev, rev);
   commit_one(store, patch_op("p", "{\"title\":null,\"status\":null,\"attributes\":null}"));

@@ -70,40 +70,40 @@ typedef struct run {
   wn_meter meter;
 } run;
 
-static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
-  if (opt.k == NULL) return WN_OK;
-  o->cutoffs_len = 0;
-  for (const char *at = opt.k; *at != '\0';) {
-    const char *comma = strchr(at, ',');
-    size_t len = comma != NULL ? (size_t)(comma - at) : strlen(at);
-    int64_t k;
-    if (!wn_parse_int64((wn_str){at, len}, &k) || k < 1 || k > WN_SLATE_MAX ||
-        o->cutoffs_len == WN_CUTOFFS_MAX)
-      return wn_fail(err, WN_E_ARGUMENT, "k",
-                     "must be up to %d numbers from 1 to %d with commas, got `%s`", WN_CUTOFFS_MAX,
-                     WN_SLATE_MAX, opt.k);
-    o->cutoffs[o->cutoffs_len++] = (uint32_t)k;
-    at += len + (comma != NULL);
-  }
-  return WN_OK;
+/* The number at the start of `at`, up to the next comma; false when it is none from 1 to
+ * WN_SLATE_MAX. */
+static bool cutoff_of(const char *at, uint32_t *k) {
+  int64_t number;
+  if (!wn_parse_int64((wn_str){at, strcspn(at, ",")}, &number) || number < 1 ||
+      number > WN_SLATE_MAX)
+    return false;
+  *k = (uint32_t)number;
+  return true;
 }
 
-/* --metrics names cutoffs, too: each K it mentions is computed. */
-static wn_status metric_cutoffs(wn_evaluate_options *o, wn_error *err) {
-  if (opt.metrics == NULL) return WN_OK;
+static bool add_cutoff(wn_evaluate_options *o, uint32_t k) {
+  for (size_t c = 0; c < o->cutoffs_len; c++)
+    if (o->cutoffs[c] == k) return true;
+  if (o->cutoffs_len == WN_CUTOFFS_MAX) return false;
+  o->cutoffs[o->cutoffs_len++] = k;
+  return true;
+}
+
+/* --k, or the K of each NAME@K of --metrics. */
+static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
+  const char *list = opt.metrics != NULL ? opt.metrics : opt.k;
+  if (list == NULL) return WN_OK;
   o->cutoffs_len = 0;
-  for (const char *at = opt.metrics; (at = strchr(at, '@')) != NULL; at++) {
-    uint32_t k = (uint32_t)strtoul(at + 1, NULL, 10);
-    bool known = false;
-    for (size_t c = 0; c < o->cutoffs_len; c++) known = known || o->cutoffs[c] == k;
-    if (k < 1 || k > WN_SLATE_MAX || (!known && o->cutoffs_len == WN_CUTOFFS_MAX))
-      return wn_fail(err, WN_E_ARGUMENT, "metrics", "takes NAME@K,… with K from 1 to %d, got `%s`",
-                     WN_SLATE_MAX, opt.metrics);
-    if (!known) o->cutoffs[o->cutoffs_len++] = k;
+  for (const char *at = list;; at++) {
+    uint32_t k;
+    if (opt.metrics != NULL) at += strcspn(at, "@,") + (at[strcspn(at, "@,")] == '@');
+    if (!cutoff_of(at, &k) || !add_cutoff(o, k))
+      return wn_fail(err, WN_E_ARGUMENT, opt.metrics != NULL ? "metrics" : "k",
+                     "must be up to %d of %s with commas, K from 1 to %d, got `%s`", WN_CUTOFFS_MAX,
+                     opt.metrics != NULL ? "NAME@K" : "K", WN_SLATE_MAX, list);
+    at += strcspn(at, ",");
+    if (*at == '\0') return WN_OK;
   }
-  if (o->cutoffs_len == 0)
-    return wn_fail(err, WN_E_ARGUMENT, "metrics", "takes NAME@K,…, got `%s`", opt.metrics);
-  return WN_OK;
 }
 
 static wn_status choose_models(wn_train_options *train, wn_error *err) {
@@ -177,8 +177,10 @@ static wn_status from_store(run *r, wn_error *err) {
   r->catalog = wn_catalog_create(wn_store_items(r->store));
   r->train = wn_dataset_builder_create(&r->config.signals);
   if (r->catalog == NULL || r->train == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(wn_catalog_load(r->catalog, r->store, err));
+  /* The catalogue last: it then knows every item of the events, whatever a server adds meanwhile.
+   */
   WN_TRY(wn_load_events(r->store, r->train, &r->meter.progress, err));
+  WN_TRY(wn_catalog_load(r->catalog, r->store, err));
   WN_TRY(make_split(r, err));
   r->options.catalog = r->catalog;
   r->options.items_source = wn_store_item_source(r->store);
@@ -190,6 +192,21 @@ static wn_status from_store(run *r, wn_error *err) {
   }
 cleanup:
   return status;
+}
+
+/* Memory goes by the largest id, so ids must be numbered more or less densely. */
+static wn_status check_ids(const wn_dataset_builder *builder, const char *file, wn_error *err) {
+  wn_event_list events = events_of(builder);
+  uint64_t most = 1000000 + 1000 * (uint64_t)events.len;
+  for (size_t i = 0; i < events.len; i++) {
+    uint32_t id =
+        events.data[i].user > events.data[i].item ? events.data[i].user : events.data[i].item;
+    if (id > most)
+      return wn_fail(err, WN_E_ARGUMENT, file,
+                     "id %" PRIu32 " is too large for %zu pairs: number users and items from 0", id,
+                     events.len);
+  }
+  return WN_OK;
 }
 
 static wn_status from_files(run *r, wn_error *err) {
@@ -209,8 +226,10 @@ static wn_status from_files(run *r, wn_error *err) {
   r->test = wn_dataset_builder_create(&r->config.signals);
   if (r->train == NULL || r->test == NULL) return wn_fail_memory(err);
   WN_TRY(read(opt.train, r->train, err));
+  WN_TRY(check_ids(r->train, "train", err));
   if (opt.test != NULL) {
     WN_TRY(read(opt.test, r->test, err));
+    WN_TRY(check_ids(r->test, "test", err));
     WN_TRY(wn_split_given(events_of(r->train), events_of(r->test), &r->config.signals, &r->split,
                           err));
   } else {
@@ -326,7 +345,6 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   r->options.users_max = (uint32_t)opt.users;
   r->options.progress = &r->meter.progress;
   WN_TRY(cutoffs(&r->options, err));
-  WN_TRY(metric_cutoffs(&r->options, err));
   WN_TRY(choose_models(&r->options.train, err));
   WN_TRY(opt.data != NULL ? from_store(r, err) : from_files(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));

@@ -6,12 +6,14 @@
 #include "data/reader.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BATCH_OPS         8192
 #define PAIRS_COUNTED_MAX ((size_t)64 * 1024 * 1024) /* 8 bytes each */
@@ -29,6 +31,7 @@ typedef struct importer {
   batch batches[2];
   batch *filling;
   uint64_t digest; /* of everything read, in order: a second import of the same events is refused */
+  int64_t now_ms;  /* the time of events that have none */
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t moved;
@@ -202,7 +205,8 @@ static wn_status take_event(void *ctx, const wn_event_record *event, wn_error *e
   digest_str(im, e->user);
   digest_str(im, e->item);
   digest_str(im, e->type);
-  im->digest = wn_hash64(&e->time_ms, sizeof e->time_ms, im->digest);
+  digest_str(im, e->id);
+  if (e->time_ms != im->now_ms) im->digest = wn_hash64(&e->time_ms, sizeof e->time_ms, im->digest);
   if (!isnan(e->value)) im->digest = wn_hash64(&e->value, sizeof e->value, im->digest);
   if (!keep(im, &e->id) || !keep(im, &e->user) || !keep(im, &e->item) || !keep(im, &e->type) ||
       !keep(im, &e->slate))
@@ -321,6 +325,8 @@ static wn_status read_and_store(importer *im, const wn_read_options *read,
   if (pthread_create(&im->thread, NULL, write_batches, im) != 0)
     return wn_fail(err, WN_E_MEMORY, "", "the system gives no thread");
   wn_status status = read_all(im, read, paths, all, err);
+  if (status != WN_OK)
+    im->filling->count = 0; /* its strings may be half copied, and nothing of it will stay */
   wn_status stored = hand_over(im, true, &late);
   pthread_join(im->thread, NULL);
   if (status == WN_OK && stored != WN_OK) {
@@ -332,6 +338,11 @@ static wn_status read_and_store(importer *im, const wn_read_options *read,
 
 static wn_status run(const wn_read_options *read, const wn_text_list *paths, importer *im,
                      wn_read_report *all, wn_error *err) {
+  for (size_t i = 0; i < paths->len; i++) /* before a data directory is made for nothing */
+    if (access(paths->data[i], R_OK) != 0)
+      return errno == ENOENT
+                 ? wn_fail(err, WN_E_NOT_FOUND, "", "there is no file or folder %s", paths->data[i])
+                 : wn_fail_errno(err, "", "cannot read %s", paths->data[i]);
   wn_status status = wn_store_open(opt.data, WN_STORE_WRITE, &im->store, err);
   if (status != WN_OK) return status;
   status = wn_store_begin(im->store, err);
@@ -397,7 +408,8 @@ int wn_cmd_import(int argc, char **argv) {
   read.on_bad = show_bad;
   read.on_bad_ctx = &meter;
 
-  importer im = {.pairs_whole = true};
+  read.now_ms = wn_now_ms();
+  importer im = {.pairs_whole = true, .now_ms = read.now_ms};
   pthread_mutex_init(&im.lock, NULL);
   pthread_cond_init(&im.moved, NULL);
   bool ready = true;

@@ -12,7 +12,7 @@
 static struct {
   const char *data, *config, *surface, *user, *item, *session, *filter;
   wn_text_list exclude;
-  uint64_t n;
+  uint64_t n; /* UINT64_MAX: not given */
   bool explain, json;
 } opt;
 
@@ -88,7 +88,8 @@ static void slate_table(const wn_slate_answer *slate, wn_buf *out) {
     wn_buf_str(out, ", nothing trained yet");
   wn_buf_printf(out, ", %.2f ms\n", slate->took_ms);
   if (slate->len == 0) {
-    wn_buf_str(out, "no item passed the filters\n");
+    wn_buf_str(out, slate->snapshot > 0 ? "no item passed the filters\n"
+                                        : "no item to show: import some, then winnow train\n");
     wn_buf_clear(&table.cells);
   } else {
     wn_table_print(&table, out);
@@ -131,12 +132,12 @@ static wn_status answer(wn_engine *engine, bool users, wn_arena *arena, wn_buf *
   wn_status status;
   wn_str *exclude = wn_arena_calloc(arena, opt.exclude.len + 1, sizeof *exclude);
   if (exclude == NULL) return wn_fail_memory(err);
-  if (opt.n > WN_SLATE_MAX)
+  if (opt.n != UINT64_MAX && (opt.n < 1 || opt.n > WN_SLATE_MAX))
     return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %" PRIu64, WN_SLATE_MAX, opt.n);
   if (users) {
     wn_neighbour_list near;
-    status = wn_engine_similar_users(engine, wn_str_of(opt.user), opt.n > 0 ? (uint32_t)opt.n : 10,
-                                     arena, &near, err);
+    status = wn_engine_similar_users(engine, wn_str_of(opt.user),
+                                     opt.n != UINT64_MAX ? (uint32_t)opt.n : 10, arena, &near, err);
     if (status == WN_OK) users_print(&near, out);
     return status;
   }
@@ -148,7 +149,7 @@ static wn_status answer(wn_engine *engine, bool users, wn_arena *arena, wn_buf *
                               .filter = wn_str_of(opt.filter),
                               .exclude = exclude,
                               .exclude_len = opt.exclude.len,
-                              .n = (uint32_t)opt.n,
+                              .n = opt.n != UINT64_MAX ? (uint32_t)opt.n : 0,
                               .explain = opt.explain};
   wn_slate_answer slate;
   status = wn_engine_slate(engine, &request, arena, &slate, err);
@@ -185,6 +186,7 @@ cleanup:
 
 int wn_cmd_recommend(int argc, char **argv) {
   opt.surface = "home";
+  opt.n = UINT64_MAX;
   int status = wn_cli_parse(&recommend_command, argc, argv, NULL);
   if (status >= 0) return status;
   if (opt.data == NULL) return wn_cli_usage(&recommend_command, "--data is missing");
@@ -193,6 +195,7 @@ int wn_cmd_recommend(int argc, char **argv) {
 
 int wn_cmd_similar(int argc, char **argv) {
   opt.surface = "similar";
+  opt.n = UINT64_MAX;
   int status = wn_cli_parse(&similar_command, argc, argv, NULL);
   if (status >= 0) return status;
   if (opt.data == NULL) return wn_cli_usage(&similar_command, "--data is missing");

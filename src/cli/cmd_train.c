@@ -13,7 +13,7 @@ static struct {
   wn_text_list set;
   uint64_t threads, seed;
   bool no_promote, json;
-} opt;
+} opt = {.seed = UINT64_MAX};
 
 static const wn_option options[] = {
     {"data", WN_OPT_TEXT, &opt.data, "DIR", "the data directory"},
@@ -42,7 +42,7 @@ static wn_status train(wn_config *config, wn_snapshot_about *about, wn_error *er
   for (size_t i = 0; i < opt.set.len; i++)
     WN_TRY(wn_train_options_set(&config->train, opt.set.data[i], err));
   if (opt.threads > 0) config->train.threads = (int)opt.threads;
-  if (opt.seed > 0) config->train.seed = opt.seed;
+  if (opt.seed != UINT64_MAX) config->train.seed = opt.seed;
   config->train.promote = !opt.no_promote;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
   WN_TRY(wn_train_store(store, &config->signals, &config->train, &meter.progress, about, err));

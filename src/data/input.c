@@ -250,6 +250,29 @@ static wn_status next_line(wn_input *input, wn_str *line, wn_error *err) {
   }
 }
 
+static wn_status peek_line(wn_input *input, wn_str *line, wn_error *err) {
+  for (;;) {
+    wn_str rest = {input->out + input->pos, input->len - input->pos};
+    while (rest.len > 0) {
+      char *end = memchr(rest.ptr, '\n', rest.len);
+      *line = wn_str_trim((wn_str){rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len});
+      if (end == NULL && !input->end && rest.len <= LINE_BYTES_MAX) break; /* more of it may come */
+      if (line->len > 0) return WN_OK;
+      size_t used = end != NULL ? (size_t)(end - rest.ptr) + 1 : rest.len;
+      rest = (wn_str){rest.ptr + used, rest.len - used};
+    }
+    *line = (wn_str){NULL, 0};
+    if (input->end || input->len - input->pos > LINE_BYTES_MAX) return WN_OK;
+    wn_status status = make_room(input, err);
+    if (status == WN_OK) status = fill(input, err);
+    if (status != WN_OK) return status;
+  }
+}
+
+wn_status wn_input_peek(wn_input *input, wn_str *line, wn_error *err) {
+  return at_path(input, peek_line(input, line, err), err);
+}
+
 wn_status wn_input_line(wn_input *input, wn_str *line, wn_error *err) {
   return at_path(input, next_line(input, line, err), err);
 }

@@ -37,26 +37,21 @@ static read_format format_of_file(const char *path) {
 }
 
 /* By the first line that is not blank. */
-static wn_status sniff_format(const char *path, read_format *out, wn_error *err) {
-  wn_status status;
-  wn_input *input = NULL;
+static wn_status sniff_format(wn_reader *reader, read_format *out, wn_error *err) {
   wn_str line;
-  WN_TRY(wn_input_open(path, &input, err));
-  do WN_TRY(wn_input_line(input, &line, err));
-  while (line.ptr != NULL && wn_str_trim(line).len == 0);
+  wn_status status = wn_input_peek(reader->input, &line, err);
   *out = F_CSV;
-  if (line.ptr == NULL) goto cleanup; /* an empty file holds no records in any format */
-  if (wn_str_trim(line).ptr[0] == '{')
+  if (status != WN_OK || line.ptr == NULL)
+    return status; /* an empty file holds no records in any format */
+  if (line.ptr[0] == '{') {
     *out = F_JSONL;
-  else if (memchr(line.ptr, '\t', line.len) != NULL)
+  } else if (memchr(line.ptr, '\t', line.len) != NULL) {
     *out = F_TSV;
-  else if (memchr(line.ptr, ',', line.len) == NULL) {
+  } else if (memchr(line.ptr, ',', line.len) == NULL) {
     status = wn_fail(err, WN_E_FORMAT, "format",
                      "neither JSON lines nor a table with commas or tabs; name the format");
-    if (err != NULL) wn_error_at(err, path, 1, 0);
+    if (err != NULL) wn_error_at(err, reader->file, 1, 0);
   }
-cleanup:
-  wn_input_close(input);
   return status;
 }
 
@@ -83,8 +78,8 @@ static wn_status read_file(wn_reader *reader, const char *path, read_format form
                            wn_error *err) {
   wn_status status = WN_OK;
   if (format == F_AUTO) format = format_of_file(path);
-  if (format == F_AUTO) WN_TRY(sniff_format(path, &format, err));
   WN_TRY(wn_reader_open(reader, path, err));
+  if (format == F_AUTO) WN_TRY(sniff_format(reader, &format, err));
   if (format == F_JSONL)
     WN_TRY(wn_read_jsonl(reader, err));
   else

@@ -72,6 +72,10 @@ WN_MUST_USE wn_status wn_input_open_memory(const void *bytes, size_t len, wn_inp
 /* Next line without its end (\\n or \\r\\n), valid until the next call; *line NULL at the end.
  * A line over 4 MiB is WN_E_TOO_LARGE, a torn compressed stream WN_E_FORMAT. */
 WN_MUST_USE wn_status wn_input_line(wn_input *input, wn_str *line, wn_error *err);
+/* The first line ahead that is not blank, trimmed, without reading past it (a pipe cannot be read
+ * twice): whole, or its first 4 MiB; *line NULL when only blanks are left. Valid until the next
+ * call. */
+WN_MUST_USE wn_status wn_input_peek(wn_input *input, wn_str *line, wn_error *err);
 uint64_t wn_input_consumed(const wn_input *input); /* compressed bytes read so far */
 uint64_t wn_input_size(const wn_input *input);     /* compressed bytes in all; 0 unknown */
 void wn_input_close(wn_input *input);

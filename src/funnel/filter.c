@@ -62,6 +62,10 @@ wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err) {
   }
   wn_bitset_copy(&funnel->allowed, wn_catalog_servable(request->catalog));
   count_rule(funnel, "hidden", &left);
+  if (request->within != NULL) {
+    wn_bitset_and(&funnel->allowed, request->within);
+    count_rule(funnel, "outside", &left);
+  }
   if (funnel->surface->where[0] != '\0') {
     WN_TRY(
         apply_expression(funnel, wn_str_of(funnel->surface->where), "where", &funnel->where, err));
@@ -112,6 +116,7 @@ const char *wn_filter_reason(const wn_funnel *funnel, wn_item_ix item, bool seen
   if (!wn_bitset_test(wn_catalog_servable(request->catalog), item)) {
     return wn_catalog_status(request->catalog, item) == WN_ITEM_DELETED ? "deleted" : "hidden";
   }
+  if (request->within != NULL && !wn_bitset_test(request->within, item)) return "outside";
   if (funnel->where.words != NULL && !wn_bitset_test(&funnel->where, item)) return "where";
   if (funnel->filter.words != NULL && !wn_bitset_test(&funnel->filter, item)) {
     return "request filter";

@@ -27,8 +27,9 @@ typedef struct wn_request {
   size_t served_len;
   const wn_item_ix *exclude;
   size_t exclude_len;
-  wn_str filter; /* expression of the request; absent: none */
-  uint32_t n;    /* 1 … WN_SLATE_MAX */
+  wn_str filter;           /* expression of the request; absent: none */
+  const wn_bitset *within; /* only these items; NULL: the whole catalogue */
+  uint32_t n;              /* 1 … WN_SLATE_MAX */
   bool explain;
 } wn_request;
 

@@ -31,7 +31,8 @@ typedef struct bench {
   wn_dataset data;
   wn_models models;
   wn_pool *pool;
-  wn_bitset universe; /* items that may be recommended */
+  wn_bitset universe;  /* items that may be recommended */
+  int64_t *created_ms; /* a copy without the future; NULL: none given */
   wn_expr_cache *filters;
   uint32_t *users; /* evaluated */
   size_t users_len;
@@ -135,6 +136,7 @@ static wn_status rank_by_funnel(const bench *b, uint32_t user, const wn_query *q
                         .filters = b->filters,
                         .signals = b->signals,
                         .query = *query,
+                        .within = &b->universe,
                         .seen = seen,
                         .seen_len = (size_t)n,
                         .n = (uint32_t)b->k_max};
@@ -248,6 +250,46 @@ static wn_status measure(bench *b, wn_model_result *row, wn_error *err) {
 
 /* --- all of them --- */
 
+/* The catalogue of a split by time is that of the cut: items made later, which train never met, are
+ * unknown to every model and are not recommended. */
+static wn_status hide_future(bench *b, wn_error *err) {
+  const wn_split *s = b->split;
+  wn_bitset met;
+  if (b->options->created_ms == NULL) return WN_OK;
+  b->created_ms = wn_reallocarray(NULL, s->items + (size_t)1, sizeof *b->created_ms);
+  if (b->created_ms == NULL || !wn_bitset_init(&met, s->items)) return wn_fail_memory(err);
+  for (size_t i = 0; i < s->train_len; i++) wn_bitset_set(&met, s->train[i].item);
+  for (uint32_t i = 0; i < s->items; i++) {
+    bool future =
+        s->cut_ms > 0 && b->options->created_ms[i] >= s->cut_ms && !wn_bitset_test(&met, i);
+    b->created_ms[i] = future ? 0 : b->options->created_ms[i];
+    if (future) wn_bitset_unset(&b->universe, i);
+  }
+  wn_bitset_clear(&met);
+  return WN_OK;
+}
+
+typedef struct known_items {
+  const bench *b;
+  wn_status (*each)(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err);
+  void *ctx;
+} known_items;
+
+static wn_status each_known(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err) {
+  const known_items *known = ctx;
+  return wn_bitset_test(&known->b->universe, ix) ? known->each(known->ctx, ix, item, err) : WN_OK;
+}
+
+/* The items' texts without those that cannot be recommended. */
+static wn_status scan_known(void *ctx,
+                            wn_status (*each)(void *each_ctx, wn_item_ix ix,
+                                              const wn_item_record *item, wn_error *err),
+                            void *each_ctx, wn_error *err) {
+  const bench *b = ctx;
+  known_items known = {b, each, each_ctx};
+  return b->options->items_source.scan(b->options->items_source.ctx, each_known, &known, err);
+}
+
 static wn_status prepare(bench *b, wn_error *err) {
   const wn_evaluate_options *o = b->options;
   size_t threads = (size_t)wn_pool_threads(b->pool), items = b->split->items;
@@ -274,8 +316,9 @@ static wn_status prepare(bench *b, wn_error *err) {
   wn_status status =
       wn_dataset_build_events((wn_event_list){b->split->train, b->split->train_len}, b->signals,
                               b->split->users, b->split->items, &b->data, err);
-  b->data.items_source = o->items_source;
-  b->data.created_ms = o->created_ms;
+  if (status == WN_OK) status = hide_future(b, err);
+  if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
+  b->data.created_ms = b->created_ms;
   return status;
 }
 
@@ -285,7 +328,7 @@ static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_r
   wn_fit_env env = {.pool = b->pool, .progress = o->progress, .seed = o->train.seed};
   wn_model *model = NULL;
   uint64_t start = wn_mono_ns();
-  wn_status status = spec->cls->fit(&b->data, &spec->params, &env, &model, err);
+  wn_status status = wn_fit_one(&b->data, spec, &env, &model, err);
   if (status != WN_OK) return status;
   row->fit_seconds = (double)(wn_mono_ns() - start) * 1e-9;
   snprintf(row->name, sizeof row->name, "%s", spec->cls->name);
@@ -339,6 +382,7 @@ static void bench_clear(bench *b) {
   wn_free(b->values);
   wn_free(b->empty);
   wn_free(b->users);
+  wn_free(b->created_ms);
   wn_bitset_clear(&b->universe);
   wn_models_clear(&b->models);
   wn_dataset_clear(&b->data);

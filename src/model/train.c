@@ -50,14 +50,12 @@ wn_status wn_train_options_set(wn_train_options *options, const char *assignment
 
 /* ---- fitting ---- */
 
-static wn_status fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn_fit_env *env,
-                         wn_models *out, wn_error *err) {
+wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn_fit_env *env,
+                     wn_model **out, wn_error *err) {
   const char *name = spec->cls->name;
   wn_fit_env own = *env;
   own.seed = wn_mix64(env->seed ^ wn_hash64(name, strlen(name), 0));
-  wn_status status = spec->cls->fit(data, &spec->params, &own, &out->data[out->len], err);
-  if (status == WN_OK) out->len++;
-  return status;
+  return spec->cls->fit(data, &spec->params, &own, out, err);
 }
 
 /* In class order whatever the order of the options, so that equal options give equal files. */
@@ -75,7 +73,8 @@ wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
     if (spec == NULL) continue;
     if (!wn_progress_at(progress, spec->cls->name, 0, 0, ""))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
-    WN_TRY(fit_one(data, spec, &env, out, err));
+    WN_TRY(wn_fit_one(data, spec, &env, &out->data[out->len], err));
+    out->len++;
   }
 cleanup:
   wn_pool_free(env.pool);

@@ -49,6 +49,11 @@ WN_MUST_USE wn_status wn_history_write(wn_event_list events, const wn_signals *s
 WN_MUST_USE wn_status wn_history_map(const wn_snapshot *snapshot, wn_history_base *out,
                                      wn_error *err);
 
+/* Fits one model with a seed of its own, drawn from env->seed and the name: what evaluation
+ * measures is what training makes. */
+WN_MUST_USE wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec,
+                                 const wn_fit_env *env, wn_model **out, wn_error *err);
+
 /* The whole of `winnow train`: log and catalogue of `store` → DIR/snapshots/N.wns, made current
  * when options->promote. `about` may be NULL. */
 WN_MUST_USE wn_status wn_train_store(wn_store *store, wn_signals *signals,

@@ -92,6 +92,39 @@ class Cli(unittest.TestCase):
         self.assertEqual(json.loads(winnow("status", "--data", self.data, "--json").stdout)["events"],
                          json.loads(self.events.stdout)["events_stored"])
 
+    def test_untimed_events_are_recognised_too(self):
+        folder = self.fresh()
+        (folder / "pairs.csv").write_text("user,item\nann,x\nbob,y\n")
+        winnow("import", "--data", folder / "data", folder / "pairs.csv")
+        winnow("import", "--data", folder / "data", folder / "pairs.csv", code=11)
+        winnow("import", "--data", folder / "data", "--again", folder / "pairs.csv")
+
+    def test_an_absent_file_makes_no_folder(self):
+        folder = self.fresh()
+        winnow("import", "--data", folder / "data", folder / "absent.csv", code=4)
+        self.assertFalse((folder / "data").exists())
+
+    def test_pipes(self):
+        folder = self.fresh()
+        with open(self.folder / "events.csv", "rb") as source:
+            piped = winnow("import", "--data", folder / "data", "/dev/stdin", "--json", stdin=source)
+        self.assertEqual(json.loads(piped.stdout)["events_stored"], json.loads(self.events.stdout)["events_stored"])
+        for args in [[], ["--format", "csv"]]:
+            cat = subprocess.Popen(["cat", str(self.folder / "events.csv")], stdout=subprocess.PIPE)
+            data = self.fresh() / "data"
+            done = subprocess.run([WINNOW, "import", "--data", str(data), "--json", *args, "/dev/stdin"],
+                                  stdin=cat.stdout, capture_output=True, text=True, timeout=60)
+            cat.stdout.close()
+            cat.wait()
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["events_stored"], json.loads(self.events.stdout)["events_stored"])
+
+    def test_one_item_trains(self):
+        data = self.fresh() / "data"
+        (data.parent / "one.csv").write_text("user,item\na,x\nb,x\n")
+        winnow("import", "--data", data, data.parent / "one.csv")
+        winnow("train", "--data", data)
+
     def test_a_bad_line_leaves_nothing(self):
         folder = self.fresh()
         (folder / "bad.csv").write_text("user,item,type,time\nu1,i1,view,1600000000\nu2,,view,1600000001\n"
@@ -137,6 +170,7 @@ class Cli(unittest.TestCase):
         self.assertIn("surface", winnow("recommend", "--data", self.data, "--user", "u1", "--surface", "attic", code=4).stderr)
         self.assertIn("filter", winnow("recommend", "--data", self.data, "--user", "u1", "--filter", "price <", code=2).stderr)
         winnow("recommend", "--data", self.data, "--user", "u1", "--n", "100000", code=2)
+        winnow("recommend", "--data", self.data, "--user", "u1", "--n", "0", code=2)
         self.assertIn("absent", winnow("recommend", "--data", self.folder / "absent", "--user", "u1", code=4).stderr)
 
     def test_explain(self):
@@ -182,7 +216,9 @@ class Cli(unittest.TestCase):
                                     "adjacency", "--model", "als", "--metrics", "recall@20,ndcg@20", "--json").stdout)
         self.assertEqual(set(metrics["als"]), {"recall@20", "ndcg@20"})
         for args, words in [(["--set", "factors=0"], "factors"), (["--set", "nonsense=1"], "nonsense"),
-                            (["--set", "als.factors=x"], "factors"), (["--k", "0"], "k"), (["--metrics", "dcg@5"], "dcg")]:
+                            (["--set", "als.factors=x"], "factors"), (["--k", "0"], "k"), (["--k", "10,"], "k"),
+                            (["--metrics", "dcg@5"], "dcg"), (["--metrics", "recall@20x"], "metrics"),
+                            (["--metrics", "recall"], "metrics")]:
             failed = winnow("evaluate", "--train", folder / "train.txt", "--test", folder / "test.txt", "--format",
                             "adjacency", "--model", "als", *args, code=2)
             self.assertIn(words, failed.stderr)

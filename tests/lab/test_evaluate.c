@@ -143,6 +143,37 @@ static void a_sample_is_counted(void **state) {
   wn_split_clear(&split);
 }
 
+/* Items made after the cut are in the catalogue by now, but no model may know them. */
+static void the_future_catalogue_is_hidden(void **state) {
+  (void)state;
+  enum { N = 40 };
+  wn_event events[2 * N];
+  int64_t created[20];
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_split split;
+  wn_error err = {0};
+  for (uint32_t i = 0; i < N; i++) {
+    events[i] = (wn_event){i % 10, i / 4, 0, NAN, 1000000 + i, i + 1}; /* items 0 … 9 */
+    events[N + i] =
+        (wn_event){i % 10, 10 + i / 4, 0, NAN, 9000000 + i, N + i + 1}; /* items 10 … 19 */
+  }
+  for (uint32_t i = 0; i < 20; i++) created[i] = i < 10 ? 1000000 : 9000000;
+  wn_split_options how = {.kind = WN_SPLIT_TIME, .test_share = 0.5};
+  assert_int_equal(wn_split_make((wn_event_list){events, 2 * N}, &signals, &how, &split, &err),
+                   WN_OK);
+  assert_int_equal(split.cold_test_pairs, N);
+  defaults(&o, "newest");
+  o.created_ms = created;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  assert_near(row(&e, "newest")->at[0].recall.mean, 0, 0);
+  assert_near(row(&e, "random")->at[2].recall.mean, 0, 0); /* k 50: everything that may be shown */
+  for (uint32_t i = 10; i < 20; i++) created[i] = 1000000; /* known before the cut: fair */
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  assert_near(row(&e, "random")->at[2].recall.mean, 1, 0);
+  wn_split_clear(&split);
+}
+
 static void bad_input(void **state) {
   (void)state;
   wn_split split = split_of();
@@ -174,6 +205,7 @@ int main(void) {
       cmocka_unit_test(threads_do_not_change_a_digit),
       cmocka_unit_test(a_sample_is_counted),
       cmocka_unit_test(bad_input),
+      cmocka_unit_test(the_future_catalogue_is_hidden),
   };
   return cmocka_run_group_tests(tests, setup, NULL);
 }

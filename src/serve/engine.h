@@ -76,6 +76,8 @@ WN_MUST_USE wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, ui
 /* Writes: the ops' results are filled in when `done` is called (writer thread), and the state is
  * already changed. */
 WN_MUST_USE wn_status wn_engine_submit(wn_engine *engine, wn_commit_batch *batch, wn_error *err);
+/* Whether so many changes would be taken now (WN_E_BUSY: no); before the work of making them. */
+WN_MUST_USE wn_status wn_engine_admit(wn_engine *engine, size_t count, wn_error *err);
 WN_MUST_USE wn_status wn_engine_commit(wn_engine *engine, wn_op *ops, size_t count,
                                        wn_error *err); /* waits */
 

@@ -149,6 +149,11 @@ wn_status wn_engine_submit(wn_engine *engine, wn_commit_batch *batch, wn_error *
   return status == WN_OK ? wn_committer_submit(engine->committer, batch, err) : status;
 }
 
+wn_status wn_engine_admit(wn_engine *engine, size_t count, wn_error *err) {
+  wn_status status = check_writable(engine, err);
+  return status == WN_OK ? wn_committer_admit(engine->committer, count, err) : status;
+}
+
 wn_status wn_engine_commit(wn_engine *engine, wn_op *ops, size_t count, wn_error *err) {
   wn_status status = check_writable(engine, err);
   return status == WN_OK ? wn_committer_run(engine->committer, ops, count, err) : status;

@@ -248,7 +248,7 @@ static wn_status too_large_for_arena(const wn_arena *arena, wn_status status, wn
                  arena->used_bytes_max >> 20);
 }
 
-static wn_status count_records(wn_str text, wn_body_form form, wn_body_ops *out, wn_error *err) {
+wn_status wn_body_count(wn_str text, wn_body_form form, wn_body_ops *out, wn_error *err) {
   wn_status status = WN_OK;
   wn_body body;
   wn_str record;
@@ -276,7 +276,7 @@ wn_status wn_body_to_ops(wn_str text, wn_body_form form, wn_body_ops *out, wn_er
   wn_str record;
   long line = 0;
   out->index = -1;
-  WN_TRY(count_records(text, form, out, err));
+  if (out->count == 0) WN_TRY(wn_body_count(text, form, out, err));
   out->ops = wn_arena_calloc(out->arena, out->count, sizeof *out->ops);
   if (out->ops == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_body_open(&body, text, form, member_of(out->kind), err));

@@ -42,16 +42,19 @@ WN_MUST_USE wn_status wn_body_next(wn_body *body, wn_str *record, long *line, wn
 WN_MUST_USE wn_status wn_json_parse(wn_str text, long line, json_t **out, wn_error *err);
 
 /* All records of a body as ops of `kind` (EVENT, ITEM_PUT or USER_PUT); memory from `arena`, the
- * text is no longer needed. *index: the record (0-based) that an error means, or -1.
+ * text is no longer needed. index: the record (0-based) that an error means, or -1.
  * WN_E_TOO_LARGE: more than WN_HTTP_RECORDS_MAX records or the arena's maximum. */
 typedef struct wn_body_ops {
   wn_op_kind kind;
   int64_t now_ms;
   wn_arena *arena;
   wn_op *ops;
-  size_t count;
+  size_t count; /* in: what wn_body_count found, or 0 */
   long index;
 } wn_body_ops;
+/* Fills count and index: a pass over the text that makes nothing. */
+WN_MUST_USE wn_status wn_body_count(wn_str text, wn_body_form form, wn_body_ops *out,
+                                    wn_error *err);
 WN_MUST_USE wn_status wn_body_to_ops(wn_str text, wn_body_form form, wn_body_ops *out,
                                      wn_error *err);
 

@@ -16,7 +16,9 @@ static wn_status batch(wn_http *http, wn_op_kind kind, wn_error *err) {
   wn_status status = WN_OK;
   wn_body_ops ops = {.kind = kind, .now_ms = wn_now_ms(), .arena = &http->arena, .index = -1};
   WN_TRY(no_query(http, err));
-  status = wn_body_to_ops(http->body, http->form, &ops, err);
+  status = wn_body_count(http->body, http->form, &ops, err);
+  if (status == WN_OK) status = wn_engine_admit(http->engine, ops.count, err);
+  if (status == WN_OK) status = wn_body_to_ops(http->body, http->form, &ops, err);
   http->index = ops.index;
   if (status != WN_OK) goto cleanup;
   http->batch.ops = ops.ops;

@@ -17,12 +17,13 @@ struct wn_committer {
   pthread_mutex_t lock; /* of what follows */
   pthread_cond_t wake;
   wn_commit_batch *first, *last;
+  size_t queued_slates; /* of stats.queued_ops */
   bool stopping;
   wn_commit_stats stats; /* queued_ops counts until the answer */
 };
 
 void wn_committer_options_defaults(wn_committer_options *options) {
-  *options = (wn_committer_options){.queued_ops_max = 100000};
+  *options = (wn_committer_options){.queued_ops_max = 100000, .slates_reserve = 10000};
 }
 
 /* Cuts a group off the front of the queue; waits for one; NULL: stopped and drained. */
@@ -56,12 +57,17 @@ cleanup:
   return status;
 }
 
+static size_t slates_of(const wn_commit_batch *batch) {
+  return batch->count > 0 && batch->ops[0].kind == WN_OP_SLATE ? batch->count : 0;
+}
+
 static void answer(wn_committer *c, wn_commit_batch *group, wn_status status, const wn_error *err) {
   while (group != NULL) {
     wn_commit_batch *batch = group;
     group = batch->next; /* `done` may free the batch */
     pthread_mutex_lock(&c->lock);
     c->stats.queued_ops -= batch->count;
+    c->queued_slates -= slates_of(batch);
     if (status == WN_OK) c->stats.ops += batch->count;
     pthread_mutex_unlock(&c->lock);
     batch->next = NULL;
@@ -109,11 +115,23 @@ wn_status wn_committer_start(wn_store *store, const wn_committer_options *option
   return WN_OK;
 }
 
-/* A batch larger than the whole queue may still pass when nothing else waits. */
-static bool has_room(const wn_committer *c, size_t count) {
-  size_t queued = c->stats.queued_ops;
-  return queued == 0 ||
-         (queued < c->options.queued_ops_max && count <= c->options.queued_ops_max - queued);
+/* Impressions take nothing from the room of changes while they fit into their reserve. A batch
+ * larger than the whole queue may still pass when nothing else waits. */
+static bool has_room(const wn_committer *c, size_t changes, size_t slates) {
+  size_t queued = c->stats.queued_ops, max = c->options.queued_ops_max;
+  if (queued == 0) return true;
+  if (changes > max || slates > max) return false; /* and no sum below wraps */
+  return queued + changes + slates <= max + c->options.slates_reserve &&
+         (changes == 0 || queued - c->queued_slates + changes <= max);
+}
+
+/* With the lock held. */
+static wn_status check_room(wn_committer *c, size_t changes, size_t slates, wn_error *err) {
+  if (c->stopping) return wn_fail(err, WN_E_NOT_READY, "", "the store is stopping");
+  if (has_room(c, changes, slates)) return WN_OK;
+  c->stats.refused += changes + slates;
+  return wn_fail(err, WN_E_BUSY, "", "%zu operations already wait to be written: try again shortly",
+                 c->stats.queued_ops);
 }
 
 static void enqueue(wn_committer *c, wn_commit_batch *batch) {
@@ -125,19 +143,24 @@ static void enqueue(wn_committer *c, wn_commit_batch *batch) {
   }
   c->last = batch;
   c->stats.queued_ops += batch->count;
+  c->queued_slates += slates_of(batch);
   pthread_cond_signal(&c->wake);
 }
 
 wn_status wn_committer_submit(wn_committer *c, wn_commit_batch *batch, wn_error *err) {
+  size_t slates = slates_of(batch);
   pthread_mutex_lock(&c->lock);
-  bool stopping = c->stopping, room = has_room(c, batch->count);
-  if (!stopping && room) enqueue(c, batch);
-  if (!stopping && !room) c->stats.refused += batch->count;
+  wn_status status = check_room(c, batch->count - slates, slates, err);
+  if (status == WN_OK) enqueue(c, batch);
   pthread_mutex_unlock(&c->lock);
-  if (stopping) return wn_fail(err, WN_E_NOT_READY, "", "the store is stopping");
-  if (room) return WN_OK;
-  return wn_fail(err, WN_E_BUSY, "", "%zu operations already wait to be written: try again shortly",
-                 c->options.queued_ops_max);
+  return status;
+}
+
+wn_status wn_committer_admit(wn_committer *c, size_t count, wn_error *err) {
+  pthread_mutex_lock(&c->lock);
+  wn_status status = check_room(c, count, 0, err);
+  pthread_mutex_unlock(&c->lock);
+  return status;
 }
 
 /* One sender that sleeps until its answer. */

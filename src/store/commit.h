@@ -20,6 +20,8 @@ struct wn_commit_batch {
 
 typedef struct wn_committer_options {
   size_t queued_ops_max; /* default 100,000; more: WN_E_BUSY */
+  size_t slates_reserve; /* default 10,000: places beyond that for slates alone, so that a bulk load
+                            that fills the queue does not end serving */
   /* After each commit, before any `done`; on the writer thread. `batches` is the list of those
    * committed together. May be NULL. */
   void (*on_commit)(void *ctx, wn_commit_batch *batches);
@@ -32,6 +34,9 @@ WN_MUST_USE wn_status wn_committer_start(wn_store *store, const wn_committer_opt
 /* Any thread. WN_E_BUSY: queue full, nothing taken; WN_E_NOT_READY: stopping. */
 WN_MUST_USE wn_status wn_committer_submit(wn_committer *committer, wn_commit_batch *batch,
                                           wn_error *err);
+/* Whether submit would take a batch of so many changes (not slates) now: WN_OK, or its errors. For
+ * asking before the batch is made; the place is not kept. */
+WN_MUST_USE wn_status wn_committer_admit(wn_committer *committer, size_t count, wn_error *err);
 /* Submits and waits. */
 WN_MUST_USE wn_status wn_committer_run(wn_committer *committer, wn_op *ops, size_t count,
                                        wn_error *err);

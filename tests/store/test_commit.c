@@ -169,6 +169,51 @@ static void test_queue_full_and_stop(WN_UNUSED void **state) {
   wn_store_close(store);
 }
 
+/* What waits of changes takes no room from slates, and the other way round up to their reserve. */
+static void test_slates_have_their_own_room(WN_UNUSED void **state) {
+  gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+  wn_error err;
+  static const char *const ids[] = {"a", "b", "c", "d"};
+  wn_op events[10], slates[4];
+  wn_commit_batch halves[2], shown[4];
+  wn_committer_options options;
+  wn_commit_stats stats;
+  wn_committer_options_defaults(&options);
+  assert_int_equal(options.slates_reserve, options.queued_ops_max / 10);
+  options = (wn_committer_options){10, 3, hold_writer, &g};
+  wn_store *store = open_store(WN_STORE_WRITE);
+  wn_committer *c = start(store, &options);
+  for (int i = 0; i < 10; i++) events[i] = event_op(NULL, "a", "x", "view");
+  for (int i = 0; i < 2; i++)
+    halves[i] = (wn_commit_batch){&events[i * 5], 5, count_answer, &g, NULL};
+  for (int i = 0; i < 4; i++) {
+    slates[i] = (wn_op){.kind = WN_OP_SLATE, .u.slate = {.surface = WN_STR("home")}};
+    slates[i].u.slate.id = wn_str_of(ids[i]);
+    slates[i].u.slate.user = slates[i].u.slate.anchor = WN_NO_IX;
+    shown[i] = (wn_commit_batch){&slates[i], 1, count_answer, &g, NULL};
+  }
+  assert_ok(wn_committer_submit(c, &halves[0], &err));
+  wait_entered(&g);
+  assert_ok(wn_committer_submit(c, &shown[0], &err));
+  assert_int_equal(wn_committer_admit(c, 6, &err), WN_E_BUSY);
+  assert_ok(wn_committer_admit(c, 5, &err));
+  assert_ok(wn_committer_submit(c, &halves[1], &err)); /* 10 changes and a slate */
+  assert_int_equal(wn_committer_admit(c, 1, &err), WN_E_BUSY);
+  assert_ok(wn_committer_submit(c, &shown[1], &err));
+  assert_ok(wn_committer_submit(c, &shown[2], &err));
+  assert_int_equal(wn_committer_submit(c, &shown[3], &err), WN_E_BUSY);
+  wn_committer_stats(c, &stats);
+  assert_int_equal(stats.queued_ops, 13);
+  assert_int_equal(stats.refused, 8);
+  open_gate(&g);
+  wn_committer_stop(c);
+  assert_int_equal(g.answered, 5);
+  assert_int_equal(g.failed, 0);
+  assert_int_equal(counts_of(store).events, 10);
+  assert_int_equal(counts_of(store).slates, 3);
+  wn_store_close(store);
+}
+
 /* One batch larger than the queue passes when nothing waits. */
 static void test_large_batch(WN_UNUSED void **state) {
   wn_error err;
@@ -220,6 +265,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       IN_DIR(test_many_senders),
       IN_DIR(test_queue_full_and_stop),
+      IN_DIR(test_slates_have_their_own_room),
       IN_DIR(test_large_batch),
       IN_DIR(test_failures),
   };

@@ -16,7 +16,7 @@ typedef struct wn_server_config {
   uint32_t request_seconds_max;       /* absolute deadline for header and body, default 5 */
   uint32_t idle_seconds_max;          /* keep-alive, default 30 */
   uint32_t session_minutes;           /* default 1,440 */
-  uint32_t events_future_seconds_max; /* default 86,400 */
+  uint32_t events_future_seconds_max; /* of events over HTTP; default 86,400 */
 } wn_server_config;
 
 typedef struct wn_config {

@@ -229,12 +229,22 @@ static const char *member_of(wn_op_kind kind) {
   return kind == WN_OP_EVENT ? "events" : kind == WN_OP_ITEM_PUT ? "items" : "users";
 }
 
+static wn_status event_of_json(const json_t *json, const wn_body_ops *in, wn_event_record *out,
+                               wn_error *err) {
+  wn_status status = WN_OK;
+  WN_TRY(wn_event_from_json(json, in->now_ms, in->arena, out, err));
+  if (in->time_ms_max != 0 && out->time_ms > in->time_ms_max)
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "time",
+                   "lies further ahead than this server takes (events_future_seconds_max)"));
+cleanup:
+  return status;
+}
+
 static wn_status record_of_json(const json_t *json, const wn_body_ops *in, wn_op *op,
                                 wn_error *err) {
   if (!json_is_object(json)) return wn_fail(err, WN_E_FORMAT, "body", "expected an object");
   op->kind = in->kind;
-  if (in->kind == WN_OP_EVENT)
-    return wn_event_from_json(json, in->now_ms, in->arena, &op->u.event, err);
+  if (in->kind == WN_OP_EVENT) return event_of_json(json, in, &op->u.event, err);
   if (in->kind == WN_OP_ITEM_PUT) return wn_item_from_json(json, in->arena, &op->u.item, err);
   return wn_user_from_json(json, in->arena, &op->u.user, err);
 }

@@ -47,6 +47,7 @@ WN_MUST_USE wn_status wn_json_parse(wn_str text, long line, json_t **out, wn_err
 typedef struct wn_body_ops {
   wn_op_kind kind;
   int64_t now_ms;
+  int64_t time_ms_max; /* events later than this are refused; 0: than a day ahead of now_ms */
   wn_arena *arena;
   wn_op *ops;
   size_t count; /* in: what wn_body_count found, or 0 */

@@ -15,6 +15,7 @@ static wn_status no_query(wn_http *http, wn_error *err) {
 static wn_status batch(wn_http *http, wn_op_kind kind, wn_error *err) {
   wn_status status = WN_OK;
   wn_body_ops ops = {.kind = kind, .now_ms = wn_now_ms(), .arena = &http->arena, .index = -1};
+  ops.time_ms_max = ops.now_ms + (int64_t)http->server->config->events_future_seconds_max * 1000;
   WN_TRY(no_query(http, err));
   status = wn_body_count(http->body, http->form, &ops, err);
   if (status == WN_OK) status = wn_engine_admit(http->engine, ops.count, err);

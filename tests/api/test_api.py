@@ -474,7 +474,13 @@ class EmptyCatalogue(unittest.TestCase):
 
 
 class OneWorker(ApiTest):
-    config = "server: {threads: 1}"
+    config = "server: {threads: 1, events_future_seconds_max: 60}"
+
+    def test_future(self):
+        now = int(time.time())
+        self.ok(self.server.post("/v1/events", event(time=now + 30)))
+        self.problem(self.server.post("/v1/events", [event(time=now), event(time=now + 600)]), 400, "time",
+                     index=1, line=1)
 
     def test_large_bodies_hold_up_no_slate(self):
         """While one body of 50,000 events is parsed, the only worker answers slates."""

@@ -147,6 +147,21 @@ static void test_error_names_record(void **state) {
   assert_non_null(strstr(err.field[0] != '\0' ? err.field : err.message, "wrong"));
 }
 
+static void test_future(void **state) {
+  (void)state;
+  static const char text[] = "[" EVENT_A ",{\"user\":\"u\",\"item\":\"a\",\"type\":\"t\","
+                             "\"time\":1700000060}]";
+  wn_error err = {0};
+  for (int64_t ahead_ms = 59000; ahead_ms <= 60000; ahead_ms += 1000) {
+    wn_body_ops ops = {
+        .kind = WN_OP_EVENT, .now_ms = NOW, .time_ms_max = NOW + ahead_ms, .arena = &arena};
+    wn_status status = wn_body_to_ops(wn_str_of(text), WN_BODY_JSON, &ops, &err);
+    assert_int_equal(status, ahead_ms < 60000 ? WN_E_ARGUMENT : WN_OK);
+    assert_int_equal(ops.index, status == WN_OK ? -1 : 1);
+    assert_string_equal(err.field, "time");
+  }
+}
+
 static void nested(char *out, int depth) {
   size_t at = (size_t)sprintf(out, "{\"id\":\"i\",\"attributes\":");
   for (int i = 0; i < depth; i++) out[at++] = '[';
@@ -351,6 +366,7 @@ int main(void) {
       cmocka_unit_test(test_malformed),
       cmocka_unit_test(test_error_names_record),
       cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_future),
       cmocka_unit_test(test_record_size),
       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_too_large_for_arena),

@@ -63,6 +63,9 @@ WN_MUST_USE wn_status wn_sessions_served(wn_sessions *sessions, wn_str session, 
                                          wn_arena *arena, wn_item_list *out, wn_error *err);
 WN_MUST_USE wn_status wn_sessions_add(wn_sessions *sessions, wn_str session, int64_t now_ms,
                                       const wn_item_ix *items, size_t len, wn_error *err);
+/* Takes back what was not shown after all. */
+void wn_sessions_remove(wn_sessions *sessions, wn_str session, const wn_item_ix *items, size_t len);
+void wn_sessions_end(wn_sessions *sessions, wn_str session);
 /* Serialises requests of one session, so that two pages asked at once do not show the same item:
  * lock, run, add, unlock. */
 void wn_sessions_lock(wn_sessions *sessions, wn_str session);

@@ -232,6 +232,38 @@ wn_status wn_sessions_add(wn_sessions *s, wn_str name, int64_t now_ms, const wn_
   return status;
 }
 
+static bool among(const wn_item_ix *items, size_t len, wn_item_ix item) {
+  for (size_t i = 0; i < len; i++)
+    if (items[i] == item) return true;
+  return false;
+}
+
+void wn_sessions_remove(wn_sessions *s, wn_str name, const wn_item_ix *items, size_t len) {
+  pthread_mutex_lock(&s->mutex);
+  const uint64_t *at = wn_map64_find(&s->by_hash, name_hash(s, name));
+  session *e = at != NULL ? slot_at(s, (uint32_t)*at) : NULL;
+  if (e != NULL && wn_str_equal((wn_str){e->name, e->name_len}, name)) {
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < e->len; k++) {
+      wn_item_ix item = e->items[(e->begin + k) % e->cap];
+      if (!among(items, len, item)) e->items[(e->begin + kept++) % e->cap] = item;
+    }
+    e->len = kept;
+  }
+  pthread_mutex_unlock(&s->mutex);
+}
+
+void wn_sessions_end(wn_sessions *s, wn_str name) {
+  pthread_mutex_lock(&s->mutex);
+  const uint64_t *at = wn_map64_find(&s->by_hash, name_hash(s, name));
+  uint32_t i = at != NULL ? (uint32_t)*at : NONE;
+  if (i != NONE) {
+    const session *e = slot_at(s, i);
+    if (wn_str_equal((wn_str){e->name, e->name_len}, name)) session_end(s, i);
+  }
+  pthread_mutex_unlock(&s->mutex);
+}
+
 static pthread_mutex_t *stripe(wn_sessions *s, wn_str name) {
   return &s->stripes[name_hash(s, name) % STRIPES];
 }

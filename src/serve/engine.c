@@ -40,6 +40,7 @@ static wn_engine *engine_create(const char *dir, wn_store_mode mode, wn_config *
   engine->mode = mode;
   engine->dir = wn_strdup(dir);
   wn_map64_init(&engine->erased);
+  wn_map64_init(&engine->gone);
   wn_arena_init(&engine->patch_arena, PATCH_BYTES_MAX);
   pthread_rwlockattr_t attr;
   pthread_rwlockattr_init(&attr);
@@ -67,6 +68,8 @@ void wn_engine_close(wn_engine *engine) {
   wn_sessions_free(engine->sessions);
   wn_store_close(engine->store);
   wn_map64_clear(&engine->erased);
+  wn_map64_clear(&engine->gone);
+  wn_vec_clear(&engine->changed_items);
   wn_arena_clear(&engine->patch_arena);
   pthread_rwlock_destroy(&engine->lock);
   pthread_mutex_destroy(&engine->refresh_lock);
@@ -103,7 +106,6 @@ static wn_status load_snapshot(opening *o, wn_error *err) {
   wn_engine *engine = o->engine;
   wn_status status = WN_OK;
   wn_snapshot *snapshot = NULL;
-  wn_history_base base = {0};
   wn_error why = {0};
   char text[900];
   WN_TRY(step(o, "snapshot", err));
@@ -117,11 +119,7 @@ static wn_status load_snapshot(opening *o, wn_error *err) {
     status = wn_serving_create(engine, NULL, &engine->serving, &why);
   }
   if (status != WN_OK && err != NULL) *err = why;
-  if (status == WN_OK && engine->serving->snapshot != NULL) {
-    WN_TRY(wn_history_map(engine->serving->snapshot, &base, err));
-    if (base.users > 0) WN_TRY(wn_engine_erased_mend(engine, &base, err));
-    wn_serving_forget_erased(engine, engine->serving);
-  }
+  if (status == WN_OK) wn_serving_forget_erased(engine, engine->serving);
   wn_log(WN_LOG_INFO, "open: snapshot number=%" PRIu64 " ms=%.1f",
          status == WN_OK ? engine->serving->about.number : 0, step_ms(o));
 cleanup:
@@ -132,7 +130,7 @@ static wn_status replay_log(opening *o, wn_error *err) {
   wn_engine *engine = o->engine;
   wn_status status = WN_OK;
   WN_TRY(step(o, "replay", err));
-  WN_TRY(wn_serving_catch_up(engine, engine->serving, 0, err));
+  WN_TRY(wn_serving_catch_up(engine, engine->serving, err));
   engine->applied_seq = engine->serving->last_seq;
   wn_log(WN_LOG_INFO, "open: replayed events=%" PRIu64 " ms=%.1f", engine->serving->replayed,
          step_ms(o));

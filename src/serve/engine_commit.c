@@ -16,8 +16,7 @@
 typedef struct run {
   wn_engine *engine;
   bool held;
-  bool erased; /* a user was deleted */
-  size_t ops;  /* since the lock was taken */
+  size_t ops; /* since the lock was taken */
 } run;
 
 static void run_lock(run *r) {
@@ -53,6 +52,7 @@ static void apply_item(wn_engine *engine, wn_item_ix ix, const wn_item_record *i
   } else if (wn_models_update_item(&engine->serving->models, ix, item, &why) != WN_OK) {
     log_failure("content of item", ix, &why);
   }
+  wn_engine_note_item(engine, ix);
 }
 
 /* A patched record as the store now has it. Reading waits for the disk: not under the lock. */
@@ -90,29 +90,30 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
     wn_catalog_set_status(engine->catalog, op->item_ix, WN_ITEM_HIDDEN);
   if (wn_serving_event(engine, engine->serving, &event, &why) != WN_OK)
     log_failure("an event of user", op->user_ix, &why);
+  wn_engine_user_back(engine, op->user_ix);
   engine->applied_seq = op->seq;
 }
 
-static void apply_user_delete(run *r, wn_user_ix user) {
-  wn_engine *engine = r->engine;
+static void apply_user_delete(wn_engine *engine, const wn_op *op) {
   wn_error why = {0};
-  wn_online_forget(engine->serving->online, user);
+  wn_online_forget(engine->serving->online, op->user_ix);
   engine->erased_count++;
-  r->erased = true;
-  if (wn_engine_erased_add(engine, user, engine->applied_seq, &why) != WN_OK)
-    log_failure("the deletion of user", user, &why);
+  if (wn_engine_erased_add(engine, op->user_ix, op->seq, &why) != WN_OK)
+    log_failure("the deletion of user", op->user_ix, &why);
 }
 
-static void save_erased(wn_engine *engine) {
+/* What the feed showed to her, known user or not: the memory of it goes, too. */
+static void end_session(wn_engine *engine, wn_str user) {
   wn_error why = {0};
-  char text[900];
-  if (wn_engine_erased_save(engine, &why) != WN_OK)
-    wn_log(WN_LOG_ERROR, "the list of deleted users is not stored: %s",
-           wn_error_format(&why, text, sizeof text));
+  wn_str name;
+  wn_arena_reset(&engine->patch_arena);
+  if (wn_engine_session_name((wn_str){0}, user, &engine->patch_arena, &name, &why) == WN_OK)
+    wn_sessions_end(engine->sessions, name);
 }
 
 static void apply_op(run *r, const wn_op *op) {
   wn_engine *engine = r->engine;
+  if (op->kind == WN_OP_USER_DELETE) end_session(engine, op->u.user.id);
   if (op->status != WN_OK || op->duplicate || op->kind == WN_OP_SLATE) return;
   if (r->ops >= RUN_OPS) run_unlock(r);
   run_lock(r);
@@ -124,8 +125,8 @@ static void apply_op(run *r, const wn_op *op) {
   case WN_OP_ITEM_DELETE:
     wn_catalog_set_status(engine->catalog, op->item_ix, WN_ITEM_DELETED);
     break;
-  case WN_OP_USER_DELETE: apply_user_delete(r, op->user_ix); break;
-  case WN_OP_USER_PUT:
+  case WN_OP_USER_DELETE: apply_user_delete(engine, op); break;
+  case WN_OP_USER_PUT: wn_engine_user_back(engine, op->user_ix); break;
   case WN_OP_USER_PATCH:
   case WN_OP_SLATE: break;
   }
@@ -136,7 +137,6 @@ void wn_engine_on_commit(void *ctx, wn_commit_batch *batches) {
   for (const wn_commit_batch *batch = batches; batch != NULL; batch = batch->next)
     for (size_t i = 0; i < batch->count; i++) apply_op(&r, &batch->ops[i]);
   run_unlock(&r);
-  if (r.erased) save_erased(ctx);
 }
 
 static wn_status check_writable(const wn_engine *engine, wn_error *err) {

@@ -8,6 +8,7 @@
  * dictionaries, caches and the session table. */
 
 #include "base/map64.h"
+#include "base/vec.h"
 #include "serve/engine.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,7 +24,6 @@ typedef struct wn_serving {
   wn_models models;
   wn_online *online;
   uint64_t last_seq;
-  uint64_t item_rev;
   uint64_t replayed;
 } wn_serving;
 
@@ -49,8 +49,12 @@ struct wn_engine {
   wn_catalog *catalog;
   wn_serving *serving;
   uint64_t applied_seq;  /* last event of the log that the state has seen */
-  wn_map64 erased;       /* deleted user → last_seq when it was deleted */
+  wn_map64 erased;       /* deleted user → last_seq when she was deleted */
+  wn_map64 gone;         /* the keys are the deleted users who are not back */
   uint64_t erased_count; /* deletions since the start */
+  bool building;         /* a state is: items that change are noted for it */
+  WN_VEC(wn_item_ix) changed_items;
+  bool changed_lost; /* one could not be noted: the state is built again */
 
   pthread_mutex_t refresh_lock; /* one refresh at a time; guards mark */
   wn_current_mark mark;
@@ -63,29 +67,41 @@ struct wn_engine {
 WN_MUST_USE wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot, wn_serving **out,
                                         wn_error *err);
 void wn_serving_free(wn_serving *serving);
-/* Replays events in (last_seq, upto] (upto 0: to the end) and the items changed since item_rev. */
-WN_MUST_USE wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, uint64_t upto,
-                                          wn_error *err);
+/* Replays the events after last_seq and the items changed since the snapshot. */
+WN_MUST_USE wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, wn_error *err);
 /* One event, unless the state has it already. */
 WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
                                        const wn_stored_event *event, wn_error *err);
 /* Voids the base rows of users that were deleted after the snapshot was trained. */
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 
-/* Deleted users (engine_erased.c). add: under the exclusive lock, or before serving starts; save:
- * on the writer thread, or before serving starts. */
+/* Deleted users (engine_erased.c). Under the lock (exclusive where something changes), or before
+ * serving starts. */
 WN_MUST_USE wn_status wn_engine_erased_add(wn_engine *engine, wn_user_ix user, uint64_t seq,
                                            wn_error *err);
 WN_MUST_USE wn_status wn_engine_erased_load(wn_engine *engine, wn_error *err);
-WN_MUST_USE wn_status wn_engine_erased_save(wn_engine *engine, wn_error *err);
-/* Adds the users of `base` who are not in the store any more. */
-WN_MUST_USE wn_status wn_engine_erased_mend(wn_engine *engine, const wn_history_base *base,
-                                            wn_error *err);
+void wn_engine_user_back(wn_engine *engine, wn_user_ix user);
+bool wn_engine_user_gone(const wn_engine *engine, wn_user_ix user);
 
 /* committer's hook */
 void wn_engine_on_commit(void *ctx, wn_commit_batch *batches);
+/* Under the exclusive lock: for the state that is being built, if one is. */
+void wn_engine_note_item(wn_engine *engine, wn_item_ix ix);
 /* `catalogue: strict`: nothing is known of it but its id. */
 bool wn_engine_item_bare(const wn_item_record *item);
+
+/* A swap in two steps; one at a time. build: a state of `snapshot` (a reference is taken), up to
+ * date but for a remainder. swap: brings that in under the exclusive lock and makes it the
+ * engine's; *swapped false: a user was deleted since build (or memory was short), build again. */
+typedef struct wn_swap {
+  wn_engine *engine;
+  wn_serving *serving; /* the old state after swap */
+  uint64_t erased_count;
+  wn_arena arena;
+} wn_swap;
+WN_MUST_USE wn_status wn_swap_build(wn_swap *swap, wn_snapshot *snapshot, wn_error *err);
+WN_MUST_USE wn_status wn_swap_finish(wn_swap *swap, bool *swapped, wn_error *err);
+void wn_swap_clear(wn_swap *swap);
 
 wn_current_mark wn_engine_current_mark(const wn_engine *engine);
 

@@ -4,7 +4,9 @@
  * log into it until little is left, and then, holding the lock alone, replays the remainder (up
  * to the last event that the old state has seen) and exchanges the pointers. Events carry their
  * position, and a state ignores what it has already: so each is counted once, whether the scan
- * or the commit hook brought it. Going back to an older snapshot is the same path.
+ * or the commit hook brought it. Items that changed since the snapshot cost one scan of all items,
+ * at the beginning; meanwhile the hook notes which ones change, and those are read one by one.
+ * Going back to an older snapshot is the same path.
  *
  * Deleted users: their events are gone from the log, but a snapshot trained before still holds
  * them. Such base rows are voided. Should a user be deleted while a state is being built, the scan
@@ -19,6 +21,8 @@
 #include <string.h>
 
 #define REMAINDER_EVENTS 256 /* replayed under the exclusive lock: well under a millisecond */
+#define REMAINDER_ITEMS  16  /* read back under it */
+#define ITEM_BYTES_MAX   (8u << 20)
 #define CATCH_UP_ROUNDS  20
 #define BUILDS_MAX       5
 
@@ -77,7 +81,6 @@ wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot, wn_serving
   if (serving->online == NULL) WN_TRY(wn_fail_memory(err));
   wn_online_rebase(serving->online, &base, serving->about.data_ms);
   serving->last_seq = serving->about.last_seq;
-  serving->item_rev = serving->about.item_rev;
   *out = serving;
   serving = NULL;
 cleanup:
@@ -119,24 +122,29 @@ static wn_status replay_event(void *ctx, const wn_stored_event *event, wn_error 
   return wn_serving_event(r->engine, r->serving, event, err);
 }
 
-static wn_status replay_item(void *ctx, wn_item_ix ix, uint64_t rev, const wn_item_record *item,
-                             wn_error *err) {
+static wn_status replay_item(void *ctx, wn_item_ix ix, uint64_t rev WN_UNUSED,
+                             const wn_item_record *item, wn_error *err) {
   replay *r = ctx;
-  if (rev > r->serving->item_rev) r->serving->item_rev = rev;
   /* What models still know of a deleted item is never shown: the catalogue decides. */
   if (item->status == WN_ITEM_DELETED) return WN_OK;
   return wn_models_update_item(&r->serving->models, ix, item, err);
 }
 
-wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, uint64_t upto,
-                              wn_error *err) {
-  wn_status status = WN_OK;
+static wn_status catch_up_events(wn_engine *engine, wn_serving *serving, uint64_t upto,
+                                 wn_error *err) {
   replay r = {engine, serving};
-  if (upto == 0 || upto > serving->last_seq)
-    WN_TRY(wn_store_scan_events(engine->store, serving->last_seq, upto, replay_event, &r, err));
-  WN_TRY(wn_store_scan_items(engine->store, serving->item_rev, replay_item, &r, err));
-cleanup:
-  return status;
+  if (upto != 0 && upto <= serving->last_seq) return WN_OK;
+  return wn_store_scan_events(engine->store, serving->last_seq, upto, replay_event, &r, err);
+}
+
+static wn_status catch_up_items(wn_engine *engine, wn_serving *serving, wn_error *err) {
+  replay r = {engine, serving};
+  return wn_store_scan_items(engine->store, serving->about.item_rev, replay_item, &r, err);
+}
+
+wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, wn_error *err) {
+  wn_status status = catch_up_events(engine, serving, 0, err);
+  return status == WN_OK ? catch_up_items(engine, serving, err) : status;
 }
 
 wn_current_mark wn_engine_current_mark(const wn_engine *engine) {
@@ -183,49 +191,114 @@ static wn_status open_checked(const wn_engine *engine, uint64_t number, wn_snaps
                  uuid);
 }
 
-static uint64_t applied_seq(wn_engine *engine, uint64_t *erased_count) {
-  pthread_rwlock_rdlock(&engine->lock);
-  uint64_t seq = engine->applied_seq;
-  if (erased_count != NULL) *erased_count = engine->erased_count;
-  pthread_rwlock_unlock(&engine->lock);
-  return seq;
+void wn_engine_note_item(wn_engine *engine, wn_item_ix ix) {
+  if (!engine->building || wn_vec_push(&engine->changed_items, ix)) return;
+  engine->changed_lost = true;
 }
 
-/* Exchanges the states, *serving being the old one then. False: a user was deleted meanwhile. */
-static wn_status swap_in(wn_engine *engine, wn_serving **serving, uint64_t erased_count,
-                         bool *swapped, wn_error *err) {
+/* Under the exclusive lock. */
+static void note_items(wn_engine *engine, bool on) {
+  engine->building = on;
+  engine->changed_lost = false;
+  wn_vec_clear(&engine->changed_items);
+}
+
+typedef WN_VEC(wn_item_ix) item_vec;
+
+static wn_status bring_items(wn_swap *swap, const wn_item_ix *items, size_t len, wn_error *err) {
   wn_status status = WN_OK;
+  for (size_t i = 0; i < len; i++) {
+    wn_item_record item;
+    wn_arena_reset(&swap->arena);
+    status = wn_store_get_item(swap->engine->store, items[i], &swap->arena, &item, err);
+    if (status == WN_OK)
+      status = wn_models_update_item(&swap->serving->models, items[i], &item, err);
+    if (status == WN_E_NOT_FOUND) status = WN_OK; /* deleted again */
+    if (status != WN_OK) return status;
+  }
+  return status;
+}
+
+/* What came since the last round, without the lock. *left: what is still to be brought in. */
+static wn_status catch_up_round(wn_swap *swap, size_t *left, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_engine *engine = swap->engine;
   pthread_rwlock_wrlock(&engine->lock);
-  *swapped = engine->erased_count == erased_count;
-  if (*swapped) status = wn_serving_catch_up(engine, *serving, engine->applied_seq, err);
-  if (*swapped && status == WN_OK) {
+  uint64_t upto = engine->applied_seq;
+  item_vec items = {engine->changed_items.data, engine->changed_items.len,
+                    engine->changed_items.cap};
+  engine->changed_items.data = NULL;
+  engine->changed_items.len = engine->changed_items.cap = 0;
+  pthread_rwlock_unlock(&engine->lock);
+  WN_TRY(bring_items(swap, items.data, items.len, err));
+  WN_TRY(catch_up_events(engine, swap->serving, upto, err));
+  pthread_rwlock_rdlock(&engine->lock);
+  uint64_t last = swap->serving->last_seq;
+  uint64_t events = engine->applied_seq > last ? engine->applied_seq - last : 0;
+  *left = engine->changed_items.len * REMAINDER_EVENTS / REMAINDER_ITEMS + (size_t)events;
+  pthread_rwlock_unlock(&engine->lock);
+cleanup:
+  wn_vec_clear(&items);
+  return status;
+}
+
+wn_status wn_swap_build(wn_swap *swap, wn_snapshot *snapshot, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_engine *engine = swap->engine;
+  size_t left = SIZE_MAX;
+  wn_arena_init(&swap->arena, ITEM_BYTES_MAX);
+  WN_TRY(wn_serving_create(engine, wn_snapshot_ref(snapshot), &swap->serving, err));
+  pthread_rwlock_wrlock(&engine->lock);
+  note_items(engine, true);
+  swap->erased_count = engine->erased_count;
+  uint64_t upto = engine->applied_seq;
+  wn_serving_forget_erased(engine, swap->serving);
+  pthread_rwlock_unlock(&engine->lock);
+  /* The one scan of all items; from here on changed ones are noted. */
+  WN_TRY(catch_up_events(engine, swap->serving, upto, err));
+  WN_TRY(catch_up_items(engine, swap->serving, err));
+  for (int i = 0; i < CATCH_UP_ROUNDS && left > REMAINDER_EVENTS; i++)
+    WN_TRY(catch_up_round(swap, &left, err));
+cleanup:
+  return status;
+}
+
+wn_status wn_swap_finish(wn_swap *swap, bool *swapped, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_engine *engine = swap->engine;
+  pthread_rwlock_wrlock(&engine->lock);
+  *swapped = engine->erased_count == swap->erased_count && !engine->changed_lost;
+  if (*swapped && engine->changed_items.len > 0)
+    status = bring_items(swap, engine->changed_items.data, engine->changed_items.len, err);
+  if (*swapped && status == WN_OK && engine->applied_seq > swap->serving->last_seq)
+    status = catch_up_events(engine, swap->serving, engine->applied_seq, err);
+  *swapped = *swapped && status == WN_OK;
+  if (*swapped) {
     wn_serving *old = engine->serving;
-    engine->serving = *serving;
-    *serving = old;
+    engine->serving = swap->serving;
+    swap->serving = old;
   }
   pthread_rwlock_unlock(&engine->lock);
   return status;
 }
 
+void wn_swap_clear(wn_swap *swap) {
+  pthread_rwlock_wrlock(&swap->engine->lock);
+  note_items(swap->engine, false);
+  pthread_rwlock_unlock(&swap->engine->lock);
+  wn_serving_free(swap->serving);
+  wn_arena_clear(&swap->arena);
+}
+
 static wn_status build_and_swap(wn_engine *engine, wn_snapshot *snapshot, bool *swapped,
                                 wn_error *err) {
   wn_status status = WN_OK;
-  wn_serving *serving = NULL;
-  uint64_t erased_count = 0;
-  uint64_t upto = applied_seq(engine, &erased_count);
+  wn_swap swap = {.engine = engine};
   *swapped = false;
-  WN_TRY(wn_serving_create(engine, wn_snapshot_ref(snapshot), &serving, err));
-  pthread_rwlock_rdlock(&engine->lock);
-  wn_serving_forget_erased(engine, serving);
-  pthread_rwlock_unlock(&engine->lock);
-  for (int i = 0; i < CATCH_UP_ROUNDS; i++) {
-    WN_TRY(wn_serving_catch_up(engine, serving, upto, err));
-    upto = applied_seq(engine, NULL);
-    if (upto <= serving->last_seq + REMAINDER_EVENTS) break;
-  }
-  WN_TRY(swap_in(engine, &serving, erased_count, swapped, err));
+  WN_TRY(wn_swap_build(&swap, snapshot, err));
+  WN_TRY(wn_swap_finish(&swap, swapped, err));
 cleanup:
-  wn_serving_free(serving);
+  wn_swap_clear(&swap);
   return status;
 }
 

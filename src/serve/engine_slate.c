@@ -118,12 +118,17 @@ static wn_status fill_history(wn_query *query, wn_pair_list pairs, wn_arena *are
   return WN_OK;
 }
 
+/* WN_NO_IX: unknown, or deleted and not back. Under the lock. */
+static wn_user_ix live_user(const wn_engine *engine, wn_str id) {
+  wn_user_ix user = id.len > 0 ? wn_store_find_user(engine->store, id) : WN_NO_IX;
+  return user != WN_NO_IX && wn_engine_user_gone(engine, user) ? WN_NO_IX : user;
+}
+
 static wn_status find_user(passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_request *f = &p->funnel;
   wn_pair_list pairs;
-  f->query.user =
-      p->in->user.len > 0 ? wn_dict_find(wn_store_users(p->engine->store), p->in->user) : WN_NO_IX;
+  f->query.user = live_user(p->engine, p->in->user);
   p->out->user_known = f->query.user != WN_NO_IX;
   if (!p->out->user_known) return WN_OK;
   WN_TRY(
@@ -354,22 +359,22 @@ cleanup:
 wn_status wn_engine_similar_users(wn_engine *engine, wn_str user, uint32_t n, wn_arena *arena,
                                   wn_neighbour_list *out, wn_error *err) {
   wn_status status = WN_OK;
-  const wn_dict *users = wn_store_users(engine->store);
-  wn_query query = {
-      .user = wn_dict_find(users, user), .anchor = WN_NO_IX, .now_ms = wn_now_ms(), .arena = arena};
+  wn_query query = {.anchor = WN_NO_IX, .now_ms = wn_now_ms(), .arena = arena};
   size_t count = 0;
   *out = (wn_neighbour_list){NULL, 0};
   if (n < 1 || n > SIMILAR_USERS_MAX)
     return wn_fail(err, WN_E_ARGUMENT, "n", "must be 1 to %d, got %u", SIMILAR_USERS_MAX, n);
-  if (query.user == WN_NO_IX)
-    return wn_fail(err, WN_E_NOT_FOUND, "user", "no user \"%.*s\"",
-                   user.len > 100 ? 100 : WN_STR_ARG(user));
   size_t k = 2 * (size_t)n + 16; /* the user herself and deleted ones are left out below */
   wn_scored *scored = wn_arena_calloc(arena, k, sizeof *scored);
   out->data = wn_arena_calloc(arena, n, sizeof *out->data);
   if (scored == NULL || out->data == NULL) return wn_fail_memory(err);
   pthread_rwlock_rdlock(&engine->lock);
-  status = similar_users(engine, &query, k, scored, &count, err);
+  query.user = live_user(engine, user);
+  if (query.user == WN_NO_IX)
+    status = wn_fail(err, WN_E_NOT_FOUND, "user", "no user \"%.*s\"",
+                     user.len > 100 ? 100 : WN_STR_ARG(user));
+  else
+    status = similar_users(engine, &query, k, scored, &count, err);
   pthread_rwlock_unlock(&engine->lock);
   if (status != WN_OK) goto cleanup;
   for (size_t i = 0; i < count && out->len < n; i++) {

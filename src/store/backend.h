@@ -57,6 +57,7 @@ typedef struct wn_user_row {
 typedef wn_status wn_event_fn(void *ctx, const wn_stored_event *event, wn_error *err);
 typedef wn_status wn_item_row_fn(void *ctx, wn_item_ix ix, const wn_item_row *row, wn_error *err);
 typedef wn_status wn_user_row_fn(void *ctx, wn_user_ix ix, const wn_user_row *row, wn_error *err);
+typedef wn_status wn_erased_fn(void *ctx, wn_user_ix user, uint64_t seq, bool gone, wn_error *err);
 typedef wn_status wn_slate_fn(void *ctx, const wn_slate_log *slate, wn_error *err);
 
 /* Writes run on one thread at a time, inside begin … finish. Reads run on any thread beside them
@@ -81,8 +82,11 @@ typedef struct wn_store_backend {
   wn_status (*put_item)(wn_store *store, wn_item_ix ix, const wn_item_row *row, wn_error *err);
   wn_status (*put_user)(wn_store *store, wn_user_ix ix, const wn_user_row *row, wn_error *err);
   wn_status (*put_slate)(wn_store *store, uint64_t seq, const wn_slate_log *slate, wn_error *err);
-  /* Deletes the user's events, takes the user out of slates, and counts events again. */
+  /* Notes that the user's events and name in slates go, as far as they are stored now; ix WN_NO_IX:
+   * only slates know the id. */
   wn_status (*erase_user)(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err);
+  /* Before put_counters, if users were noted: does it, and counts their events out. */
+  wn_status (*erase_noted)(wn_store *store, wn_error *err);
   wn_status (*put_counters)(wn_store *store, const wn_counters *was, const wn_counters *now,
                             wn_error *err);
   wn_status (*put_meta)(wn_store *store, const char *key, wn_str value, wn_error *err);
@@ -100,6 +104,7 @@ typedef struct wn_store_backend {
   wn_status (*scan_users)(wn_store *store, wn_user_row_fn *each, void *ctx, wn_error *err);
   wn_status (*scan_slates)(wn_store *store, int64_t since_ms, bool feeds_only, wn_slate_fn *each,
                            void *ctx, wn_error *err);
+  wn_status (*scan_erased)(wn_store *store, wn_erased_fn *each, void *ctx, wn_error *err);
   wn_status (*get_item)(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
                         wn_error *err);
   wn_status (*get_user)(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,
@@ -121,12 +126,15 @@ struct wn_store {
   pthread_mutex_t write_lock; /* one writing call at a time */
   bool in_transaction;
   bool failed;     /* a write of the open transaction failed: it can only be rolled back */
+  bool erasing;    /* users were deleted in it */
   wn_counters now; /* with the open transaction's changes */
   uint32_t users_before, items_before, types_before; /* dictionary sizes at begin */
   wn_map64 erased; /* user → 1: deleted, 0: deleted once and back; others never were */
   WN_VEC(uint32_t) erased_undo; /* users whose mark the open transaction turned over */
   wn_arena scratch;             /* one operation's */
   wn_buf json;
+
+  atomic_uint users_committed; /* indexes below it are for good; READ mode: all are */
 
   pthread_mutex_t state_lock; /* of what follows */
   wn_counters committed;

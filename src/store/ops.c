@@ -290,10 +290,14 @@ cleanup:
 static wn_status apply_user_delete(wn_store *store, wn_op *op, wn_error *err) {
   wn_status status;
   wn_user_row row = {.id = op->u.user.id, .updated_ms = wn_now_ms(), .deleted = true};
-  if (!user_known(store, op)) return refuse_unknown(op, "user", op->u.user.id);
+  bool known = user_known(store, op);
+  /* Also of an unknown or deleted user: slates name whoever asked for them. */
+  store->erasing = true;
+  WN_TRY(store->backend->erase_user(store, known ? op->user_ix : WN_NO_IX, row.id, err));
+  if (!known) return refuse_unknown(op, "user", row.id);
+  op->seq = (uint64_t)store->now.v[WN_COUNT_LAST_SEQ];
   WN_TRY(mark_user(store, op->user_ix, true, err));
   WN_TRY(store->backend->put_user(store, op->user_ix, &row, err));
-  WN_TRY(store->backend->erase_user(store, op->user_ix, row.id, err));
 cleanup:
   return status;
 }

@@ -13,7 +13,15 @@
 
 #define CACHE_PRAGMA    "PRAGMA cache_size = -16000" /* kB, the writer's */
 #define BUSY_TIMEOUT_MS 5000
-#define WAL_BYTES_KEPT  "67108864" /* a longer log is cut back when it begins anew */
+/* What the first stores of this version were made without. */
+#define LATER_TABLES                                                                               \
+  "CREATE TABLE IF NOT EXISTS erased(user INTEGER PRIMARY KEY, seq INTEGER NOT NULL)"
+/* Users whose deletion waits for the end of its transaction; see wn_sqlite_erase_noted. */
+#define ERASURES_TABLE                                                                             \
+  "CREATE TEMP TABLE erasures("                                                                    \
+  "  id TEXT PRIMARY KEY, user INTEGER, event_seq INTEGER, slate_seq INTEGER) WITHOUT ROWID;"      \
+  "CREATE INDEX temp.erasures_user ON erasures(user)"
+#define WAL_BYTES_KEPT "67108864" /* a longer log is cut back when it begins anew */
 
 static wn_status status_of(sqlite3 *db, int code) {
   int error = sqlite3_system_errno(db);
@@ -176,6 +184,8 @@ static wn_status open_writer(wn_store *store, wn_error *err) {
   WN_TRY(check_file(store, lite->db, &empty, err));
   WN_TRY(set_pragmas(store, lite->db, err));
   if (empty) WN_TRY(create_tables(store, lite->db, err));
+  if (!empty) WN_TRY(wn_sqlite_exec(store, lite->db, LATER_TABLES, err));
+  WN_TRY(wn_sqlite_exec(store, lite->db, ERASURES_TABLE, err));
   WN_TRY(wn_sqlite_prepare_writer(store, err));
 cleanup:
   return status;
@@ -372,6 +382,7 @@ const wn_store_backend wn_store_sqlite = {
     .put_user = wn_sqlite_put_user,
     .put_slate = wn_sqlite_put_slate,
     .erase_user = wn_sqlite_erase_user,
+    .erase_noted = wn_sqlite_erase_noted,
     .put_counters = wn_sqlite_put_counters,
     .put_meta = wn_sqlite_put_meta,
     .read_item = wn_sqlite_read_item,
@@ -380,6 +391,7 @@ const wn_store_backend wn_store_sqlite = {
     .scan_items = wn_sqlite_scan_items,
     .scan_users = wn_sqlite_scan_users,
     .scan_slates = wn_sqlite_scan_slates,
+    .scan_erased = wn_sqlite_scan_erased,
     .get_item = wn_sqlite_get_item,
     .get_user = wn_sqlite_get_user,
     .get_counters = wn_sqlite_get_counters,

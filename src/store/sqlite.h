@@ -29,8 +29,11 @@ typedef enum wn_sqlite_statement {
   WN_ST_ITEM,
   WN_ST_USER,
   WN_ST_SLATE,
+  WN_ST_ERASED,
+  WN_ST_NOTE_ERASURE,
   WN_ST_ERASE_EVENTS,
   WN_ST_ERASE_SLATES,
+  WN_ST_ERASURES_DONE,
   WN_ST_EVENT_BOUNDS,
   WN_ST_COUNTER,
   WN_ST_META,
@@ -117,6 +120,7 @@ wn_status wn_sqlite_put_user(wn_store *store, wn_user_ix ix, const wn_user_row *
 wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log *slate,
                               wn_error *err);
 wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err);
+wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err);
 wn_status wn_sqlite_put_counters(wn_store *store, const wn_counters *was, const wn_counters *now,
                                  wn_error *err);
 wn_status wn_sqlite_put_meta(wn_store *store, const char *key, wn_str value, wn_error *err);
@@ -133,6 +137,7 @@ wn_status wn_sqlite_scan_items(wn_store *store, uint64_t after_rev, bool with_te
 wn_status wn_sqlite_scan_users(wn_store *store, wn_user_row_fn *each, void *ctx, wn_error *err);
 wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                 wn_slate_fn *each, void *ctx, wn_error *err);
+wn_status wn_sqlite_scan_erased(wn_store *store, wn_erased_fn *each, void *ctx, wn_error *err);
 wn_status wn_sqlite_get_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_row *out,
                              wn_error *err);
 wn_status wn_sqlite_get_user(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_user_row *out,

@@ -311,6 +311,25 @@ cleanup:
   return status;
 }
 
+wn_status wn_sqlite_scan_erased(wn_store *store, wn_erased_fn *each, void *ctx, wn_error *err) {
+  wn_status status;
+  cursor c;
+  bool more = true;
+  WN_TRY(cursor_open(&c, store,
+                     "SELECT e.user, e.seq, u.deleted FROM erased e JOIN users u ON u.ix = e.user",
+                     err));
+  for (;;) {
+    WN_TRY(cursor_next(&c, &more, err));
+    if (!more) break;
+    WN_TRY(each(ctx, (wn_user_ix)sqlite3_column_int64(c.statement, 0),
+                (uint64_t)sqlite3_column_int64(c.statement, 1),
+                sqlite3_column_int(c.statement, 2) != 0, err));
+  }
+cleanup:
+  cursor_close(&c);
+  return status;
+}
+
 /* A reader's own prepared look-up. */
 static wn_status prepared(wn_store *store, wn_reader *reader, sqlite3_stmt **io, const char *sql,
                           wn_error *err) {

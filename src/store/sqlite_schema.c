@@ -25,6 +25,7 @@ const char wn_sqlite_schema[] =
     "  attributes TEXT,\n"
     "  text TEXT\n"
     ");\n"
+    "CREATE TABLE erased(user INTEGER PRIMARY KEY, seq INTEGER NOT NULL);\n"
     "CREATE TABLE event_types(type INTEGER PRIMARY KEY, name TEXT NOT NULL);\n"
     "CREATE TABLE events(\n"
     "  seq INTEGER PRIMARY KEY,\n"

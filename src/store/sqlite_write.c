@@ -21,9 +21,17 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
                     "snapshot, feed, items) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
-    [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE user = ?1",
-    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL "
-                           "WHERE user = ?1 OR user_id = ?2",
+    [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
+    [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq) "
+                           "VALUES(?1, ?2, ?3, ?4)",
+    [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE seq <= "
+                           "(SELECT event_seq FROM erasures e WHERE e.user = events.user) "
+                           "RETURNING time_ms",
+    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL WHERE "
+                           "(user NOTNULL OR user_id NOTNULL) AND seq <= "
+                           "(SELECT max(slate_seq) FROM erasures e "
+                           "WHERE e.user = slates.user OR e.id = slates.user_id)",
+    [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
     [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
                            "FROM events",
     [WN_ST_COUNTER] = "INSERT OR REPLACE INTO counters(name, value) VALUES(?1, ?2)",
@@ -236,14 +244,47 @@ static wn_status recount_events(wn_store *store, wn_error *err) {
 
 wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err) {
   wn_status status;
-  sqlite3_stmt *events = statement_of(store, WN_ST_ERASE_EVENTS);
-  sqlite3_stmt *slates = statement_of(store, WN_ST_ERASE_SLATES);
-  sqlite3_bind_int64(events, 1, ix);
-  WN_TRY(run(store, WN_ST_ERASE_EVENTS, err));
-  if (sqlite3_changes(wn_sqlite_of(store)->db) > 0) WN_TRY(recount_events(store, err));
-  sqlite3_bind_int64(slates, 1, ix);
-  bind_str(slates, 2, id);
+  const int64_t *now = store->now.v;
+  sqlite3_stmt *erased = statement_of(store, WN_ST_ERASED);
+  sqlite3_stmt *note = statement_of(store, WN_ST_NOTE_ERASURE);
+  bind_str(note, 1, id);
+  bind_ix(note, 2, ix);
+  sqlite3_bind_int64(note, 3, now[WN_COUNT_LAST_SEQ]);
+  sqlite3_bind_int64(note, 4, now[WN_COUNT_SLATES]);
+  WN_TRY(run(store, WN_ST_NOTE_ERASURE, err));
+  if (ix == WN_NO_IX) return WN_OK;
+  sqlite3_bind_int64(erased, 1, ix);
+  sqlite3_bind_int64(erased, 2, now[WN_COUNT_LAST_SEQ]);
+  WN_TRY(run(store, WN_ST_ERASED, err));
+cleanup:
+  return status;
+}
+
+/* Counts the events out one by one; the bounds are looked for anew only when one of them went. */
+static wn_status erase_events(wn_store *store, wn_error *err) {
+  wn_status status = WN_OK;
+  int64_t *now = store->now.v;
+  sqlite3_stmt *s = statement_of(store, WN_ST_ERASE_EVENTS);
+  bool bound = false;
+  int rc;
+  while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+    int64_t time_ms = sqlite3_column_int64(s, 0);
+    now[WN_COUNT_EVENTS]--;
+    bound = bound || time_ms <= now[WN_COUNT_FIRST_MS] || time_ms >= now[WN_COUNT_LAST_MS];
+  }
+  if (rc != SQLITE_DONE)
+    status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "write", err);
+  sqlite3_reset(s);
+  return status == WN_OK && bound ? recount_events(store, err) : status;
+}
+
+/* There is no index by user, so a deletion is a scan of the log: one for all of a transaction. What
+ * came after the deletion belongs to a user who is back, and stays. */
+wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err) {
+  wn_status status;
+  WN_TRY(erase_events(store, err));
   WN_TRY(run(store, WN_ST_ERASE_SLATES, err));
+  WN_TRY(run(store, WN_ST_ERASURES_DONE, err));
 cleanup:
   return status;
 }

@@ -81,6 +81,8 @@ wn_status wn_store_open(const char *dir, wn_store_mode mode, wn_store **out, wn_
   if (mode == WN_STORE_WRITE) WN_TRY(claim_dir(store, err));
   WN_TRY(store->backend->open(store, err));
   store->committed = store->now;
+  atomic_store(&store->users_committed,
+               mode == WN_STORE_WRITE ? wn_dict_count(store->users) : UINT32_MAX);
   *out = store;
   store = NULL;
 cleanup:
@@ -96,6 +98,12 @@ wn_str wn_store_dir(const wn_store *store) {
 }
 const wn_dict *wn_store_users(const wn_store *store) {
   return store->users;
+}
+wn_user_ix wn_store_find_user(const wn_store *store, wn_str id) {
+  /* First the limit: what lies below it now was never taken back, whatever happens meanwhile. */
+  uint32_t committed = atomic_load(&store->users_committed);
+  uint32_t ix = wn_dict_find(store->users, id);
+  return ix < committed ? ix : WN_NO_IX;
 }
 const wn_dict *wn_store_items(const wn_store *store) {
   return store->items;
@@ -147,7 +155,7 @@ static wn_status begin(wn_store *store, wn_error *err) {
   store->items_before = wn_dict_count(store->items);
   store->types_before = wn_dict_count(store->types);
   store->erased_undo.len = 0;
-  store->failed = false;
+  store->failed = store->erasing = false;
   store->in_transaction = true;
 cleanup:
   return status;
@@ -183,11 +191,13 @@ static wn_status commit(wn_store *store, wn_error *err) {
   if (store->failed) {
     WN_TRY(wn_fail(err, WN_E_CONFLICT, "", "the transaction failed earlier and was rolled back"));
   }
+  if (store->erasing) WN_TRY(store->backend->erase_noted(store, err));
   WN_TRY(store->backend->put_counters(store, &store->committed, &store->now, err));
   WN_TRY(store->backend->commit(store, err));
   pthread_mutex_lock(&store->state_lock);
   store->committed = store->now;
   pthread_mutex_unlock(&store->state_lock);
+  atomic_store(&store->users_committed, wn_dict_count(store->users));
 cleanup:
   return status;
 }

@@ -22,7 +22,9 @@ typedef enum wn_op_kind {
   WN_OP_USER_PUT,
   WN_OP_USER_PATCH,
   WN_OP_USER_DELETE, /* attributes and events of this user are erased for good, logged slates lose
-                        user and session (their ix stays). Scans the log: seconds at 10⁷ events */
+                        user and session (their ix stays); slates also of an unknown user, who is
+                        WN_E_NOT_FOUND all the same. One scan of the log for all of a transaction:
+                        seconds at 10⁷ events */
   WN_OP_SLATE,
 } wn_op_kind;
 
@@ -63,7 +65,8 @@ typedef struct wn_op {
   wn_item_ix item_ix;
   uint32_t type;    /* event type number */
   uint64_t seq;     /* event: position in the log, ascending in order of commit, never used twice;
-                       items: revision; slates: number */
+                       items: revision; slates: number; a user's deletion: the last position
+                       given so far */
   char field[96];   /* the member of the record that status means; empty: none */
   char reason[160]; /* why status is not WN_OK, as of wn_error */
 } wn_op;
@@ -102,6 +105,8 @@ wn_str wn_store_dir(const wn_store *store);
 const wn_dict *wn_store_users(const wn_store *store);
 const wn_dict *wn_store_items(const wn_store *store);
 const wn_dict *wn_store_types(const wn_store *store); /* event type names */
+/* The user's index once it is committed, and so for good; else WN_NO_IX. */
+wn_user_ix wn_store_find_user(const wn_store *store, wn_str id);
 
 /* All ops in one transaction; returns after the fsync. On failure nothing of it is stored and the
  * dictionaries are as before. A failed fsync makes the store refuse all later writes (WN_E_IO). */
@@ -144,6 +149,13 @@ WN_MUST_USE wn_status wn_store_scan_users(wn_store *store,
  * all slates are a scan of the table. */
 WN_MUST_USE wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                            wn_status (*each)(void *ctx, const wn_slate_log *slate,
+                                                             wn_error *err),
+                                           void *ctx, wn_error *err);
+/* Users who were ever deleted. `seq`: the log's last position at the (last) deletion; `gone`: not
+ * back since. */
+WN_MUST_USE wn_status wn_store_scan_erased(wn_store *store,
+                                           wn_status (*each)(void *ctx, wn_user_ix user,
+                                                             uint64_t seq, bool gone,
                                                              wn_error *err),
                                            void *ctx, wn_error *err);
 /* One record, strings in `arena`. WN_E_NOT_FOUND when unknown or deleted. */

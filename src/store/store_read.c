@@ -112,6 +112,13 @@ wn_status wn_store_scan_slates(wn_store *store, int64_t since_ms, bool feeds_onl
   return store->backend->scan_slates(store, since_ms, feeds_only, each, ctx, err);
 }
 
+wn_status wn_store_scan_erased(wn_store *store,
+                               wn_status (*each)(void *ctx, wn_user_ix user, uint64_t seq,
+                                                 bool gone, wn_error *err),
+                               void *ctx, wn_error *err) {
+  return store->backend->scan_erased(store, each, ctx, err);
+}
+
 wn_status wn_store_get_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_item_record *out,
                             wn_error *err) {
   wn_status status;

@@ -390,25 +390,117 @@ static void test_each_event_once(void **state) {
   world_remove(&w);
 }
 
-static void test_deletion_list_mended(void **state) {
+static wn_op delete_user(const char *id) {
+  return (wn_op){.kind = WN_OP_USER_DELETE, .u.user = {.id = wn_str_of(id)}};
+}
+
+/* The last event that is left may lie before the end of a snapshot: not it, but the position that
+ * never goes back says what a deletion voids. */
+static void test_deletion_after_erased_tail(void **state) {
   (void)state;
-  /* A crash between the deletion's commit and the list of deleted users. */
   world w;
   wn_error err = {0};
+  bool swapped = false;
   world_ready(&w, "");
-  commit(&w, (wn_op){.kind = WN_OP_USER_DELETE, .u.user = {.id = WN_STR("u4")}});
-  assert_ok(wn_store_meta_set(wn_engine_store(w.engine), "erased", WN_STR(""), &err));
+  for (int i = 0; i < 5; i++) event(&w, "w", i % 2 == 0 ? "i4" : "i6", "view");
+  assert_int_equal(world_train(&w, true), 2);
+  assert_ok(wn_snapshot_set_current(w.dir, 1, &err));
+  commit(&w, delete_user("w"));
   world_close(&w);
   world_open(&w);
-  event(&w, "u4", "i31", "view");
-  world_close(&w);
-  world_open(&w);
-  slate s = ask(&w, "home", "u4", NULL, ITEMS);
-  assert_int_equal(s.answer.len, ITEMS - 1);
+  slate s = ask(&w, "home", "u2", NULL, 5);
+  assert_true(s.answer.personal);
+  assert_int_equal(s.answer.snapshot, 1);
   slate_clear(&s);
-  assert_ok(wn_store_meta_set(wn_engine_store(w.engine), "erased", WN_STR("4:x"), &err));
-  world_close(&w);
-  assert_int_equal(world_try_open(&w, WN_STORE_WRITE, "", &err), WN_E_CORRUPT);
+  commit(&w, delete_user("u2"));
+  assert_ok(wn_snapshot_set_current(w.dir, 2, &err));
+  assert_ok(wn_engine_refresh(w.engine, &swapped, &err));
+  assert_true(swapped);
+  for (int round = 0; round < 2; round++) {
+    s = ask(&w, "home", "u2", NULL, ITEMS);
+    assert_int_equal(s.answer.snapshot, 2);
+    assert_false(s.answer.personal);
+    assert_int_equal(s.answer.len, ITEMS);
+    slate_clear(&s);
+    world_close(&w);
+    world_open(&w);
+  }
+  world_remove(&w);
+}
+
+/* Whoever was deleted is nobody, until she is back. */
+static void test_deleted_user_unknown(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  wn_arena arena;
+  wn_neighbour_list users;
+  bool met[ITEMS] = {false}, again[ITEMS] = {false};
+  wn_slate_request page = {.surface = WN_STR("feed"), .user = WN_STR("u2"), .n = 9, .log = true};
+  world_ready(&w, "");
+  wn_arena_init(&arena, ARENA);
+  assert_int_equal(drain(&w, page, met, 1), 9);
+  assert_ok(wn_engine_similar_users(w.engine, WN_STR("u2"), 5, &arena, &users, &err));
+  commit(&w, delete_user("u2"));
+  for (int round = 0; round < 2; round++) {
+    slate s = ask(&w, "home", "u2", NULL, 5);
+    assert_false(s.answer.user_known);
+    slate_clear(&s);
+    assert_int_equal(wn_engine_similar_users(w.engine, WN_STR("u2"), 5, &arena, &users, &err),
+                     WN_E_NOT_FOUND);
+    world_close(&w);
+    world_open(&w);
+  }
+  assert_int_equal(drain(&w, page, again, 1), 9);
+  memset(again, 0, sizeof again);
+  wn_op op = delete_user("u2"); /* not known, but the feed remembers her */
+  assert_ok(wn_engine_commit(w.engine, &op, 1, &err));
+  assert_int_equal(op.status, WN_E_NOT_FOUND);
+  assert_int_equal(drain(&w, page, again, 100), ITEMS);
+  commit(&w, (wn_op){.kind = WN_OP_USER_PUT, .u.user = {.id = WN_STR("u2")}});
+  slate s = ask(&w, "home", "u2", NULL, 5);
+  assert_true(s.answer.user_known);
+  assert_false(s.answer.personal);
+  slate_clear(&s);
+  wn_arena_clear(&arena);
+  world_remove(&w);
+}
+
+/* What changes while a state is built is in it after the swap, which itself reads nothing when
+ * nothing changed. */
+static void test_swap_remainder(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  char path[4096];
+  wn_snapshot *snapshot = NULL;
+  bool swapped = false;
+  world_ready(&w, "");
+  wn_snapshot_path(w.dir, 1, path, sizeof path);
+  assert_ok(wn_snapshot_open(path, &snapshot, &err));
+  wn_swap swap = {.engine = w.engine};
+  assert_ok(wn_swap_build(&swap, snapshot, &err));
+  wn_attr kind = {.name = WN_STR("kind"), .kind = WN_ATTR_STRING, .string = WN_STR("game")};
+  commit(&w, item_op(WN_OP_ITEM_PUT, "fresh", "Fresh", &kind));
+  event(&w, "u1", "i2", "view");
+  assert_ok(wn_swap_finish(&swap, &swapped, &err));
+  assert_true(swapped);
+  wn_swap_clear(&swap);
+  slate s = ask(&w, "similar", NULL, "fresh", 10);
+  assert_true(s.answer.len == 10 && games(&s) == 10); /* by its content alone */
+  slate_clear(&s);
+  s = ask(&w, "home", "u1", NULL, ITEMS);
+  assert_false(slate_has(&s, "i2"));
+  slate_clear(&s);
+  swap = (wn_swap){.engine = w.engine};
+  assert_ok(wn_swap_build(&swap, snapshot, &err));
+  wn_mem_fail_after(0);
+  wn_status status = wn_swap_finish(&swap, &swapped, &err);
+  wn_mem_fail_after(-1);
+  assert_int_equal(status, WN_OK);
+  assert_true(swapped);
+  wn_swap_clear(&swap);
+  wn_snapshot_unref(snapshot);
   world_remove(&w);
 }
 
@@ -683,7 +775,9 @@ int main(void) {
       cmocka_unit_test(test_strict),
       cmocka_unit_test(test_user_deletion),
       cmocka_unit_test(test_each_event_once),
-      cmocka_unit_test(test_deletion_list_mended),
+      cmocka_unit_test(test_deletion_after_erased_tail),
+      cmocka_unit_test(test_deleted_user_unknown),
+      cmocka_unit_test(test_swap_remainder),
       cmocka_unit_test(test_bad_requests),
       cmocka_unit_test(test_request_options),
       cmocka_unit_test(test_impressions),

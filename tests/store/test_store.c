@@ -357,6 +357,97 @@ static void test_slates(WN_UNUSED void **state) {
   wn_store_close(store);
 }
 
+static void test_deletions_together(WN_UNUSED void **state) {
+  wn_error err;
+  wn_store *store = open_store(WN_STORE_WRITE);
+  wn_op ops[8];
+  for (int i = 0; i < 5; i++) {
+    static const char *const users[] = {"ann", "bob", "ann", "cid", "bob"};
+    wn_op op = event_op(NULL, users[i], "x", "view");
+    op.u.event.time_ms = T0 + (i == 3 ? 2 : i); /* the last one is bob's */
+    commit_one(store, op);
+  }
+  wn_op known = slate_op("s1", T0, NULL, NULL, 0), unknown = slate_op("s2", T0, NULL, NULL, 0);
+  known.u.slate.user = 0;
+  unknown.u.slate.user_id = WN_STR("dan");
+  unknown.u.slate.session = WN_STR("sess");
+  commit_one(store, known);
+  commit_one(store, unknown);
+  ops[0] = user_op(WN_OP_USER_DELETE, "ann");
+  ops[1] = event_op(NULL, "ann", "x", "view"); /* back in the same transaction */
+  ops[2] = user_op(WN_OP_USER_DELETE, "dan");
+  ops[3] = unknown;
+  ops[3].u.slate.id = WN_STR("s3");
+  ops[4] = user_op(WN_OP_USER_DELETE, "bob");
+  assert_ok(wn_store_commit(store, ops, 5, &err));
+  assert_int_equal(ops[0].seq, 5); /* the position that the deletion voids up to */
+  assert_int_equal(ops[2].status, WN_E_NOT_FOUND);
+  assert_int_equal(query("SELECT sum(seq) FROM events"), 4 + 6); /* cid's, and ann's new one */
+  assert_int_equal(query("SELECT count(*) FROM slates WHERE user NOTNULL OR user_id NOTNULL OR "
+                         "session NOTNULL"),
+                   1);
+  assert_int_equal(query("SELECT id = 's3' FROM slates WHERE user_id = 'dan'"), 1);
+  assert_int_equal(query("SELECT group_concat(user || ':' || seq, ' ') = '0:5 1:6' FROM erased"),
+                   1);
+  check_counts(store);
+  commit_one(store, user_op(WN_OP_USER_DELETE, "ann")); /* nothing is left of the last one */
+  assert_int_equal(query("SELECT count(*) FROM events"), 1);
+  check_counts(store);
+  wn_store_close(store);
+}
+
+static double seconds_to_delete(wn_store *store, int first, int count) {
+  static wn_op ops[200];
+  static char users[200][16];
+  wn_error err;
+  for (int i = 0; i < count; i++) {
+    snprintf(users[i], sizeof users[i], "u%d", first + i);
+    ops[i] = user_op(WN_OP_USER_DELETE, users[i]);
+  }
+  uint64_t start = wn_mono_ns();
+  assert_ok(wn_store_commit(store, ops, (size_t)count, &err));
+  return (double)(wn_mono_ns() - start) * 1e-9;
+}
+
+/* Many deletions are one pass over the log, not one each. */
+static void test_deletions_cost(WN_UNUSED void **state) {
+  static wn_op ops[1000];
+  static char users[1000][16];
+  wn_error err;
+  wn_store *store = open_store(WN_STORE_WRITE);
+  for (int i = 0; i < 1000; i++) {
+    snprintf(users[i], sizeof users[i], "u%d", i);
+    ops[i] = event_op(NULL, users[i], "x", "view");
+  }
+  assert_ok(wn_store_begin(store, &err));
+  for (int i = 0; i < 40; i++) assert_ok(wn_store_append(store, ops, 1000, &err));
+  assert_ok(wn_store_end(store, true, &err));
+  double one = seconds_to_delete(store, 0, 1), many = seconds_to_delete(store, 1, 200);
+  print_message("1 deletion %.4f s, 200 deletions %.4f s\n", one, many);
+  assert_true(many < 60 * one);
+  check_counts(store);
+  wn_store_close(store);
+}
+
+/* An index that a rollback may still give to another is not told. */
+static void test_find_user(WN_UNUSED void **state) {
+  wn_error err;
+  wn_store *store = open_store(WN_STORE_WRITE);
+  wn_op ann = event_op(NULL, "ann", "x", "view"), bob = event_op(NULL, "bob", "x", "view");
+  assert_ok(wn_store_begin(store, &err));
+  assert_ok(wn_store_append(store, &ann, 1, &err));
+  assert_int_equal(wn_dict_find(wn_store_users(store), WN_STR("ann")), 0);
+  assert_int_equal(wn_store_find_user(store, WN_STR("ann")), WN_NO_IX);
+  assert_ok(wn_store_end(store, false, &err));
+  commit_one(store, bob);
+  assert_int_equal(wn_store_find_user(store, WN_STR("bob")), 0);
+  assert_int_equal(wn_store_find_user(store, WN_STR("ann")), WN_NO_IX);
+  wn_store_close(store);
+  store = open_store(WN_STORE_READ);
+  assert_int_equal(wn_store_find_user(store, WN_STR("bob")), 0);
+  wn_store_close(store);
+}
+
 static void test_damaged_slate(WN_UNUSED void **state) {
   static const char *const bad[] = {"",         "[",
                                     "[]]",      "[[1,1]",
@@ -708,16 +799,29 @@ static void test_canonical_attributes(WN_UNUSED void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_DIR(test_events),          IN_DIR(test_scan_stops),
-      IN_DIR(test_event_ids),       IN_DIR(test_event_id_after_rollback),
-      IN_DIR(test_items),           IN_DIR(test_delete_keeps_ix),
-      IN_DIR(test_patch),           IN_DIR(test_patch_members),
-      IN_DIR(test_users),           IN_DIR(test_slates),
-      IN_DIR(test_damaged_slate),   IN_DIR(test_rollback),
-      IN_DIR(test_transactions),    IN_DIR(test_refusals),
-      IN_DIR(test_strange_ids),     IN_DIR(test_scans),
-      IN_DIR(test_random_workload), IN_DIR(test_memory),
-      IN_DIR(test_memory_reading),  cmocka_unit_test(test_canonical_attributes),
+      IN_DIR(test_events),
+      IN_DIR(test_scan_stops),
+      IN_DIR(test_event_ids),
+      IN_DIR(test_event_id_after_rollback),
+      IN_DIR(test_items),
+      IN_DIR(test_delete_keeps_ix),
+      IN_DIR(test_patch),
+      IN_DIR(test_patch_members),
+      IN_DIR(test_users),
+      IN_DIR(test_slates),
+      IN_DIR(test_deletions_together),
+      IN_DIR(test_deletions_cost),
+      IN_DIR(test_find_user),
+      IN_DIR(test_damaged_slate),
+      IN_DIR(test_rollback),
+      IN_DIR(test_transactions),
+      IN_DIR(test_refusals),
+      IN_DIR(test_strange_ids),
+      IN_DIR(test_scans),
+      IN_DIR(test_random_workload),
+      IN_DIR(test_memory),
+      IN_DIR(test_memory_reading),
+      cmocka_unit_test(test_canonical_attributes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,8 @@ typedef struct wn_slate_request {
   size_t exclude_len;
   uint32_t n; /* 0: the surface's */
   bool explain;
-  bool log; /* write the impression log (serving does, the CLI does not) */
+  bool log;  /* write the impression log (serving does, the CLI does not) */
+  bool hold; /* see `unlogged` */
 } wn_slate_request;
 
 typedef struct wn_slate_answer_item {
@@ -52,13 +53,23 @@ typedef struct wn_slate_answer {
   size_t source_count;
   wn_str explain_json; /* the trace; absent without explain */
   double took_ms;
+  /* A feed's slate, and any slate while commits fail, is stored before it is shown. With `hold` the
+   * caller does that: commits this operation (in `arena`), then shows the slate if that went well,
+   * else calls wn_engine_slate_withdraw. NULL: nothing is left to do. */
+  wn_op *unlogged;
 } wn_slate_answer;
 
-/* Thread-safe. Everything in the answer lives in `arena`. WN_E_NOT_FOUND: unknown surface, unknown
- * anchor item (field "item"); an unknown user is fine. WN_E_ARGUMENT: n, filter, exclude, missing
- * item or user where the flavour needs one; WN_E_BUSY: the impression log cannot keep up. */
+/* Slates of feeds, and all while commits fail, wait for their commit unless `hold` is set; others
+ * are handed to the writer thread. Thread-safe. Everything in the answer lives in `arena`.
+ * WN_E_NOT_FOUND: unknown surface, unknown anchor item (field "item"); an unknown user is fine.
+ * WN_E_ARGUMENT: n, filter, exclude, missing item or user where the flavour needs one; WN_E_BUSY:
+ * the impression log cannot keep up; WN_E_FULL, WN_E_IO: it cannot be written. */
 WN_MUST_USE wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request,
                                       wn_arena *arena, wn_slate_answer *out, wn_error *err);
+
+/* The slate of an `unlogged` that could not be stored was not shown: its feed may show the items.
+ */
+void wn_engine_slate_withdraw(wn_engine *engine, const wn_op *unlogged, wn_arena *arena);
 
 typedef struct wn_neighbour {
   wn_str id, title;
@@ -91,7 +102,7 @@ typedef struct wn_engine_stats {
   int64_t snapshot_created_ms, snapshot_data_ms;
   uint32_t users, items, items_servable;
   uint64_t last_seq, replayed_events, delta_pairs, sessions;
-  uint64_t swaps, swap_failures;
+  uint64_t swaps, swap_failures, slates_lost; /* shown, and then not logged */
   size_t catalog_bytes, online_bytes, session_bytes, dict_bytes;
   wn_commit_stats commits;
   bool writable; /* false after a fatal store error */

@@ -97,6 +97,7 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
 static void apply_user_delete(wn_engine *engine, const wn_op *op) {
   wn_error why = {0};
   wn_online_forget(engine->serving->online, op->user_ix);
+  wn_models_forget(&engine->serving->models, op->user_ix);
   engine->erased_count++;
   if (wn_engine_erased_add(engine, op->user_ix, op->seq, &why) != WN_OK)
     log_failure("the deletion of user", op->user_ix, &why);
@@ -114,7 +115,7 @@ static void end_session(wn_engine *engine, wn_str user) {
 static void apply_op(run *r, const wn_op *op) {
   wn_engine *engine = r->engine;
   if (op->kind == WN_OP_USER_DELETE) end_session(engine, op->u.user.id);
-  if (op->status != WN_OK || op->duplicate || op->kind == WN_OP_SLATE) return;
+  if (op->status != WN_OK || op->duplicate || op->kind >= WN_OP_SLATE) return;
   if (r->ops >= RUN_OPS) run_unlock(r);
   run_lock(r);
   r->ops++;
@@ -128,7 +129,8 @@ static void apply_op(run *r, const wn_op *op) {
   case WN_OP_USER_DELETE: apply_user_delete(engine, op); break;
   case WN_OP_USER_PUT: wn_engine_user_back(engine, op->user_ix); break;
   case WN_OP_USER_PATCH:
-  case WN_OP_SLATE: break;
+  case WN_OP_SLATE:
+  case WN_OP_PROBE: break;
   }
 }
 
@@ -137,6 +139,15 @@ void wn_engine_on_commit(void *ctx, wn_commit_batch *batches) {
   for (const wn_commit_batch *batch = batches; batch != NULL; batch = batch->next)
     for (size_t i = 0; i < batch->count; i++) apply_op(&r, &batch->ops[i]);
   run_unlock(&r);
+}
+
+void wn_engine_probe(wn_engine *engine) {
+  wn_op op = {.kind = WN_OP_PROBE};
+  wn_error why;
+  if (wn_committer_last(engine->committer) == WN_OK || !wn_store_writable(engine->store)) return;
+  /* The committer remembers how it went. */
+  wn_status status = wn_committer_run(engine->committer, &op, 1, &why);
+  if (status == WN_OK) wn_log(WN_LOG_INFO, "the store takes writes again");
 }
 
 static wn_status check_writable(const wn_engine *engine, wn_error *err) {

@@ -85,6 +85,9 @@ bool wn_engine_user_gone(const wn_engine *engine, wn_user_ix user);
 
 /* committer's hook */
 void wn_engine_on_commit(void *ctx, wn_commit_batch *batches);
+/* While commits fail: tries one, since a server that nobody writes to any more would else never
+ * learn that there is space again. */
+void wn_engine_probe(wn_engine *engine);
 /* Under the exclusive lock: for the state that is being built, if one is. */
 void wn_engine_note_item(wn_engine *engine, wn_item_ix ix);
 /* `catalogue: strict`: nothing is known of it but its id. */

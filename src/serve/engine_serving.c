@@ -91,8 +91,11 @@ cleanup:
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving) {
   size_t i = 0;
   uint64_t user, seq;
-  while (wn_map64_next(&engine->erased, &i, &user, &seq))
-    if (serving->about.last_seq <= seq) wn_online_forget(serving->online, (wn_user_ix)user);
+  while (wn_map64_next(&engine->erased, &i, &user, &seq)) {
+    if (serving->about.last_seq > seq) continue;
+    wn_online_forget(serving->online, (wn_user_ix)user);
+    wn_models_forget(&serving->models, (wn_user_ix)user);
+  }
 }
 
 wn_status wn_serving_event(wn_engine *engine, wn_serving *serving, const wn_stored_event *event,
@@ -333,6 +336,7 @@ wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err) {
   *swapped = false;
   /* A reader's dictionaries are those of its start: a later snapshot could name unknown users. */
   if (engine->mode == WN_STORE_READ) return WN_OK;
+  wn_engine_probe(engine);
   pthread_mutex_lock(&engine->refresh_lock);
   wn_current_mark mark = wn_engine_current_mark(engine);
   if (!mark_equal(&mark, &engine->mark)) {

@@ -1,8 +1,10 @@
 /* A request's way: context (user, anchor, session) → funnel → impression log → answer.
  *
  * The engine's lock is held shared from the first look at the state to the last copied title, and
- * never while something is waited for. The impression is handed to the committer, not waited for:
- * a full queue refuses the request (WN_E_BUSY), since a slate that is not logged must not be shown.
+ * never while something is waited for. The impression is handed to the committer and not waited
+ * for, except where that matters: feeds (a restart must not repeat what they showed) and all slates
+ * while commits fail. A full queue refuses the request (WN_E_BUSY): a slate that is not logged must
+ * not be shown.
  * Requests of one feed session follow each other, so that each sees what the one before served. */
 
 #include "serve/engine_internal.h"
@@ -246,12 +248,26 @@ static wn_str put_str(char **at, wn_str s) {
   return copy;
 }
 
+/* Stores the impression now. */
+static wn_status commit_slate(wn_engine *engine, wn_op *op, wn_error *err) {
+  wn_status status = WN_OK;
+  WN_TRY(wn_engine_commit(engine, op, 1, err));
+  if (op->status != WN_OK) WN_TRY(wn_fail(err, op->status, op->field, "%s", op->reason));
+cleanup:
+  return status;
+}
+
 static wn_status log_slate(const passage *p, wn_error *err) {
-  const wn_slate_answer *out = p->out;
+  wn_slate_answer *out = p->out;
+  const wn_committer *committer = p->engine->committer;
+  /* What a feed showed is its memory, which a crash must not cost. And a slate that could not be
+   * logged must not be shown, which only a wait can tell. */
+  bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts =
       strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len + p->in->user.len;
   size_t items = out->len * (sizeof(wn_item_ix) + sizeof(float));
-  slate_batch *b = wn_calloc(1, sizeof *b + items + texts);
+  size_t size = sizeof(slate_batch) + items + texts;
+  slate_batch *b = waits ? wn_arena_calloc(p->arena, 1, size) : wn_calloc(1, size);
   if (b == NULL) return wn_fail_memory(err);
   wn_item_ix *ix = (wn_item_ix *)(void *)(b + 1);
   float *propensity = (float *)(void *)(ix + out->len);
@@ -274,6 +290,11 @@ static wn_status log_slate(const passage *p, wn_error *err) {
                                  .items = ix,
                                  .propensities = propensity,
                                  .len = out->len};
+  if (waits && p->in->hold) {
+    out->unlogged = &b->op;
+    return WN_OK;
+  }
+  if (waits) return commit_slate(p->engine, &b->op, err);
   b->batch = (wn_commit_batch){.ops = &b->op, .count = 1, .done = slate_done, .ctx = b};
   wn_status status = wn_engine_submit(p->engine, &b->batch, err);
   if (status != WN_OK) wn_free(b);
@@ -332,6 +353,15 @@ wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn
   out->took_ms = (double)(wn_mono_ns() - start) / 1e6;
 cleanup:
   return status;
+}
+
+void wn_engine_slate_withdraw(wn_engine *engine, const wn_op *unlogged, wn_arena *arena) {
+  const wn_slate_log *slate = &unlogged->u.slate;
+  wn_str name;
+  wn_error why;
+  if (slate->feed &&
+      wn_engine_session_name(slate->session, slate->user_id, arena, &name, &why) == WN_OK)
+    wn_sessions_remove(engine->sessions, name, slate->items, slate->len);
 }
 
 /* The model that knows users' neighbours; NULL when there is none. */

@@ -133,7 +133,7 @@ wn_http_handler wn_route_items, wn_route_users, wn_route_records_done;
 wn_http_handler wn_route_item_get, wn_route_item_put, wn_route_item_patch, wn_route_item_delete;
 wn_http_handler wn_route_user_get, wn_route_user_put, wn_route_user_patch, wn_route_user_delete;
 wn_http_handler wn_route_record_done;
-wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_item_similar,
+wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_item_similar,
     wn_route_user_similar, wn_route_surfaces;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;
 wn_http_handler wn_route_health, wn_route_ready, wn_route_metrics, wn_route_openapi,

@@ -437,6 +437,8 @@ static enum MHD_Result finish_change(wn_http *http) {
   wn_error err = http->result_error;
   wn_status status = http->result;
   if (status == WN_OK && has_change(http)) status = http->action->finish(http, &err);
+  if (status != WN_OK && http->batch.count > 0 && http->batch.ops[0].kind == WN_OP_SLATE)
+    wn_engine_slate_withdraw(http->engine, &http->batch.ops[0], &http->arena);
   return answer(http, status, &err);
 }
 

@@ -222,6 +222,10 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
          stats->commits.commit_seconds);
   single(out, "winnow_commit_queue_ops", "gauge", "Changes that wait for a commit.",
          (double)stats->commits.queued_ops);
+  single(out, "winnow_slates_lost_total", "counter", "Slates shown, and then not logged.",
+         (double)stats->slates_lost);
+  single(out, "winnow_commit_failing", "gauge", "1: the last group commit failed.",
+         stats->commits.last != WN_OK);
   single(out, "winnow_writable", "gauge", "1: the store takes writes.", stats->writable);
   head(out, "winnow_memory_bytes", "gauge", "Memory by part.");
   wn_buf_printf(out,

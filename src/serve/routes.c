@@ -8,12 +8,13 @@ const char *const wn_method_names[WN_METHODS] = {"GET", "POST", "PUT", "PATCH", 
 
 const wn_route wn_routes[] = {
     {"/v1/surfaces/{surface}/slate",
-     {[WN_GET] = {.handle = wn_route_slate_get},
-      [WN_POST] = {.handle = wn_route_slate_post, .body = true}}},
+     {[WN_GET] = {.handle = wn_route_slate_get, .finish = wn_route_slate_done},
+      [WN_POST] = {.handle = wn_route_slate_post, .finish = wn_route_slate_done, .body = true}}},
     {"/v1/events",
      {[WN_POST] =
           {.handle = wn_route_events, .finish = wn_route_events_done, .body = true, .bulk = true}}},
-    {"/v1/items/{id}/similar", {[WN_GET] = {.handle = wn_route_item_similar}}},
+    {"/v1/items/{id}/similar",
+     {[WN_GET] = {.handle = wn_route_item_similar, .finish = wn_route_slate_done}}},
     {"/v1/users/{id}/similar", {[WN_GET] = {.handle = wn_route_user_similar}}},
     {"/v1/items/{id}",
      {[WN_GET] = {.handle = wn_route_item_get},

@@ -50,6 +50,9 @@ wn_status wn_route_ready(wn_http *http, wn_error *err) {
     WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "the server is stopping"));
   if (!stats.writable)
     WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "the store takes no more writes; restart the server"));
+  if (stats.commits.last != WN_OK)
+    WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "the last commit failed: %s",
+                   wn_status_text(stats.commits.last)));
   write_stats(&stats, &http->out);
 cleanup:
   return status;

@@ -70,10 +70,14 @@ static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error 
   wn_status status = WN_OK;
   wn_slate_answer answer = {.len = 0};
   const wn_surfaces *surfaces = &wn_engine_config(http->engine)->surfaces;
-  request->log = true;
+  request->log = request->hold = true;
   WN_TRY(check_request(request, err));
   WN_TRY(wn_engine_slate(http->engine, request, &http->arena, &answer, err));
   wn_slate_answer_to_json(&answer, &http->out);
+  if (answer.unlogged != NULL) { /* the answer waits until it is stored */
+    http->batch.ops = answer.unlogged;
+    http->batch.count = 1;
+  }
   const wn_surface *surface = wn_surfaces_find(surfaces, request->surface);
   if (surface != NULL)
     wn_metrics_slate(http->server->metrics, (size_t)(surface - surfaces->data), answer.personal,
@@ -103,6 +107,12 @@ wn_status wn_route_slate_post(wn_http *http, wn_error *err) {
   WN_TRY(serve_slate(http, &request, err));
 cleanup:
   return status;
+}
+
+wn_status wn_route_slate_done(wn_http *http, wn_error *err) {
+  const wn_op *op = &http->batch.ops[0];
+  if (op->status == WN_OK) return WN_OK;
+  return wn_fail(err, op->status, op->field, "%s", op->reason);
 }
 
 wn_status wn_route_item_similar(wn_http *http, wn_error *err) {

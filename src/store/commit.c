@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define GROUP_OPS_MAX 20000
 
@@ -14,7 +15,8 @@ struct wn_committer {
   wn_store *store;
   wn_committer_options options;
   pthread_t thread;
-  pthread_mutex_t lock; /* of what follows */
+  atomic_int last_status; /* of the last group */
+  pthread_mutex_t lock;   /* of what follows */
   pthread_cond_t wake;
   wn_commit_batch *first, *last;
   size_t queued_slates; /* of stats.queued_ops */
@@ -83,6 +85,7 @@ static void *write_all(void *arg) {
     uint64_t start_ns = wn_mono_ns();
     wn_status status = write_group(c->store, group, &err);
     double seconds = (double)(wn_mono_ns() - start_ns) * 1e-9;
+    atomic_store(&c->last_status, (int)status);
     pthread_mutex_lock(&c->lock);
     c->stats.commit_seconds += seconds;
     c->stats.commits += status == WN_OK;
@@ -214,4 +217,9 @@ void wn_committer_stats(wn_committer *c, wn_commit_stats *out) {
   pthread_mutex_lock(&c->lock);
   *out = c->stats;
   pthread_mutex_unlock(&c->lock);
+  out->last = wn_committer_last(c);
+}
+
+wn_status wn_committer_last(const wn_committer *c) {
+  return (wn_status)atomic_load_explicit(&c->last_status, memory_order_relaxed);
 }

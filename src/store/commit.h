@@ -37,6 +37,8 @@ WN_MUST_USE wn_status wn_committer_submit(wn_committer *committer, wn_commit_bat
 /* Whether submit would take a batch of so many changes (not slates) now: WN_OK, or its errors. For
  * asking before the batch is made; the place is not kept. */
 WN_MUST_USE wn_status wn_committer_admit(wn_committer *committer, size_t count, wn_error *err);
+/* How the last group ended; WN_OK before the first. Any thread, at no cost. */
+wn_status wn_committer_last(const wn_committer *committer);
 /* Submits and waits. */
 WN_MUST_USE wn_status wn_committer_run(wn_committer *committer, wn_op *ops, size_t count,
                                        wn_error *err);
@@ -47,6 +49,7 @@ typedef struct wn_commit_stats {
   uint64_t commits, ops, failures, refused;
   size_t queued_ops;
   double commit_seconds; /* sum */
+  wn_status last;        /* how the last group ended */
 } wn_commit_stats;
 void wn_committer_stats(wn_committer *committer, wn_commit_stats *out);
 

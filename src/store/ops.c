@@ -319,6 +319,12 @@ cleanup:
   return status;
 }
 
+static wn_status apply_probe(wn_store *store, wn_error *err) {
+  char now[24];
+  snprintf(now, sizeof now, "%lld", (long long)wn_now_ms());
+  return store->backend->put_meta(store, "probed_ms", wn_str_of(now), err);
+}
+
 wn_status wn_store_apply(wn_store *store, wn_op *op, wn_error *err) {
   op->status = WN_OK;
   op->duplicate = op->created = false;
@@ -335,6 +341,7 @@ wn_status wn_store_apply(wn_store *store, wn_op *op, wn_error *err) {
   case WN_OP_USER_PATCH: return apply_user_patch(store, op, err);
   case WN_OP_USER_DELETE: return apply_user_delete(store, op, err);
   case WN_OP_SLATE: return apply_slate(store, op, err);
+  case WN_OP_PROBE: return apply_probe(store, err);
   }
   return wn_fail(err, WN_E_ARGUMENT, "kind", "unknown operation %d", (int)op->kind);
 }

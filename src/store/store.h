@@ -26,6 +26,7 @@ typedef enum wn_op_kind {
                         WN_E_NOT_FOUND all the same. One scan of the log for all of a transaction:
                         seconds at 10⁷ events */
   WN_OP_SLATE,
+  WN_OP_PROBE, /* writes a mark of its own (meta "probed_ms"): does the disk take writes (again)? */
 } wn_op_kind;
 
 /* A slate as it was shown. Items best first. */

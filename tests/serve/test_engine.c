@@ -693,6 +693,89 @@ static void test_commit_failure(void **state) {
   world_remove(&w);
 }
 
+/* Nothing is shown that is not logged: after the first failure slates wait for their commit, and so
+ * they find out by themselves when the disk takes writes again. */
+static void test_slates_on_full_disk(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  wn_engine_stats stats;
+  struct rlimit old, none;
+  bool swapped, met[ITEMS] = {false};
+  wn_slate_request popular = {.surface = WN_STR("popular"), .n = 5, .log = true};
+  wn_slate_request feed = {.surface = WN_STR("feed"), .session = WN_STR("s"), .n = 9, .log = true};
+  world_ready(&w, "");
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+  slate lost = ask_with(&w, popular); /* nobody knows yet */
+  wn_op op = event_op(&w, "u1", "i1", "view");
+  wn_status full = wn_engine_commit(w.engine, &op, 1, &err);
+  slate refused = ask_with(&w, popular), page = ask_with(&w, feed);
+  assert_ok(wn_engine_refresh(w.engine, &swapped, &err)); /* does not help yet */
+  wn_engine_stats_get(w.engine, &stats);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  assert_int_equal(lost.status, WN_OK);
+  assert_true(full == WN_E_FULL || full == WN_E_IO);
+  assert_int_equal(refused.status, full);
+  assert_int_equal(page.status, full);
+  assert_int_equal(stats.slates_lost, 1);
+  assert_int_equal(stats.commits.last, full);
+  slate_clear(&lost);
+  slate_clear(&refused);
+  slate_clear(&page);
+  assert_ok(wn_engine_refresh(w.engine, &swapped, &err));
+  wn_engine_stats_get(w.engine, &stats);
+  assert_int_equal(stats.commits.last, WN_OK);
+  slate again = ask_with(&w, popular);
+  assert_int_equal(again.status, WN_OK);
+  slate_clear(&again);
+  assert_int_equal(drain(&w, feed, met, 100), ITEMS); /* the refused page took nothing from it */
+  world_remove(&w);
+}
+
+/* A feed's page is stored before it is shown, by the caller if he wants; others do not wait. */
+static void test_feed_waits(void **state) {
+  (void)state;
+  world w;
+  wn_error err = {0};
+  logged l = {0};
+  bool met[ITEMS] = {false};
+  wn_slate_request feed = {
+      .surface = WN_STR("feed"), .user = WN_STR("u2"), .n = 9, .log = true, .hold = true};
+  world_ready(&w, "");
+  slate s = ask_with(
+      &w, (wn_slate_request){.surface = WN_STR("popular"), .n = 5, .log = true, .hold = true});
+  assert_int_equal(s.status, WN_OK);
+  assert_null(s.answer.unlogged);
+  slate_clear(&s);
+  s = ask_with(&w, feed);
+  assert_int_equal(s.status, WN_OK);
+  assert_non_null(s.answer.unlogged);
+  slate next = ask_with(&w, feed); /* meanwhile the session remembers */
+  for (size_t i = 0; i < s.answer.len; i++) {
+    char id[16];
+    snprintf(id, sizeof id, "%.*s", WN_STR_ARG(s.answer.items[i].id));
+    assert_false(slate_has(&next, id));
+  }
+  wn_engine_slate_withdraw(w.engine, next.answer.unlogged, &next.arena);
+  assert_ok(wn_engine_commit(w.engine, s.answer.unlogged, 1, &err));
+  assert_int_equal(s.answer.unlogged->status, WN_OK);
+  assert_ok(wn_store_scan_slates(w.engine->store, 0, true, note_slate, &l, &err));
+  assert_int_equal(l.count, 1);
+  assert_string_equal(l.id, s.answer.slate_id);
+  feed.hold = false;
+  slate_clear(&s);
+  slate_clear(&next);
+  size_t left = drain(&w, feed, met, 100);
+  s = ask(&w, "home", "u2", NULL,
+          ITEMS); /* what she has not seen: it had the committed page, too */
+  assert_int_equal(left, s.answer.len - 9);
+  slate_clear(&s);
+  world_remove(&w);
+}
+
 static void test_similar_users(void **state) {
   (void)state;
   world w;
@@ -783,6 +866,8 @@ int main(void) {
       cmocka_unit_test(test_impressions),
       cmocka_unit_test(test_read_only),
       cmocka_unit_test(test_commit_failure),
+      cmocka_unit_test(test_slates_on_full_disk),
+      cmocka_unit_test(test_feed_waits),
       cmocka_unit_test(test_similar_users),
       cmocka_unit_test(test_memory),
   };

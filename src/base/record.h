@@ -37,6 +37,8 @@ typedef struct wn_attrs {
   size_t len;
 } wn_attrs;
 
+#define WN_EVENT_TYPES_MAX 200 /* distinct event types in one store */
+
 typedef enum wn_item_status {
   WN_ITEM_ACTIVE = 0,
   WN_ITEM_HIDDEN = 1,

@@ -6,8 +6,9 @@
 
 #include "base/record.h"
 
-#define WN_SIGNALS_MAX     256 /* distinct event types in one data directory */
-#define WN_SIGNAL_NAME_MAX 64
+#define WN_SIGNALS_DECLARED_MAX 256 /* built in and in the configuration */
+#define WN_SIGNALS_MAX          (WN_SIGNALS_DECLARED_MAX + WN_EVENT_TYPES_MAX)
+#define WN_SIGNAL_NAME_MAX      64
 
 typedef struct wn_signal {
   char name[WN_SIGNAL_NAME_MAX + 1];

@@ -62,9 +62,12 @@ static const wn_yaml_key signal_keys[] = {
 static wn_status read_signal(wn_yaml *y, wn_str name, const yaml_node_t *key,
                              const yaml_node_t *value, void *ctx) {
   wn_config *config = ctx;
-  uint32_t ix = wn_signals_add(&config->signals, name);
+  bool known = wn_signals_find(&config->signals, name) != WN_NO_IX;
+  uint32_t ix = WN_NO_IX;
+  if (known || config->signals.len < WN_SIGNALS_DECLARED_MAX)
+    ix = wn_signals_add(&config->signals, name);
   if (ix == WN_NO_IX)
-    return wn_yaml_fail(y, key, "there may be at most %d event types", WN_SIGNALS_MAX);
+    return wn_yaml_fail(y, key, "there may be at most %d event types", WN_SIGNALS_DECLARED_MAX);
   config->signals.data[ix].declared = true;
   return wn_yaml_fields(y, value, signal_keys, sizeof signal_keys / sizeof *signal_keys,
                         &config->signals.data[ix]);

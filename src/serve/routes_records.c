@@ -29,8 +29,20 @@ cleanup:
   return status;
 }
 
+/* A request that brings a type too many is refused whole, before anything of it is stored. */
 wn_status wn_route_events(wn_http *http, wn_error *err) {
-  return batch(http, WN_OP_EVENT, err);
+  const wn_dict *types = wn_store_types(wn_engine_store(http->engine));
+  wn_status status = batch(http, WN_OP_EVENT, err);
+  if (status != WN_OK || wn_dict_count(types) < WN_EVENT_TYPES_MAX) return status;
+  for (size_t i = 0; i < http->batch.count; i++) {
+    wn_str type = http->batch.ops[i].u.event.type;
+    if (wn_dict_find(types, type) != WN_NO_IX) continue;
+    http->index = (long)i;
+    return wn_fail(err, WN_E_ARGUMENT, "type",
+                   "`%.*s` is new, and a store takes at most %d event types", WN_STR_ARG(type),
+                   WN_EVENT_TYPES_MAX);
+  }
+  return WN_OK;
 }
 
 wn_status wn_route_items(wn_http *http, wn_error *err) {
@@ -52,9 +64,22 @@ static void write_counts(wn_http *http, const char *second, size_t accepted, siz
   wn_json_end_object(&json);
 }
 
+/* What only the store could refuse; the other records of the request are stored, and the answer
+ * says so. */
+static wn_status first_refused(wn_http *http, wn_error *err) {
+  for (size_t i = 0; i < http->batch.count; i++) {
+    const wn_op *op = &http->batch.ops[i];
+    if (op->status == WN_OK) continue;
+    http->index = (long)i;
+    return wn_fail(err, op->status, op->field, "%s (the other records are stored)", op->reason);
+  }
+  return WN_OK;
+}
+
 wn_status wn_route_events_done(wn_http *http, wn_error *err) {
   size_t duplicates = 0;
-  (void)err;
+  wn_status status = first_refused(http, err);
+  if (status != WN_OK) return status;
   for (size_t i = 0; i < http->batch.count; i++) duplicates += http->batch.ops[i].duplicate;
   size_t accepted = http->batch.count - duplicates;
   wn_metrics_count(http->server->metrics, WN_COUNT_EVENTS_ACCEPTED, accepted);
@@ -65,7 +90,8 @@ wn_status wn_route_events_done(wn_http *http, wn_error *err) {
 
 wn_status wn_route_records_done(wn_http *http, wn_error *err) {
   size_t created = 0;
-  (void)err;
+  wn_status status = first_refused(http, err);
+  if (status != WN_OK) return status;
   for (size_t i = 0; i < http->batch.count; i++) created += http->batch.ops[i].created;
   wn_metrics_count(http->server->metrics, WN_COUNT_RECORDS_WRITTEN, http->batch.count);
   write_counts(http, "created", http->batch.count, created);

@@ -117,11 +117,13 @@ static bool event_ok(const wn_store *store, wn_op *op) {
   if (!key_ok(op->user_ix, event->user, "user", op)) return false;
   if (!key_ok(op->item_ix, event->item, "item", op)) return false;
   if (!key_ok(op->type, event->type, "type", op)) return false;
-  if (!isinf(event->value)) return true;
-  wn_error why;
-  wn_fail(&why, WN_E_ARGUMENT, "value", "must be finite");
-  (void)refuse(op, &why);
-  return false;
+  wn_error why = {0};
+  if (isinf(event->value)) wn_fail(&why, WN_E_ARGUMENT, "value", "must be finite");
+  if (op->type == WN_NO_IX && wn_dict_count(store->types) >= WN_EVENT_TYPES_MAX)
+    wn_fail(&why, WN_E_ARGUMENT, "type", "is new, and a store takes at most %d event types",
+            WN_EVENT_TYPES_MAX);
+  if (why.status != WN_OK) (void)refuse(op, &why);
+  return why.status == WN_OK;
 }
 
 static wn_status apply_event(wn_store *store, wn_op *op, wn_error *err) {

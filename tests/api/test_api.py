@@ -462,6 +462,20 @@ class Protocol(ApiTest):
                          seen['winnow_http_request_seconds_bucket%s,le="+Inf"}' % route])
 
 
+class TypesRunOut(ApiTest):
+    def test_too_many_types(self):
+        some = [event(type=f"type-{n}") for n in range(190)]
+        self.assertEqual(self.ok(self.server.post("/v1/events", some))["accepted"], 190)
+        crossing = self.server.post("/v1/events", [event(type=f"more-{n}") for n in range(100)])
+        self.assertEqual((crossing.status, crossing.json["field"]), (400, "type"))
+        self.assertIn("others", crossing.json["detail"].replace("other records", "others"))
+        before = self.server.get("/readyz").json["last_seq"]
+        refused = self.server.post("/v1/events", [event(), event(type="yet-another")])
+        self.assertEqual((refused.status, refused.json["field"], refused.json["index"]), (400, "type", 1))
+        self.assertEqual(self.server.get("/readyz").json["last_seq"], before)
+        self.ok(self.server.post("/v1/events", event(type="type-7")))
+
+
 class EmptyCatalogue(unittest.TestCase):
     def test_empty(self):
         with Server() as server:

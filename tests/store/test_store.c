@@ -43,6 +43,21 @@ static wn_status stop_at_two(void *ctx, WN_UNUSED const wn_stored_event *event, 
   return ++*(int *)ctx == 2 ? wn_fail(err, WN_E_CANCELLED, "", "enough") : WN_OK;
 }
 
+/* Types are few: masks, signals and reports go by their number. */
+static void test_types_are_limited(WN_UNUSED void **state) {
+  wn_store *store = open_store(WN_STORE_WRITE);
+  char name[16];
+  for (int i = 0; i < WN_EVENT_TYPES_MAX; i++) {
+    snprintf(name, sizeof name, "type%d", i);
+    commit_one(store, event_op(NULL, "ann", "x", name));
+  }
+  assert_int_equal(refused(store, event_op(NULL, "bob", "y", "another"), "at most 200 event types"),
+                   WN_E_ARGUMENT);
+  assert_int_equal(wn_dict_find(wn_store_users(store), WN_STR("bob")), WN_NO_IX);
+  commit_one(store, event_op(NULL, "bob", "y", "type7"));
+  wn_store_close(store);
+}
+
 static void test_scan_stops(WN_UNUSED void **state) {
   wn_error err;
   wn_store *store = open_store(WN_STORE_WRITE);
@@ -800,6 +815,7 @@ static void test_canonical_attributes(WN_UNUSED void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       IN_DIR(test_events),
+      IN_DIR(test_types_are_limited),
       IN_DIR(test_scan_stops),
       IN_DIR(test_event_ids),
       IN_DIR(test_event_id_after_rollback),

@@ -59,7 +59,8 @@ struct wn_engine {
   pthread_mutex_t refresh_lock; /* one refresh at a time; guards mark */
   wn_current_mark mark;
   atomic_uint_fast64_t swaps, swap_failures, slates_lost;
-  wn_arena patch_arena; /* writer thread: records read back */
+  atomic_bool types_told; /* that there are more event types than signals can hold */
+  wn_arena patch_arena;   /* writer thread: records read back */
 };
 
 /* Builds the state of `snapshot` (a reference that it takes over, also on failure; NULL: none),

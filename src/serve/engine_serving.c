@@ -35,12 +35,13 @@ void wn_serving_free(wn_serving *serving) {
 }
 
 /* Type numbers of the signals = those of the store. More types than signals can hold keep
- * weight 1 (signals.h); that is said once for each new number. */
+ * weight 1 (signals.h); that is said once. */
 static void serving_bind(wn_engine *engine, wn_serving *serving) {
   wn_error why = {0};
   char text[600];
   serving->types_bound = wn_dict_count(wn_store_types(engine->store));
-  if (wn_signals_bind(&serving->signals, engine->store, &why) != WN_OK)
+  if (wn_signals_bind(&serving->signals, engine->store, &why) != WN_OK &&
+      !atomic_exchange(&engine->types_told, true))
     wn_log(WN_LOG_WARN, "event types: %s", wn_error_format(&why, text, sizeof text));
 }
 

@@ -62,6 +62,16 @@ static void *ingest(void *arg) {
   return NULL;
 }
 
+/* A user whom readers ask for, too. */
+static void come_and_go(actor *a) {
+  for (int i = 0; i < 2; i++) {
+    wn_error err = {0};
+    wn_op op = {.kind = i == 0 ? WN_OP_USER_PUT : WN_OP_USER_DELETE,
+                .u.user = {.id = WN_STR("u85")}};
+    check(a->stage, wn_engine_commit(a->stage->w.engine, &op, 1, &err) == WN_OK, "user", &err);
+  }
+}
+
 /* Hides and shows items, half by patch, half by delete and put. */
 static void *hide(void *arg) {
   actor *a = arg;
@@ -71,6 +81,7 @@ static void *hide(void *arg) {
     char id[16];
     wn_error err = {0};
     unsigned item = (unsigned)wn_rng_below(&rng, ITEMS);
+    if (i == HIDES / 2) come_and_go(a);
     bool hidden = atomic_load(&a->stage->epoch[item]) % 2 == 1;
     wn_op op = item_op(WN_OP_ITEM_PATCH, id, NULL, NULL);
     snprintf(id, sizeof id, "i%u", item);

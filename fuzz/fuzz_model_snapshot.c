@@ -65,6 +65,7 @@ static wn_status make_sample(const char *path) {
   wn_train_options_defaults(&options);
   options.threads = 1;
   WN_TRY(wn_train_options_set(&options, "als.factors=8", &err));
+  for (size_t i = 0; i < options.models_len; i++) options.models[i].left_out = false;
   WN_TRY(wn_train(&data, &options, NULL, &models, &err));
   WN_TRY(wn_snapshot_writer_create(path, &writer, &err));
   WN_TRY(wn_models_save(&models, writer, &err));

@@ -31,7 +31,7 @@ static const wn_option options[] = {
      "of the events, for time and random; default 0.1"},
     {"users", WN_OPT_UINT, &opt.users, "N", "evaluate a sample of users, default 0: all"},
     {"model", WN_OPT_LIST, &opt.models, "NAME",
-     "this model alone (and the baselines); may be given again"},
+     "this model alone (and the baselines), also one that training leaves out; may be given again"},
     {"set", WN_OPT_LIST, &opt.set, "KEY=VALUE",
      "a parameter: of the one --model, or MODEL.KEY=VALUE"},
     {"surface", WN_OPT_TEXT, &opt.surface, "NAME", "the funnel to measure, default home"},
@@ -120,18 +120,12 @@ static wn_status choose_models(wn_train_options *train, wn_error *err) {
     wn_status status = wn_train_options_set(&all, assignment, err);
     if (status != WN_OK) return status;
   }
-  if (opt.models.len > 0)
-    train->models_len = 0;
-  else
-    train->models_len = all.models_len;
-  for (size_t m = 0; m < all.models_len; m++) {
-    bool wanted = opt.models.len == 0;
+  *train = all;
+  for (size_t m = 0; opt.models.len > 0 && m < train->models_len; m++) {
+    bool wanted = false;
     for (size_t i = 0; i < opt.models.len; i++)
-      wanted = wanted || strcmp(opt.models.data[i], all.models[m].cls->name) == 0;
-    if (opt.models.len == 0)
-      train->models[m] = all.models[m];
-    else if (wanted)
-      train->models[train->models_len++] = all.models[m];
+      wanted = wanted || strcmp(opt.models.data[i], train->models[m].cls->name) == 0;
+    train->models[m].left_out = !wanted;
   }
   for (size_t i = 0; i < opt.models.len; i++)
     if (wn_model_class_find(opt.models.data[i]) == NULL)

@@ -349,7 +349,8 @@ static size_t with_baselines(const wn_train_options *train, wn_train_spec *specs
     n++;
   }
   for (size_t m = 0; m < train->models_len && n < WN_MODELS_MAX; m++)
-    if (train->models[m].cls != baselines[0] && train->models[m].cls != baselines[1])
+    if (!train->models[m].left_out && train->models[m].cls != baselines[0] &&
+        train->models[m].cls != baselines[1])
       specs[n++] = train->models[m];
   return n;
 }

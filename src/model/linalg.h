@@ -13,6 +13,10 @@ void wn_cholesky(float *A, size_t n, size_t ld, float pivot_min, float *work);
 /* x ← (L·Lᵀ)⁻¹ x */
 void wn_cholesky_solve(const float *L, size_t n, size_t ld, float *x);
 
+/* A ← A⁻¹ for the symmetric positive definite A (n × n, dense, its lower triangle is read, both are
+ * written), in place by `pool`'s threads; pivots as in wn_cholesky. About n³ multiplications. */
+WN_MUST_USE wn_status wn_inverse(wn_pool *pool, float *A, size_t n, float pivot_min, wn_error *err);
+
 /* Eigenvalues and eigenvectors of the symmetric A (n × n, dense, both triangles): on return row k
  * of A is the unit eigenvector of values[k], in no particular order. work: n doubles. False when
  * it does not converge (A holds NaN or infinities); A is lost then. Cost about 9·n³ flops. */

@@ -8,8 +8,8 @@
 #include <string.h>
 
 static const wn_model_class *const classes[] = {
-    &wn_model_popular, &wn_model_trending, &wn_model_newest, &wn_model_covisit,
-    &wn_model_content, &wn_model_als,      &wn_model_random,
+    &wn_model_popular, &wn_model_trending, &wn_model_newest, &wn_model_covisit,   &wn_model_content,
+    &wn_model_als,     &wn_model_random,   &wn_model_ridge,  &wn_model_ridge_seq, &wn_model_ease,
 };
 #define CLASSES (sizeof classes / sizeof *classes)
 _Static_assert(CLASSES <= WN_MODELS_MAX, "a set holds one model of each class");
@@ -96,6 +96,11 @@ void wn_models_update(wn_models *models, const wn_event *event, float weight) {
   for (size_t i = 0; i < models->len; i++)
     if (models->data[i]->cls->update != NULL)
       models->data[i]->cls->update(models->data[i], event, weight);
+}
+
+void wn_models_forget(wn_models *models, wn_user_ix user) {
+  for (size_t i = 0; i < models->len; i++)
+    if (models->data[i]->cls->forget != NULL) models->data[i]->cls->forget(models->data[i], user);
 }
 
 wn_status wn_models_update_item(wn_models *models, wn_item_ix ix, const wn_item_record *item,

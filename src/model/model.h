@@ -65,6 +65,8 @@ typedef struct wn_fit_env {
 #define WN_MODEL_ANCHOR  2u /* answers `similar` and anchor queries */
 #define WN_MODEL_LIVE    4u /* changes with each event (update) */
 #define WN_MODEL_TEXT    8u /* needs the catalogue's text or attributes */
+#define WN_MODEL_BY_NAME                                                                           \
+  16u /* dear to fit: left out of training until a configuration or option names it */
 
 typedef struct wn_model_class {
   const char *name;
@@ -91,6 +93,8 @@ typedef struct wn_model_class {
   /* Optional (NULL): after an event; must be cheap. `weight`: the signal's weight at the event's
    * own time. */
   void (*update)(wn_model *model, const wn_event *event, float weight);
+  /* Optional: a user was deleted; what the model remembers of her by name goes. Cannot fail. */
+  void (*forget)(wn_model *model, wn_user_ix user);
   /* Optional: an item was put or changed. */
   wn_status (*update_item)(wn_model *model, wn_item_ix ix, const wn_item_record *item,
                            wn_error *err);
@@ -107,9 +111,10 @@ struct wn_model {
   const wn_model_class *cls;
 };
 
-/* popular, trending, newest, covisit, content, als, random */
+/* popular, trending, newest, covisit, content, als, random, ridge, ridge-seq, ease */
 extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
-    wn_model_content, wn_model_als, wn_model_random;
+    wn_model_content, wn_model_als, wn_model_random, wn_model_ridge, wn_model_ridge_seq,
+    wn_model_ease;
 
 size_t wn_model_class_count(void);
 const wn_model_class *wn_model_class_at(size_t i);
@@ -137,6 +142,7 @@ WN_MUST_USE wn_status wn_models_empty(wn_models *out, wn_error *err);
 WN_MUST_USE wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer,
                                      wn_error *err);
 void wn_models_update(wn_models *models, const wn_event *event, float weight);
+void wn_models_forget(wn_models *models, wn_user_ix user);
 WN_MUST_USE wn_status wn_models_update_item(wn_models *models, wn_item_ix ix,
                                             const wn_item_record *item, wn_error *err);
 void wn_models_clear(wn_models *models);

@@ -26,18 +26,19 @@ static inline bool wn_query_allows(const wn_query *query, wn_item_ix ix) {
  */
 wn_arena *wn_query_arena(const wn_query *query, wn_arena *local);
 
-/* Sums of positive contributions by item: dense when that is smaller than a hash table of all
- * additions, so memory is at most min(4 · items, 32 · adds_max) bytes (least 64 KiB). */
+/* Sums of contributions by item, of which the positive ones are answers: dense when that is smaller
+ * than a hash table of all additions, so memory is at most min(4 · items, 32 · adds_max) bytes
+ * (least 64 KiB). */
 typedef struct wn_accum {
-  float *sum;    /* 0: nothing was added */
+  float *sum;    /* ≤ 0: no answer */
   uint32_t *key; /* NULL: dense */
   size_t slots;  /* a power of two, or the item count */
 } wn_accum;
 
 WN_MUST_USE bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *arena);
-/* At most adds_max calls, x > 0. */
+/* At most adds_max calls. */
 void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x);
-/* Offers every sum of an allowed item, except `without` (WN_NO_IX: none). */
+/* Offers every positive sum of an allowed item, except `without` (WN_NO_IX: none). */
 void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix without, wn_topk *top);
 /* The same into scores[items], which the caller has filled with −INFINITY. */
 void wn_accum_spread(const wn_accum *accum, const wn_query *query, wn_item_ix without,

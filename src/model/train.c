@@ -19,13 +19,17 @@ void wn_train_options_defaults(wn_train_options *options) {
   for (size_t i = 0; i < wn_model_class_count(); i++) {
     wn_train_spec *spec = &options->models[options->models_len++];
     spec->cls = wn_model_class_at(i);
+    spec->left_out = (spec->cls->flags & WN_MODEL_BY_NAME) != 0;
     wn_params_defaults(spec->cls, &spec->params);
   }
 }
 
-static wn_train_spec *find_spec(wn_train_options *options, const char *name) {
-  for (size_t i = 0; i < options->models_len; i++)
-    if (strcmp(options->models[i].cls->name, name) == 0) return &options->models[i];
+wn_train_spec *wn_train_options_want(wn_train_options *options, const char *name) {
+  for (size_t i = 0; i < options->models_len; i++) {
+    if (strcmp(options->models[i].cls->name, name) != 0) continue;
+    options->models[i].left_out = false;
+    return &options->models[i];
+  }
   return NULL;
 }
 
@@ -38,7 +42,7 @@ wn_status wn_train_options_set(wn_train_options *options, const char *assignment
                    assignment);
   snprintf(model, sizeof model, "%.*s", (int)(dot - assignment), assignment);
   snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
-  wn_train_spec *spec = find_spec(options, model);
+  wn_train_spec *spec = wn_train_options_want(options, model);
   if (spec != NULL) return wn_params_set(spec->cls, &spec->params, key, equals + 1, err);
   char names[256] = "";
   for (size_t i = 0, at = 0; i < options->models_len && at < sizeof names; i++)
@@ -70,7 +74,7 @@ wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
     const wn_train_spec *spec = NULL;
     for (size_t i = 0; i < options->models_len && spec == NULL; i++)
       if (options->models[i].cls == wn_model_class_at(c)) spec = &options->models[i];
-    if (spec == NULL) continue;
+    if (spec == NULL || spec->left_out) continue;
     if (!wn_progress_at(progress, spec->cls->name, 0, 0, ""))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
     WN_TRY(wn_fit_one(data, spec, &env, &out->data[out->len], err));

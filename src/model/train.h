@@ -9,6 +9,7 @@
 typedef struct wn_train_spec {
   const wn_model_class *cls;
   wn_params params;
+  bool left_out; /* not fitted */
 } wn_train_spec;
 
 typedef struct wn_train_options {
@@ -19,8 +20,11 @@ typedef struct wn_train_options {
   bool promote; /* wn_train_store makes its snapshot the current one; default true */
 } wn_train_options;
 
-/* Every class with its defaults. */
+/* Every class with its defaults; those of WN_MODEL_BY_NAME are left out until one of the two calls
+ * below names them. */
 void wn_train_options_defaults(wn_train_options *options);
+/* This model is fitted. Its entry; NULL when it is unknown. */
+wn_train_spec *wn_train_options_want(wn_train_options *options, const char *name);
 /* Sets one model's parameter, "als.factors=64". WN_E_ARGUMENT when model or key is unknown. */
 WN_MUST_USE wn_status wn_train_options_set(wn_train_options *options, const char *assignment,
                                            wn_error *err);

@@ -107,8 +107,10 @@ static wn_status read_model(wn_yaml *y, wn_str name, const yaml_node_t *key,
   char list[300] = "";
   for (size_t i = 0; i < config->train.models_len; i++) {
     wn_train_spec *spec = &config->train.models[i];
-    if (wn_str_is(name, spec->cls->name))
+    if (wn_str_is(name, spec->cls->name)) {
+      spec->left_out = false;
       return wn_yaml_names(y, value, WN_NAME_MAX, read_param, spec);
+    }
     size_t len = strlen(list);
     snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", spec->cls->name);
   }
@@ -156,6 +158,17 @@ static const wn_yaml_key config_keys[] = {
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 
+/* What a surface asks is trained. */
+static void want_asked(wn_config *config) {
+  for (size_t i = 0; i < config->surfaces.len; i++) {
+    const wn_surface *s = &config->surfaces.data[i];
+    for (size_t g = 0; g < s->generators_len; g++)
+      (void)wn_train_options_want(&config->train, s->generators[g].model);
+    for (size_t g = 0; g < s->fallback_len; g++)
+      (void)wn_train_options_want(&config->train, s->fallback[g].model);
+  }
+}
+
 wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_error *err) {
   wn_error ignored = {0};
   wn_yaml yaml = {0};
@@ -175,6 +188,7 @@ wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_e
   if (root != NULL)
     WN_TRY(
         wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
+  want_asked(config);
 cleanup:
   wn_yaml_close(&yaml);
   if (status != WN_OK) wn_config_clear(config);

@@ -4,12 +4,21 @@
 #include "model/train.h"
 #include <limits.h>
 
+#define FITTED 7u /* by default: the first ones; the rest when named */
+
 static void test_options(void **state) {
   (void)state;
   wn_train_options o;
   wn_error err;
   wn_train_options_defaults(&o);
   assert_int_equal(o.models_len, wn_model_class_count());
+  for (size_t i = 0; i < o.models_len; i++) assert_int_equal(o.models[i].left_out, i >= FITTED);
+  assert_int_equal(wn_train_options_set(&o, "ridge.lambda=5", &err), WN_OK);
+  assert_false(o.models[FITTED].left_out);
+  assert_ptr_equal(wn_train_options_want(&o, "ease"), &o.models[FITTED + 2]);
+  assert_false(o.models[FITTED + 2].left_out);
+  assert_true(o.models[FITTED + 1].left_out);
+  assert_null(wn_train_options_want(&o, "nothing"));
   assert_int_equal(wn_train_options_set(&o, "popular.half_life_days=7", &err), WN_OK);
   assert_float_equal(wn_param(o.models[0].cls, &o.models[0].params, "half_life_days"), 7, 0);
   static const char *const bad[] = {"",
@@ -162,7 +171,7 @@ static void test_nothing_to_fit(void **state) {
                                              shapes[i][1], &data, &err),
                      WN_OK);
     if (wn_train(&data, &options, NULL, &models, &err) != WN_OK) fail_msg("%s", err.message);
-    assert_int_equal(models.len, wn_model_class_count());
+    assert_int_equal(models.len, FITTED);
     for (size_t m = 0; m < models.len; m++)
       if (models.data[m]->cls != &wn_model_als && models.data[m]->cls != &wn_model_covisit &&
           models.data[m]->cls != &wn_model_content)
@@ -310,7 +319,7 @@ static void test_store_to_snapshot(void **state) {
   assert_int_equal(wn_snapshot_open_current(dir, wn_store_uuid(store), &snapshot, &err), WN_OK);
   assert_non_null(snapshot);
   assert_int_equal(wn_models_map(snapshot, &models, &err), WN_OK);
-  assert_int_equal(models.len, wn_model_class_count());
+  assert_int_equal(models.len, FITTED);
   assert_int_equal(best(&models, "popular"), item_ix(store, "old"));
   /* not the deleted one, but the one that its first event dates */
   assert_int_equal(best(&models, "newest"), item_ix(store, "ghost"));

@@ -338,6 +338,31 @@ static void test_files(void **state) {
   wn_config_clear(&config);
 }
 
+static bool is_trained(const wn_config *config, const char *name) {
+  for (size_t i = 0; i < config->train.models_len; i++)
+    if (strcmp(config->train.models[i].cls->name, name) == 0)
+      return !config->train.models[i].left_out;
+  return false;
+}
+
+/* Dear models are trained when a configuration names them, under models or in a surface. */
+static void test_models_by_name(void **state) {
+  (void)state;
+  wn_config c;
+  load("{}", &c);
+  assert_true(is_trained(&c, "als") && is_trained(&c, "random"));
+  assert_false(is_trained(&c, "ridge") || is_trained(&c, "ridge-seq") || is_trained(&c, "ease"));
+  wn_config_clear(&c);
+  load("models: {ridge: {}, ease: {lambda: 7}}", &c);
+  assert_true(is_trained(&c, "ridge") && is_trained(&c, "ease") && is_trained(&c, "als"));
+  assert_false(is_trained(&c, "ridge-seq"));
+  wn_config_clear(&c);
+  load("surfaces: {a: {retrieve: [{model: ridge-seq}], fallback: [{model: ease}]}}", &c);
+  assert_true(is_trained(&c, "ridge-seq") && is_trained(&c, "ease"));
+  assert_false(is_trained(&c, "ridge"));
+  wn_config_clear(&c);
+}
+
 /* docs/configuration.md names every parameter with its default and range. */
 static void test_documented(void **state) {
   (void)state;
@@ -384,10 +409,11 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),   cmocka_unit_test(test_values),
-      cmocka_unit_test(test_surfaces),   cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_limits),     cmocka_unit_test(test_files),
-      cmocka_unit_test(test_documented), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
+      cmocka_unit_test(test_surfaces),       cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_limits),         cmocka_unit_test(test_files),
+      cmocka_unit_test(test_models_by_name), cmocka_unit_test(test_documented),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,8 +62,9 @@ cleanup:
 }
 
 wn_status wn_models_empty(wn_models *out, wn_error *err) {
-  static const wn_model_class *const live[] = {
-      &wn_model_popular, &wn_model_trending, &wn_model_newest, &wn_model_content, &wn_model_random};
+  static const wn_model_class *const live[] = {&wn_model_popular, &wn_model_trending,
+                                               &wn_model_newest,  &wn_model_covisit,
+                                               &wn_model_content, &wn_model_random};
   wn_status status = WN_OK;
   wn_dataset data = {0};
   wn_pool *pool = wn_pool_create(1);

@@ -136,8 +136,8 @@ typedef struct wn_models {
 const wn_model *wn_models_find(const wn_models *models, const char *name); /* NULL: absent */
 /* Every class found in the snapshot; takes its own reference. */
 WN_MUST_USE wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_error *err);
-/* An empty set of live models (popular, trending, newest, content, random) for a store without a
- * snapshot. */
+/* An empty set of live models (popular, trending, newest, covisit, content, random) for a store
+ * without a snapshot. */
 WN_MUST_USE wn_status wn_models_empty(wn_models *out, wn_error *err);
 WN_MUST_USE wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer,
                                      wn_error *err);

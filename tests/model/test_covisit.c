@@ -1,4 +1,5 @@
 #include "fitting.h"
+#include "model/covisit.h"
 
 #define USERS 80u
 #define ITEMS 40u
@@ -244,7 +245,7 @@ static void test_long_row(void **state) {
     for (uint32_t i = 0; i < MANY; i++) {
       facts[i] = (fact){0, MANY - 1 - i, 1, timeless ? 1 : i}; /* item 0 is the newest */
     }
-    fit_and_ask(facts, MANY, 1, MANY, timeless ? 200 : 50);
+    fit_and_ask(facts, MANY, 1, MANY, timeless ? 200 : 20);
   }
   wn_free(facts);
 }
@@ -276,29 +277,34 @@ static void test_no_memory(void **state) {
 
 static void test_bad_sections(void **state) {
   (void)state;
-  struct {
-    uint32_t version, items, history_max, neighbours;
-    double tau_query;
-  } head = {1, 2, 100, 3, 3.0};
+  wn_covisit_head head = {.version = 2, .items = 2, .rho = .5};
   uint64_t ptr[3] = {0, 1, 2};
-  uint32_t col[2] = {1, 0};
-  float score[2] = {1, 2};
+  uint32_t col[2] = {1, 0}, users[2] = {3, 0};
+  float weight[2] = {1, 2};
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
-  for (int bad = 0; bad < 9; bad++) {
-    head.version = bad == 1 ? 7 : 1;
+  for (int bad = 0; bad < 16; bad++) {
+    head.version = bad == 1 ? 1 : 2;
     head.history_max = bad == 2 ? 0 : bad == 3 ? WN_HISTORY_MAX + 1 : 100;
     head.tau_query = bad == 4 ? NAN : 3;
     ptr[1] = bad == 5 ? 3 : 1;
     col[1] = bad == 6 ? 2 : 0;
-    score[0] = bad == 7 ? INFINITY : 1;
+    weight[0] = bad == 7 ? INFINITY : 1;
     head.items = bad == 8 ? UINT32_MAX : 2;
+    head.window = bad == 9 ? WN_COVISIT_WINDOW_MAX + 1 : 20;
+    head.neighbours = bad == 10 ? WN_COVISIT_NEIGHBOURS_MAX + 1 : 3;
+    head.row_max = bad == 11 ? 0 : 500;
+    head.tau = bad == 12 ? 0 : 3;
+    head.a = bad == 13 ? -1 : .5;
+    head.b = bad == 14 ? INFINITY : .5;
+    size_t counts = bad == 15 ? 1 : 2;
     wn_snapshot_writer *writer = NULL;
     assert_ok(wn_snapshot_writer_create(path, &writer, err));
     assert_ok(wn_snapshot_write(writer, "covisit/head", &head, sizeof head, err));
     assert_ok(wn_snapshot_write(writer, "covisit/row_ptr", ptr, sizeof ptr, err));
     assert_ok(wn_snapshot_write(writer, "covisit/col", col, sizeof col, err));
-    assert_ok(wn_snapshot_write(writer, "covisit/score", score, sizeof score, err));
+    assert_ok(wn_snapshot_write(writer, "covisit/weight", weight, sizeof weight, err));
+    assert_ok(wn_snapshot_write(writer, "covisit/count", users, counts * sizeof *users, err));
     wn_snapshot_about about = {.number = 1};
     assert_ok(wn_snapshot_writer_finish(writer, &about, err));
     wn_snapshot *snapshot;

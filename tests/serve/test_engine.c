@@ -196,6 +196,60 @@ static void test_restart_same_slates(void **state) {
   world_remove(&w);
 }
 
+static const char *const near_surface = "surfaces: {near: {flavour: flat, retrieve: [{model: "
+                                        "covisit}], fallback: [], score: {normalise: none}}}";
+
+static slate ask_near(world *w, const char *item) {
+  return ask_with(
+      w, (wn_slate_request){.surface = WN_STR("near"), .item = wn_str_of(item), .n = WN_SLATE_MAX});
+}
+
+/* What is met together is similar at once, with or without training, and after a restart. */
+static void test_covisits_at_once(void **state) {
+  (void)state;
+  static const char *const anchors[] = {"new", "i2", "i31", "newer"};
+  world w;
+  world_ready(&w, near_surface);
+  for (int trained = 1; trained >= 0; trained--) {
+    slate s = ask_near(&w, "new"), before[4];
+    assert_false(slate_has(&s, "new"));
+    slate_clear(&s);
+    event(&w, "stranger", "new", "view");
+    w.now_ms += 1000;
+    event(&w, "stranger", "i31", "like");
+    w.now_ms += 1000;
+    event(&w, "stranger", "newer", "view");
+    s = ask_near(&w, "new");
+    assert_true(s.answer.len >= (trained ? 3 : 2));
+    assert_true(wn_str_is(s.answer.items[0].id, "i31"));
+    assert_true(wn_str_is(s.answer.items[1].id, "newer"));
+    wn_item_ix filler = trained ? s.answer.items[2].ix : WN_NO_IX;
+    slate_clear(&s);
+    event(&w, "u2", "new", "view"); /* whose items the snapshot knows */
+    s = ask_near(&w, "new");
+    if (trained) assert_int_not_equal(s.answer.items[2].ix, filler);
+    slate_clear(&s);
+    for (size_t i = 0; i < 4; i++) before[i] = ask_near(&w, anchors[i]);
+    world_close(&w);
+    world_open_as(&w, near_surface);
+    for (size_t i = 0; i < 4; i++) {
+      s = ask_near(&w, anchors[i]);
+      assert_int_equal(s.answer.len, before[i].answer.len);
+      for (size_t k = 0; k < s.answer.len; k++) {
+        assert_int_equal(s.answer.items[k].ix, before[i].answer.items[k].ix);
+        assert_memory_equal(&s.answer.items[k].score, &before[i].answer.items[k].score,
+                            sizeof s.answer.items[k].score);
+      }
+      slate_clear(&s);
+      slate_clear(&before[i]);
+    }
+    world_remove(&w);
+    if (!trained) break;
+    world_init(&w);
+    world_open_as(&w, near_surface);
+  }
+}
+
 static void test_corrupt_snapshot(void **state) {
   (void)state;
   world w;
@@ -852,6 +906,7 @@ int main(void) {
       cmocka_unit_test(test_items_at_once),
       cmocka_unit_test(test_feed),
       cmocka_unit_test(test_restart_same_slates),
+      cmocka_unit_test(test_covisits_at_once),
       cmocka_unit_test(test_corrupt_snapshot),
       cmocka_unit_test(test_swap_and_rollback),
       cmocka_unit_test(test_empty),

@@ -1,0 +1,106 @@
+#ifndef WN_MODEL_COVISIT_H
+#define WN_MODEL_COVISIT_H
+/* The parts of the co-occurrence model: what a snapshot holds (covisit_fit.c computes it), and what
+ * events change over it (covisit_live.c). See covisit.c for the formula. */
+
+#include "base/map64.h"
+#include "base/vec.h"
+#include "model/train.h"
+
+#include <math.h>
+
+#define WN_COVISIT_NEIGHBOURS_MAX 1000
+#define WN_COVISIT_WINDOW_MAX     1000
+#define WN_COVISIT_RECENT         64 /* items of a user that an event is paired with, at most */
+
+/* Snapshot section "covisit/head". */
+typedef struct wn_covisit_head {
+  uint32_t version;
+  uint32_t items;
+  uint32_t history_max;
+  uint32_t neighbours;
+  uint32_t window;
+  uint32_t row_max;
+  double tau_query;
+  double tau;
+  double rho;
+  double a, b;
+} wn_covisit_head;
+
+/* One entry of a changed row. */
+typedef struct wn_covisit_cell {
+  uint32_t col;  /* WN_NO_IX: free */
+  float weight;  /* 0: taken back */
+  float granted; /* to a newcomer, see covisit_live.c */
+} wn_covisit_cell;
+
+/* A changed row: an open-addressing table. */
+typedef struct wn_covisit_row {
+  wn_covisit_cell *cell; /* [slots] */
+  uint32_t slots;
+  uint32_t len;
+  float floor; /* weight · target scale of what was left out, at most */
+} wn_covisit_row;
+
+typedef struct wn_covisit_visit {
+  wn_item_ix item;
+  float weight; /* the pair's; ≤ 0: is remembered, does not count */
+  float mass;   /* with which its pairs are in the rows now */
+  int64_t time_ms;
+} wn_covisit_visit;
+
+/* A user's newest items, oldest first. */
+typedef struct wn_covisit_user {
+  wn_covisit_visit *data;
+  uint32_t len, cap;
+} wn_covisit_user;
+
+typedef struct wn_covisit_live {
+  uint32_t items;         /* known ones: those of training and those of events since */
+  size_t cap;             /* of the next four */
+  uint32_t *count;        /* how many users have the item */
+  float *source, *target; /* count^−a, count^−b */
+  uint32_t *row_of;       /* index into rows + 1; 0: the snapshot's row counts */
+  WN_VEC(wn_covisit_row) rows;
+  wn_history_base history; /* users' items in the snapshot */
+  wn_map64 user_of;        /* user → index into users */
+  WN_VEC(wn_covisit_user) users;
+  float *forward, *backward; /* [window + 1] a pair's weight by gap */
+  size_t block_bytes;        /* of all rows' and users' blocks */
+} wn_covisit_live;
+
+typedef struct wn_covisit {
+  wn_model base;
+  wn_covisit_head head;
+  const uint64_t *row_ptr; /* [items + 1] */
+  const uint32_t *col;     /* best first within a row */
+  const float *weight;     /* W > 0, not yet divided by popularity */
+  const uint32_t *count;   /* [items] users who have it */
+  void *owned[4];          /* of a fitted model */
+  wn_covisit_live live;
+} wn_covisit;
+
+WN_MUST_USE wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params,
+                                     const wn_fit_env *env, wn_model **out, wn_error *err);
+
+/* Once head, rows and counts are set. */
+WN_MUST_USE wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err);
+void wn_covisit_live_clear(wn_covisit_live *live);
+void wn_covisit_update(wn_model *model, const wn_event *event, float weight);
+void wn_covisit_forget(wn_model *model, wn_user_ix user);
+/* Heap memory that events may grow. */
+size_t wn_covisit_live_bytes(const wn_model *model);
+
+static inline void wn_covisit_decays(const wn_covisit_head *head, float *forward, float *backward) {
+  forward[0] = backward[0] = 1;
+  for (uint32_t g = 1; g <= head->window; g++) {
+    forward[g] = (float)exp(-(double)(g - 1) / head->tau);
+    backward[g] = (float)(head->rho * (double)forward[g]);
+  }
+}
+
+static inline float wn_covisit_scale(uint32_t count, double exponent) {
+  return (float)pow(fmax(1, (double)count), -exponent);
+}
+
+#endif

@@ -1,0 +1,254 @@
+/* Fitting co-occurrence: the sum of covisit.c over all rows, target row by target row.
+ *
+ * Bounds: 20 bytes for each kept item of a user, 8 a kept neighbour (twice that while the result
+ * grows), 8·I a thread; time at most Σ rows · row_max. Threads: target rows are independent and
+ * users ascend within one, so the model has the same bits for any number of threads. */
+#include "model/covisit.h"
+
+#include <string.h>
+
+typedef struct occurrence {
+  uint32_t user;
+  uint32_t at; /* within the user's kept row */
+} occurrence;
+
+#define BLOCK_ROWS 1024
+
+typedef struct covisit_fit {
+  uint32_t users, items, window, neighbours, row_max;
+  bool back;
+  uint64_t *user_ptr; /* [users + 1] kept positive entries, oldest first */
+  uint32_t *item;
+  uint32_t *step;
+  float *mass;
+  uint64_t *item_ptr; /* [items + 1] where each item occurs, users ascending */
+  occurrence *where;
+  uint32_t *count;                    /* [items] */
+  float *source_scale, *target_scale; /* [items] count^−a, count^−b */
+  float *forward, *backward;          /* [window + 1] weight by gap */
+  float *sum;                         /* [threads × items] */
+  uint32_t *touched;                  /* [threads × items] */
+  wn_scored *best;                    /* [BLOCK_ROWS × neighbours] by S; then W is the score */
+  uint32_t *best_len;                 /* [BLOCK_ROWS] */
+  uint32_t block_begin;
+} covisit_fit;
+
+static void fit_clear(covisit_fit *f) {
+  void *all[] = {f->user_ptr,     f->item,         f->step,     f->mass,     f->item_ptr,
+                 f->where,        f->forward,      f->backward, f->sum,      f->touched,
+                 f->source_scale, f->target_scale, f->best,     f->best_len, f->count};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
+}
+
+static bool counts(float weight) {
+  return weight > 0;
+}
+
+static uint64_t row_begin(const wn_csr *csr, uint32_t user, uint32_t row_max) {
+  uint64_t i = csr->row_ptr[user + 1];
+  for (uint32_t n = 0; i > csr->row_ptr[user] && n < row_max;) n += counts(csr->weight[--i]);
+  return i;
+}
+
+/* √w·B^(−¼) for the entries of each basket; steps. */
+static void weigh_row(covisit_fit *f, const wn_csr *csr, uint32_t user, uint64_t *end) {
+  uint64_t begin = *end, basket = *end;
+  int64_t last = 0;
+  for (uint64_t i = row_begin(csr, user, f->row_max); i < csr->row_ptr[user + 1]; i++) {
+    if (!counts(csr->weight[i])) continue;
+    bool new_step = *end > begin && csr->time_ms != NULL && csr->time_ms[i] != last;
+    if (csr->time_ms != NULL) last = csr->time_ms[i];
+    if (new_step) {
+      float share = powf((float)(*end - basket), -0.25f);
+      for (; basket < *end; basket++) f->mass[basket] *= share;
+    }
+    f->item[*end] = csr->col[i];
+    f->step[*end] = *end == begin ? 0 : f->step[*end - 1] + new_step;
+    f->mass[*end] = sqrtf(csr->weight[i]);
+    (*end)++;
+  }
+  float share = powf((float)(*end - basket), -0.25f);
+  for (; basket < *end; basket++) f->mass[basket] *= share;
+}
+
+static void index_occurrences(covisit_fit *f) {
+  uint64_t n = f->user_ptr[f->users];
+  for (uint64_t i = 0; i < n; i++) f->item_ptr[f->item[i] + 1]++;
+  for (uint32_t i = 0; i < f->items; i++) f->item_ptr[i + 1] += f->item_ptr[i];
+  for (uint32_t u = 0; u < f->users; u++) {
+    for (uint64_t i = f->user_ptr[u]; i < f->user_ptr[u + 1]; i++) {
+      f->where[f->item_ptr[f->item[i]]++] = (occurrence){u, (uint32_t)(i - f->user_ptr[u])};
+    }
+  }
+  memmove(f->item_ptr + 1, f->item_ptr, f->items * sizeof *f->item_ptr);
+  f->item_ptr[0] = 0;
+}
+
+static wn_status fit_alloc(covisit_fit *f, const wn_csr *csr, size_t threads, wn_error *err) {
+  uint64_t kept = 0;
+  for (uint32_t u = 0; u < f->users; u++) {
+    uint64_t row = csr->row_ptr[u + 1] - csr->row_ptr[u];
+    kept += row < f->row_max ? row : f->row_max;
+  }
+  size_t n = kept > 0 ? kept : 1, items = f->items > 0 ? f->items : 1;
+  f->user_ptr = wn_calloc((size_t)f->users + 1, sizeof *f->user_ptr);
+  f->item = wn_calloc(n, sizeof *f->item);
+  f->step = wn_calloc(n, sizeof *f->step);
+  f->mass = wn_calloc(n, sizeof *f->mass);
+  f->item_ptr = wn_calloc(items + 1, sizeof *f->item_ptr);
+  f->where = wn_calloc(n, sizeof *f->where);
+  f->count = wn_calloc(items, sizeof *f->count);
+  f->source_scale = wn_calloc(items, sizeof *f->source_scale);
+  f->target_scale = wn_calloc(items, sizeof *f->target_scale);
+  f->forward = wn_calloc(f->window + 1, sizeof *f->forward);
+  f->backward = wn_calloc(f->window + 1, sizeof *f->backward);
+  f->sum = wn_calloc(threads * items, sizeof *f->sum);
+  f->touched = wn_calloc(threads * items, sizeof *f->touched);
+  f->best = wn_calloc((size_t)BLOCK_ROWS * f->neighbours, sizeof *f->best);
+  f->best_len = wn_calloc(BLOCK_ROWS, sizeof *f->best_len);
+  bool good = f->user_ptr && f->item && f->step && f->mass && f->item_ptr && f->where && f->count &&
+              f->source_scale && f->target_scale && f->forward && f->backward && f->sum &&
+              f->touched && f->best && f->best_len;
+  return good ? WN_OK : wn_fail_memory(err);
+}
+
+static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covisit_head *head,
+                          const wn_fit_env *env, wn_error *err) {
+  f->users = data->by_user.rows;
+  f->items = data->by_user.cols;
+  f->window = head->window;
+  f->neighbours = head->neighbours;
+  f->row_max = head->row_max;
+  f->back = head->rho > 0;
+  wn_status status = fit_alloc(f, &data->by_user, (size_t)wn_pool_threads(env->pool), err);
+  if (status != WN_OK) return status;
+  wn_covisit_decays(head, f->forward, f->backward);
+  uint64_t end = 0;
+  for (uint32_t u = 0; u < f->users; u++) {
+    weigh_row(f, &data->by_user, u, &end);
+    f->user_ptr[u + 1] = end;
+  }
+  index_occurrences(f);
+  for (uint32_t i = 0; i < f->items; i++) {
+    f->count[i] = (uint32_t)(f->item_ptr[i + 1] - f->item_ptr[i]);
+    f->source_scale[i] = wn_covisit_scale(f->count[i], head->a);
+    f->target_scale[i] = wn_covisit_scale(f->count[i], head->b);
+  }
+  return WN_OK;
+}
+
+/* Adds what stands beside one occurrence; returns the new count of touched items. */
+static size_t add_beside(const covisit_fit *f, occurrence o, float *sum, uint32_t *touched,
+                         size_t n) {
+  uint64_t begin = f->user_ptr[o.user], end = f->user_ptr[o.user + 1], p = begin + o.at;
+  for (uint64_t q = p + 1; q < end; q++) {
+    uint32_t gap = f->step[q] - f->step[p], j = f->item[q];
+    if (gap > f->window) break;
+    float x = f->mass[p] * f->mass[q] * f->forward[gap];
+    if (!(x > 0)) continue; /* underflow; `touched` must name no item twice */
+    if (sum[j] == 0) touched[n++] = j;
+    sum[j] += x;
+  }
+  for (uint64_t q = p; q-- > begin;) {
+    uint32_t gap = f->step[p] - f->step[q], j = f->item[q];
+    if (gap > f->window || (gap > 0 && !f->back)) break;
+    float x = f->mass[p] * f->mass[q] * f->backward[gap];
+    if (!(x > 0)) continue;
+    if (sum[j] == 0) touched[n++] = j;
+    sum[j] += x;
+  }
+  return n;
+}
+
+/* The best by S; their W. */
+static void fit_rows(void *ctx, size_t begin, size_t end, int worker) {
+  covisit_fit *f = ctx;
+  float *sum = f->sum + (size_t)worker * f->items;
+  uint32_t *touched = f->touched + (size_t)worker * f->items;
+  for (size_t r = begin; r < end; r++) {
+    uint32_t i = f->block_begin + (uint32_t)r;
+    size_t n = 0;
+    for (uint64_t o = f->item_ptr[i]; o < f->item_ptr[i + 1]; o++) {
+      n = add_beside(f, f->where[o], sum, touched, n);
+    }
+    wn_topk top;
+    wn_topk_init(&top, f->best + r * f->neighbours, f->neighbours);
+    for (size_t t = 0; t < n; t++) {
+      uint32_t j = touched[t];
+      float s = sum[j] * f->source_scale[i] * f->target_scale[j];
+      if (s > 0 && isfinite(s) && isfinite(sum[j])) wn_topk_push(&top, j, s);
+    }
+    f->best_len[r] = (uint32_t)wn_topk_sort(&top);
+    for (size_t k = 0; k < f->best_len[r]; k++) top.heap[k].score = sum[top.heap[k].ix];
+    for (size_t t = 0; t < n; t++) sum[touched[t]] = 0;
+  }
+}
+
+static wn_status fit_blocks(covisit_fit *f, const wn_fit_env *env, wn_covisit *m, wn_error *err) {
+  WN_VEC(uint32_t) col = {0};
+  WN_VEC(float) weight = {0};
+  uint64_t *ptr = wn_calloc((size_t)f->items + 1, sizeof *ptr);
+  wn_status status = ptr == NULL ? wn_fail_memory(err) : WN_OK;
+  for (uint32_t begin = 0; status == WN_OK && begin < f->items; begin += BLOCK_ROWS) {
+    uint32_t rows = f->items - begin < BLOCK_ROWS ? f->items - begin : BLOCK_ROWS;
+    if (!wn_progress_at(env->progress, "covisit", begin, f->items, "items")) {
+      status = wn_fail(err, WN_E_CANCELLED, "", "training was cancelled");
+      break;
+    }
+    f->block_begin = begin;
+    wn_pool_run(env->pool, rows, 8, fit_rows, f);
+    for (uint32_t r = 0; r < rows; r++) {
+      const wn_scored *best = f->best + (size_t)r * f->neighbours;
+      size_t len = f->best_len[r];
+      if (!wn_vec_reserve(&col, col.len + len) || !wn_vec_reserve(&weight, weight.len + len)) {
+        status = wn_fail_memory(err);
+        break;
+      }
+      for (size_t k = 0; k < len; k++) {
+        col.data[col.len++] = best[k].ix;
+        weight.data[weight.len++] = best[k].score;
+      }
+      ptr[begin + r + 1] = col.len;
+    }
+  }
+  m->row_ptr = m->owned[0] = ptr;
+  m->col = m->owned[1] = col.data;
+  m->weight = m->owned[2] = weight.data;
+  return status;
+}
+
+static wn_covisit_head head_of(const wn_params *params, uint32_t items) {
+  const wn_model_class *cls = &wn_model_covisit;
+  return (wn_covisit_head){.version = 2,
+                           .items = items,
+                           .history_max = (uint32_t)wn_param(cls, params, "history_max"),
+                           .neighbours = (uint32_t)wn_param(cls, params, "neighbours"),
+                           .window = (uint32_t)wn_param(cls, params, "window"),
+                           .row_max = (uint32_t)wn_param(cls, params, "row_max"),
+                           .tau_query = wn_param(cls, params, "tau_query"),
+                           .tau = wn_param(cls, params, "tau"),
+                           .rho = wn_param(cls, params, "rho"),
+                           .a = wn_param(cls, params, "a"),
+                           .b = wn_param(cls, params, "b")};
+}
+
+wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
+                         wn_model **out, wn_error *err) {
+  covisit_fit f = {0};
+  wn_covisit *m = wn_calloc(1, sizeof *m);
+  if (m == NULL) return wn_fail_memory(err);
+  m->base.cls = &wn_model_covisit;
+  m->head = head_of(params, data->by_user.cols);
+  wn_status status;
+  WN_TRY(fit_init(&f, data, &m->head, env, err));
+  WN_TRY(fit_blocks(&f, env, m, err));
+  m->count = m->owned[3] = f.count;
+  f.count = NULL;
+  WN_TRY(wn_covisit_live_init(m, err));
+  *out = &m->base;
+  m = NULL;
+cleanup:
+  fit_clear(&f);
+  if (m != NULL) m->base.cls->free(&m->base);
+  return status;
+}

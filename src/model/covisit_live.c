@@ -1,0 +1,492 @@
+/* Learning from each event, between two trainings: sums of pairs over the snapshot's rows.
+ *
+ * Source: the update of covisit.c's sum by one event. An event of item j at the time t by a user
+ * whose newest items are known adds to W what a fit with that event has more than one without:
+ * pairs of j with the items around it, the smaller share of the others of j's basket, and longer
+ * gaps across j when it comes late. An item that comes again is taken out and put in anew. A full
+ * row is kept by space-saving (Metwally, Agrawal, El Abbadi 2005), in batches: a row may grow
+ * to 1.5 to 3 times `neighbours`, then the least by W·popⱼ^−b go, and `floor` is the most that any
+ * of them may have had; a newcomer is granted that much when the next are chosen, so that nothing
+ * which adds up to more than the floor is lost. Grants do not count in scores.
+ *
+ * Equal to a fit over the same events, up to float rounding, as long as no row is full. Departures:
+ *   – an event meets the user's newest WN_COVISIT_RECENT items; nothing is taken back when a row
+ *     outgrows row_max; an item that returns after more items than that counts as a new one;
+ *   – members of a basket of more than BASKET_EXACT items keep the share they came with;
+ *   – nothing fades (`half_life_days`) before the next training; events of weight 0 change nothing.
+ *
+ * Why the model remembers users' newest items itself: the engine's merged history costs a sort of
+ * everything the user did since the snapshot, for each event; what is needed here is 64 items in
+ * order, which an insertion keeps. They come from the snapshot's "history/…" sections when a user
+ * is first met and from the events shown here since, so that a snapshot and the log's tail give
+ * the same state again. Nothing of it is saved.
+ *
+ * Bounds: a changed row at most 12 bytes · (the power of two from 2 · neighbours on): 6 KB at 200;
+ * a user met since the snapshot at most 24 · 64 bytes; 16 bytes an item. Time: two table look-ups
+ * for each of at most 64 items; 8 times that in a basket, some ten times for an item that comes
+ * again or late in the middle of the others. No threads, no randomness, no clock. When memory is
+ * out, the pair or event is left out. */
+#include "model/covisit.h"
+
+#include <string.h>
+
+#define BASKET_EXACT 8
+#define SLOTS_MIN    8u
+#define ROW_LEN_MAX  1536 /* three quarters of the slots for 1,000 neighbours */
+/* What is left of a pair that was taken out again: rounding, not a co-occurrence. */
+#define RESIDUE 1e-5f
+
+static uint32_t slot_of(uint32_t col) {
+  return (uint32_t)(col * (uint64_t)0x9e3779b97f4a7c15u >> 32);
+}
+
+static uint32_t len_max(uint32_t slots) {
+  return slots - slots / 4;
+}
+
+static uint32_t row_slots_max(const wn_covisit *m) {
+  uint32_t slots = SLOTS_MIN;
+  while (slots < 2 * m->head.neighbours) slots *= 2;
+  return slots;
+}
+
+/* ---- items ---- */
+
+static bool items_reserve(wn_covisit_live *live, size_t need) {
+  if (need <= live->cap) return true;
+  size_t cap = live->cap < 64 ? 64 : live->cap;
+  while (cap < need) cap *= 2;
+  uint32_t **counts[] = {&live->count, &live->row_of};
+  float **scales[] = {&live->source, &live->target};
+  for (size_t i = 0; i < 2; i++) {
+    uint32_t *count = wn_reallocarray(*counts[i], cap, sizeof *count);
+    if (count == NULL) return false;
+    *counts[i] = count;
+    float *scale = wn_reallocarray(*scales[i], cap, sizeof *scale);
+    if (scale == NULL) return false;
+    *scales[i] = scale;
+  }
+  live->cap = cap;
+  return true;
+}
+
+static void set_count(wn_covisit *m, wn_item_ix i, uint32_t count) {
+  m->live.count[i] = count;
+  m->live.source[i] = wn_covisit_scale(count, m->head.a);
+  m->live.target[i] = wn_covisit_scale(count, m->head.b);
+}
+
+static bool know_items(wn_covisit *m, uint32_t items) {
+  wn_covisit_live *live = &m->live;
+  if (items <= live->items) return true;
+  if (!items_reserve(live, items)) return false;
+  for (uint32_t i = live->items; i < items; i++) {
+    live->row_of[i] = 0;
+    set_count(m, i, i < m->head.items ? m->count[i] : 0);
+  }
+  live->items = items;
+  return true;
+}
+
+wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err) {
+  wn_covisit_live *live = &m->live;
+  live->forward = wn_calloc((size_t)m->head.window + 1, sizeof *live->forward);
+  live->backward = wn_calloc((size_t)m->head.window + 1, sizeof *live->backward);
+  if (live->forward == NULL || live->backward == NULL || !know_items(m, m->head.items)) {
+    return wn_fail_memory(err);
+  }
+  wn_covisit_decays(&m->head, live->forward, live->backward);
+  return WN_OK;
+}
+
+void wn_covisit_live_clear(wn_covisit_live *live) {
+  for (size_t i = 0; i < live->rows.len; i++) wn_free(live->rows.data[i].cell);
+  for (size_t i = 0; i < live->users.len; i++) wn_free(live->users.data[i].data);
+  void *all[] = {live->count,  live->source,  live->target,
+                 live->row_of, live->forward, live->backward};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
+  wn_vec_clear(&live->rows);
+  wn_vec_clear(&live->users);
+  wn_map64_clear(&live->user_of);
+}
+
+size_t wn_covisit_live_bytes(const wn_model *model) {
+  const wn_covisit_live *live = &((const wn_covisit *)model)->live;
+  return live->block_bytes + live->cap * 16 + live->rows.cap * sizeof *live->rows.data +
+         live->users.cap * sizeof *live->users.data + live->user_of.cap * 17;
+}
+
+/* ---- rows ---- */
+
+/* The cell of column j, or the free one where it would go. */
+static wn_covisit_cell *row_cell(const wn_covisit_row *row, uint32_t j) {
+  uint32_t mask = row->slots - 1, s = slot_of(j) & mask;
+  while (row->cell[s].col != j && row->cell[s].col != WN_NO_IX) s = (s + 1) & mask;
+  return &row->cell[s];
+}
+
+static uint32_t slots_for(uint32_t len) {
+  uint32_t slots = SLOTS_MIN;
+  while (len_max(slots) < len) slots *= 2;
+  return slots;
+}
+
+static bool row_init(wn_covisit_live *live, wn_covisit_row *row, uint32_t slots) {
+  *row = (wn_covisit_row){.cell = wn_malloc(slots * sizeof *row->cell), .slots = slots};
+  if (row->cell == NULL) return false;
+  for (uint32_t s = 0; s < slots; s++) row->cell[s] = (wn_covisit_cell){.col = WN_NO_IX};
+  live->block_bytes += slots * sizeof *row->cell;
+  return true;
+}
+
+static void row_put(wn_covisit_row *row, wn_covisit_cell cell) {
+  *row_cell(row, cell.col) = cell;
+  row->len++;
+}
+
+static bool row_grow(wn_covisit_live *live, wn_covisit_row *row) {
+  wn_covisit_row larger;
+  if (!row_init(live, &larger, row->slots * 2)) return false;
+  for (uint32_t s = 0; s < row->slots; s++) {
+    if (row->cell[s].col != WN_NO_IX) row_put(&larger, row->cell[s]);
+  }
+  larger.floor = row->floor;
+  live->block_bytes -= row->slots * sizeof *row->cell;
+  wn_free(row->cell);
+  *row = larger;
+  return true;
+}
+
+/* A copy of the snapshot's row i, the first time that it changes. */
+static bool row_copy(wn_covisit *m, wn_item_ix i) {
+  wn_covisit_live *live = &m->live;
+  uint64_t begin = i < m->head.items ? m->row_ptr[i] : 0;
+  uint64_t end = i < m->head.items ? m->row_ptr[i + 1] : 0;
+  wn_covisit_row row;
+  if (!wn_vec_reserve(&live->rows, live->rows.len + 1) ||
+      !row_init(live, &row, slots_for((uint32_t)(end - begin) + 1))) {
+    return false;
+  }
+  float least = INFINITY;
+  for (uint64_t k = begin; k < end; k++) {
+    uint32_t j = m->col[k];
+    if (row_cell(&row, j)->col == j) continue; /* a damaged snapshot names it twice */
+    row_put(&row, (wn_covisit_cell){.col = j, .weight = m->weight[k]});
+    least = fminf(least, m->weight[k] * live->target[j]);
+  }
+  if (end - begin >= m->head.neighbours) row.floor = least;
+  live->rows.data[live->rows.len++] = row;
+  live->row_of[i] = (uint32_t)live->rows.len;
+  return true;
+}
+
+/* The k-th least, k < n; reorders (Hoare's selection). */
+static float select_least(float *x, size_t n, size_t k) {
+  for (size_t lo = 0, hi = n - 1; lo < hi;) {
+    float pivot = x[lo + (hi - lo) / 2];
+    size_t i = lo, j = hi;
+    for (;; i++, j--) {
+      while (x[i] < pivot) i++;
+      while (x[j] > pivot) j--;
+      if (i >= j) break;
+      float t = x[i];
+      x[i] = x[j];
+      x[j] = t;
+    }
+    if (k <= j)
+      hi = j;
+    else
+      lo = j + 1;
+  }
+  return x[k];
+}
+
+static float row_key(const wn_covisit *m, const wn_covisit_cell *c) {
+  return (c->weight + c->granted) * m->live.target[c->col];
+}
+
+/* Back to the best `neighbours`; among equals the first in the table stay. */
+static void row_purge(wn_covisit *m, wn_covisit_row *row) {
+  wn_covisit_cell kept[ROW_LEN_MAX];
+  float key[ROW_LEN_MAX];
+  uint32_t n = 0, goes = row->len - m->head.neighbours, above = 0;
+  for (uint32_t s = 0; s < row->slots; s++) {
+    if (row->cell[s].col == WN_NO_IX) continue;
+    kept[n] = row->cell[s];
+    key[n] = row_key(m, &kept[n]);
+    row->cell[s].col = WN_NO_IX;
+    n++;
+  }
+  float floor = select_least(key, n, goes - 1);
+  for (uint32_t k = 0; k < n; k++) above += row_key(m, &kept[k]) > floor;
+  uint32_t equal = m->head.neighbours - above;
+  row->len = 0;
+  row->floor = fmaxf(row->floor, floor);
+  for (uint32_t k = 0; k < n; k++) {
+    float x = row_key(m, &kept[k]);
+    if (x > floor || (x == floor && equal > 0 && equal--)) row_put(row, kept[k]);
+  }
+}
+
+/* W[i][j] += x */
+static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x) {
+  if (x == 0 || !isfinite(x) || (m->live.row_of[i] == 0 && !row_copy(m, i))) return;
+  wn_covisit_row *row = &m->live.rows.data[m->live.row_of[i] - 1];
+  wn_covisit_cell *cell = row_cell(row, j);
+  if (cell->col == j) {
+    float sum = cell->weight + x;
+    if (x < 0 && sum < -x * RESIDUE) sum = 0;
+    if (isfinite(sum)) cell->weight = sum;
+  } else if (x > 0) {
+    bool room = row->len < len_max(row->slots);
+    if (!room && row->slots < row_slots_max(m)) {
+      if (!row_grow(&m->live, row)) return;
+    } else if (!room) {
+      row_purge(m, row);
+    }
+    row_put(row, (wn_covisit_cell){j, x, row->floor / m->live.target[j]});
+  }
+}
+
+/* ---- users ---- */
+
+static uint32_t recent_max(const wn_covisit *m) {
+  return m->head.row_max < WN_COVISIT_RECENT ? m->head.row_max : WN_COVISIT_RECENT;
+}
+
+/* √w·B^(−¼) for a member of a basket of B. */
+static float mass_of(float weight, uint32_t basket) {
+  return weight > 0 ? sqrtf(weight) * powf((float)basket, -0.25f) : 0;
+}
+
+/* How many entries of that time count. */
+static uint32_t basket_size(const wn_covisit_user *u, int64_t time_ms) {
+  uint32_t n = 0;
+  for (uint32_t k = 0; k < u->len; k++) n += u->data[k].time_ms == time_ms && u->data[k].weight > 0;
+  return n;
+}
+
+static bool user_reserve(wn_covisit_live *live, wn_covisit_user *u, uint32_t need) {
+  if (need <= u->cap) return true;
+  uint32_t cap = u->cap < 4 ? 4 : u->cap * 2;
+  while (cap < need) cap *= 2;
+  wn_covisit_visit *data = wn_reallocarray(u->data, cap, sizeof *data);
+  if (data == NULL) return false;
+  live->block_bytes += (cap - u->cap) * sizeof *data;
+  u->data = data;
+  u->cap = cap;
+  return true;
+}
+
+/* The newest of the snapshot's items that say something. */
+static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
+  const wn_history_base *h = &m->live.history;
+  if (user >= h->users) return true;
+  uint64_t begin = h->row_ptr[user + 1];
+  uint32_t n = 0;
+  while (begin > h->row_ptr[user] && n < recent_max(m)) n += h->weight[--begin] != 0;
+  if (!user_reserve(&m->live, u, n)) return false;
+  for (uint64_t k = begin; k < h->row_ptr[user + 1]; k++) {
+    if (h->weight[k] == 0 || h->item[k] >= m->live.items) continue;
+    u->data[u->len++] =
+        (wn_covisit_visit){.item = h->item[k], .weight = h->weight[k], .time_ms = h->time_ms[k]};
+  }
+  for (uint32_t k = 0; k < u->len; k++) {
+    u->data[k].mass = mass_of(u->data[k].weight, basket_size(u, u->data[k].time_ms));
+  }
+  return true;
+}
+
+static wn_covisit_user *user_find(const wn_covisit_live *live, wn_user_ix user) {
+  const uint64_t *at = wn_map64_find(&live->user_of, user);
+  return at != NULL ? &live->users.data[*at] : NULL;
+}
+
+static wn_covisit_user *user_add(wn_covisit_live *live, wn_user_ix user) {
+  if (!wn_vec_reserve(&live->users, live->users.len + 1)) return NULL;
+  uint64_t *at = wn_map64_at(&live->user_of, user);
+  if (at == NULL) return NULL;
+  *at = live->users.len;
+  live->users.data[live->users.len++] = (wn_covisit_user){0};
+  return &live->users.data[*at];
+}
+
+static wn_covisit_user *user_at(wn_covisit *m, wn_user_ix user) {
+  wn_covisit_user *u = user_find(&m->live, user);
+  if (u != NULL) return u;
+  wn_covisit_user loaded = {0};
+  if (!user_load(m, user, &loaded)) return NULL;
+  u = user_add(&m->live, user);
+  if (u != NULL) {
+    *u = loaded;
+  } else {
+    m->live.block_bytes -= loaded.cap * sizeof *loaded.data;
+    wn_free(loaded.data);
+  }
+  return u;
+}
+
+void wn_covisit_forget(wn_model *model, wn_user_ix user) {
+  wn_covisit_live *live = &((wn_covisit *)model)->live;
+  wn_covisit_user *u = user_find(live, user);
+  if (u == NULL && user < live->history.users) {
+    u = user_add(live, user);
+    /* Forgetting must not fail: without memory to say who, everybody's base goes. */
+    if (u == NULL) live->history = (wn_history_base){0};
+  }
+  if (u == NULL) return;
+  live->block_bytes -= u->cap * sizeof *u->data;
+  wn_free(u->data);
+  *u = (wn_covisit_user){0};
+}
+
+/* ---- events ---- */
+
+typedef struct pass {
+  wn_covisit *m;
+  wn_covisit_user *u;
+  uint32_t step[WN_COVISIT_RECENT]; /* of entries that count, oldest 0 */
+} pass;
+
+static void number_steps(pass *p) {
+  const wn_covisit_visit *v = p->u->data, *last = NULL;
+  uint32_t step = 0;
+  for (uint32_t k = 0; k < p->u->len; k++) {
+    if (v[k].weight > 0) {
+      if (last != NULL && last->time_ms != v[k].time_ms) step++;
+      last = &v[k];
+    }
+    p->step[k] = step;
+  }
+}
+
+/* Fetches the cells of item j in the rows of all others: the misses overlap. */
+static void prefetch(const pass *p, wn_item_ix j) {
+  const wn_covisit_live *live = &p->m->live;
+  for (uint32_t q = 0; q < p->u->len; q++) {
+    uint32_t at = live->row_of[p->u->data[q].item];
+    if (at == 0) continue;
+    const wn_covisit_row *row = &live->rows.data[at - 1];
+    __builtin_prefetch(&row->cell[slot_of(j) & (row->slots - 1)]);
+  }
+}
+
+/* Changes every pair of entry k to what its new mass makes of it. */
+static void set_mass(pass *p, uint32_t k, float mass) {
+  const wn_covisit *m = p->m;
+  wn_covisit_visit *v = p->u->data;
+  float change = mass - v[k].mass;
+  v[k].mass = mass;
+  if (change != 0) prefetch(p, v[k].item);
+  for (uint32_t q = p->u->len; q-- > 0 && change != 0;) {
+    if (q == k || !(v[q].mass > 0)) continue;
+    bool before = p->step[q] < p->step[k];
+    uint32_t gap = before ? p->step[k] - p->step[q] : p->step[q] - p->step[k];
+    if (gap > m->head.window) continue;
+    wn_item_ix first = v[before ? q : k].item, second = v[before ? k : q].item;
+    float x = change * v[q].mass;
+    row_add(p->m, first, second, x * m->live.forward[gap]);
+    row_add(p->m, second, first, x * m->live.backward[gap]);
+  }
+}
+
+static float at_gap(const float *weights, uint32_t gap, uint32_t window) {
+  return gap <= window ? weights[gap] : 0;
+}
+
+/* An entry between others came or went, and steps with it: pairs across it change their gaps. */
+static void change_gaps(pass *p, const uint32_t *old_step) {
+  const wn_covisit_live *live = &p->m->live;
+  const wn_covisit_visit *v = p->u->data;
+  uint32_t window = p->m->head.window;
+  for (uint32_t q = 1; q < p->u->len; q++) {
+    for (uint32_t k = q; k-- > 0;) {
+      uint32_t old = old_step[q] - old_step[k], gap = p->step[q] - p->step[k];
+      if (old > window && gap > window) break;
+      float x = v[q].mass * v[k].mass;
+      if (old == gap || !(x > 0)) continue;
+      row_add(p->m, v[k].item, v[q].item,
+              x * (at_gap(live->forward, gap, window) - at_gap(live->forward, old, window)));
+      row_add(p->m, v[q].item, v[k].item,
+              x * (at_gap(live->backward, gap, window) - at_gap(live->backward, old, window)));
+    }
+  }
+}
+
+/* Entries of that time take the share of a basket of their number; `always`: that one in any case.
+ */
+static void share_basket(pass *p, int64_t time_ms, uint32_t always) {
+  const wn_covisit_visit *v = p->u->data;
+  uint32_t size = basket_size(p->u, time_ms);
+  for (uint32_t k = 0; k < p->u->len; k++) {
+    if (v[k].time_ms != time_ms || (size > BASKET_EXACT && k != always)) continue;
+    set_mass(p, k, mass_of(v[k].weight, size));
+  }
+}
+
+static void remove_at(wn_covisit_user *u, uint32_t at) {
+  u->len--;
+  memmove(u->data + at, u->data + at + 1, (u->len - at) * sizeof *u->data);
+}
+
+/* Takes the item out, with its pairs; false: it is not there. */
+static bool take_out(pass *p, wn_item_ix item, wn_covisit_visit *out) {
+  uint32_t at = 0, old_step[WN_COVISIT_RECENT];
+  while (at < p->u->len && p->u->data[at].item != item) at++;
+  if (at == p->u->len) return false;
+  *out = p->u->data[at];
+  number_steps(p);
+  set_mass(p, at, 0);
+  remove_at(p->u, at);
+  memcpy(old_step, p->step, sizeof old_step);
+  memmove(old_step + at, old_step + at + 1, (p->u->len - at) * sizeof *old_step);
+  number_steps(p);
+  if (at > 0 && at < p->u->len) change_gaps(p, old_step);
+  share_basket(p, out->time_ms, UINT32_MAX);
+  return true;
+}
+
+/* Puts it in behind what is not newer. */
+static void put_in(pass *p, wn_covisit_visit visit) {
+  wn_covisit_user *u = p->u;
+  uint32_t at = u->len, old_step[WN_COVISIT_RECENT];
+  while (at > 0 && u->data[at - 1].time_ms > visit.time_ms) at--;
+  if (u->len >= recent_max(p->m)) {
+    if (at == 0) return; /* older than all that are kept */
+    remove_at(u, 0);
+    at--;
+  }
+  number_steps(p);
+  memcpy(old_step, p->step, sizeof old_step);
+  memmove(old_step + at + 1, old_step + at, (u->len - at) * sizeof *old_step);
+  memmove(u->data + at + 1, u->data + at, (u->len - at) * sizeof *u->data);
+  u->data[at] = visit;
+  u->len++;
+  number_steps(p);
+  old_step[at] = at + 1 < u->len ? old_step[at + 1] : 0;
+  if (at > 0 && at + 1 < u->len) change_gaps(p, old_step);
+  share_basket(p, visit.time_ms, at);
+}
+
+void wn_covisit_update(wn_model *model, const wn_event *event, float weight) {
+  wn_covisit *m = (wn_covisit *)model;
+  if (weight == 0 || !isfinite(weight)) return;
+  if (event->item == WN_NO_IX || event->user == WN_NO_IX) return;
+  pass p = {.m = m};
+  if (!know_items(m, event->item + 1) || (p.u = user_at(m, event->user)) == NULL ||
+      !user_reserve(&m->live, p.u, p.u->len + 1)) {
+    return;
+  }
+  wn_covisit_visit visit = {.item = event->item, .weight = weight, .time_ms = event->time_ms};
+  wn_covisit_visit old = {0};
+  if (take_out(&p, event->item, &old)) {
+    visit.weight = isfinite(old.weight + weight) ? old.weight + weight : old.weight;
+    if (old.time_ms > visit.time_ms) visit.time_ms = old.time_ms;
+  }
+  uint32_t count = m->live.count[event->item];
+  bool counted = old.weight > 0, counts = visit.weight > 0;
+  if (counts != counted) {
+    set_count(m, event->item, counts ? count + 1 : count > 0 ? count - 1 : 0);
+  }
+  put_in(&p, visit);
+}

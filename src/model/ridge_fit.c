@@ -30,9 +30,9 @@ typedef struct gram {
 /* One thread's. */
 typedef struct scratch {
   wn_ridge_sums sums;
-  uint32_t *place; /* [items] 1 + place in S, 0: not in it */
+  uint32_t *place; /* [items] where the item's row of A begins, 0: not in S */
   wn_scored *best; /* [k] */
-  float *A;        /* [k × k] */
+  float *A;        /* [(k + 1) × k] the first row takes what belongs to no other */
   float *x, *work; /* [k] */
 } scratch;
 
@@ -66,7 +66,7 @@ static bool scratch_init(scratch *w, size_t items, size_t k) {
   w->sums.touched = wn_calloc(items, sizeof *w->sums.touched);
   w->place = wn_calloc(items, sizeof *w->place);
   w->best = wn_calloc(k, sizeof *w->best);
-  w->A = wn_calloc(k * k, sizeof *w->A);
+  w->A = wn_calloc((k + 1) * k, sizeof *w->A);
   w->x = wn_calloc(k, sizeof *w->x);
   w->work = wn_calloc(k, sizeof *w->work);
   return w->sums.sum && w->sums.touched && w->place && w->best && w->A && w->x && w->work;
@@ -144,17 +144,20 @@ static void by_number(wn_scored *best, size_t n) {
   }
 }
 
-/* The lower triangle of G_SS + λI; S ascends, so a partner's place is below its row's. */
+/* The lower triangle of G_SS + λI from A's second row on; S ascends, so a partner's row is below.
+ * Most entries of a row of G have no place in S: storing them where nobody looks is cheaper than
+ * asking.
+ */
 static void gather(const solver *s, size_t n, scratch *w) {
   const gram *g = &s->gram;
-  memset(w->A, 0, n * n * sizeof *w->A);
-  for (size_t p = 0; p < n; p++) w->place[w->best[p].ix] = (uint32_t)p + 1;
+  memset(w->A, 0, (n + 1) * n * sizeof *w->A);
+  for (size_t p = 0; p < n; p++) w->place[w->best[p].ix] = (uint32_t)((p + 1) * n);
   for (size_t p = 0; p < n; p++) {
     uint32_t i = w->best[p].ix;
-    w->A[p * n + p] = g->diagonal[i] + (float)s->options->lambda;
+    float *column = w->A + p;
+    column[(p + 1) * n] = g->diagonal[i] + (float)s->options->lambda;
     for (uint64_t e = g->row_ptr[i]; e < g->row_ptr[i + 1]; e++) {
-      uint32_t q = w->place[g->col[e]];
-      if (q > 0) w->A[(q - 1) * n + p] = g->value[e];
+      column[w->place[g->col[e]]] = g->value[e];
     }
   }
   for (size_t p = 0; p < n; p++) w->place[w->best[p].ix] = 0;
@@ -169,8 +172,8 @@ static void solve_targets(void *ctx, size_t begin, size_t end, int worker) {
     by_number(w->best, n);
     gather(s, n, w);
     for (size_t p = 0; p < n; p++) w->x[p] = w->sums.sum[w->best[p].ix];
-    wn_cholesky(w->A, n, n, (float)s->options->lambda, w->work);
-    wn_cholesky_solve(w->A, n, n, w->x);
+    wn_cholesky(w->A + n, n, n, (float)s->options->lambda, w->work);
+    wn_cholesky_solve(w->A + n, n, n, w->x);
     for (size_t p = 0; p < n; p++) {
       if (!isfinite(w->x[p]) || w->x[p] == 0) continue;
       s->source[at + s->len[j]] = w->best[p].ix;

@@ -203,6 +203,20 @@ class Cli(unittest.TestCase):
         self.assertIn("NDCG", table)
         self.assertIn("evaluated:", table)
 
+    def test_models_by_name(self):
+        data = self.fresh() / "data"
+        winnow("import", "--data", data, self.folder / "events.csv")
+        fast = ["--set", "als.factors=4", "--set", "als.epochs=1"]
+        self.assertNotIn("ridge", json.loads(winnow("train", "--data", data, *fast, "--json").stdout)["models"])
+        named = json.loads(winnow("train", "--data", data, *fast, "--set", "ridge.lambda=5", "--json").stdout)["models"]
+        self.assertIn("ridge", named)
+        self.assertNotIn("ease", named)
+        (data / "winnow.yaml").write_text("surfaces: {next: {retrieve: [{model: ridge-seq}], fallback: [{model: ease}]}}\n")
+        asked = json.loads(winnow("train", "--data", data, *fast, "--json").stdout)["models"]
+        self.assertTrue("ridge-seq" in asked and "ease" in asked)
+        slate = json.loads(winnow("recommend", "--data", data, "--user", "u1", "--surface", "next", "--json").stdout)
+        self.assertGreater(len(slate["items"]), 0)
+
     def test_evaluate_files(self):
         folder = self.fresh()
         (folder / "train.txt").write_text("".join(f"{u} {' '.join(str(2 * i + u % 2) for i in range(u % 3, 12))}\n"
@@ -215,6 +229,9 @@ class Cli(unittest.TestCase):
         metrics = json.loads(winnow("evaluate", "--train", folder / "train.txt", "--test", folder / "test.txt", "--format",
                                     "adjacency", "--model", "als", "--metrics", "recall@20,ndcg@20", "--json").stdout)
         self.assertEqual(set(metrics["als"]), {"recall@20", "ndcg@20"})
+        named = winnow("evaluate", "--train", folder / "train.txt", "--test", folder / "test.txt", "--format", "adjacency",
+                       "--model", "ridge", "--model", "ease", "--set", "ridge.k=8", "--json").stdout
+        self.assertEqual([row["model"] for row in json.loads(named)["rows"]], ["random", "popular", "ridge", "ease"])
         for args, words in [(["--set", "factors=0"], "factors"), (["--set", "nonsense=1"], "nonsense"),
                             (["--set", "als.factors=x"], "factors"), (["--k", "0"], "k"), (["--k", "10,"], "k"),
                             (["--metrics", "dcg@5"], "dcg"), (["--metrics", "recall@20x"], "metrics"),

@@ -9,6 +9,7 @@
  * and a snapshot, the rest one by one. One thread updates. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "data/reader.h"
 #include "model/covisit.h"
 
@@ -109,6 +110,39 @@ static void learn(const bench *b, wn_model *model, size_t from) {
   printf("  %zu updates in %.2f s of CPU: %.0f events/s on one core, %.2f us each; %.1f MiB\n", n,
          seconds, (double)n / seconds, seconds * 1e6 / (double)n,
          (double)wn_covisit_live_bytes(model) / 1048576);
+}
+
+/* Every second event is one of the user's AGAIN newest items once more, in the middle of the
+ * others: the dearest kind. */
+static void learn_repeats(const bench *b, wn_model *model) {
+  enum { AGAIN = 8 };
+  size_t n = 2 * b->train_len;
+  wn_rng rng;
+  wn_event *events = wn_calloc(n, sizeof *events);
+  wn_item_ix(*newest)[AGAIN] = wn_calloc((size_t)b->all.users + 1, sizeof *newest);
+  uint32_t *len = wn_calloc((size_t)b->all.users + 1, sizeof *len);
+  need(events);
+  need(newest);
+  need(len);
+  wn_rng_seed(&rng, 1);
+  for (size_t i = 0; i < b->train_len; i++) {
+    wn_event e = b->train[i];
+    uint32_t have = len[e.user]++;
+    e.time_ms *= 2;
+    events[2 * i] = e;
+    newest[e.user][have % AGAIN] = e.item;
+    e.item = newest[e.user][wn_rng_below(&rng, have < AGAIN ? have + 1 : AGAIN)];
+    e.time_ms++;
+    events[2 * i + 1] = e;
+  }
+  double begin = cpu_seconds();
+  for (size_t i = 0; i < n; i++) model->cls->update(model, &events[i], 1);
+  double seconds = cpu_seconds() - begin;
+  printf("  %zu updates in %.2f s of CPU: %.0f events/s on one core, %.2f us each\n", n, seconds,
+         (double)n / seconds, seconds * 1e6 / (double)n);
+  wn_free(events);
+  wn_free(newest);
+  wn_free(len);
 }
 
 static void measure(const bench *b, const wn_model *model) {
@@ -219,6 +253,10 @@ int main(int argc, char **argv) {
   model = fit(&b, &none);
   learn(&b, model, 0);
   measure(&b, model);
+  model->cls->free(model);
+  printf("every second event an item that comes again\n");
+  model = fit(&b, &none);
+  learn_repeats(&b, model);
   model->cls->free(model);
   printf("half fitted, the rest event by event\n");
   half_and_half(&b);

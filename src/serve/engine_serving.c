@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REMAINDER_EVENTS 256 /* replayed under the exclusive lock: well under a millisecond */
+#define REMAINDER_EVENTS 256 /* replayed under the exclusive lock: one or two milliseconds */
 #define REMAINDER_ITEMS  16  /* read back under it */
 #define ITEM_BYTES_MAX   (8u << 20)
 #define CATCH_UP_ROUNDS  20

@@ -462,6 +462,28 @@ static void test_row_max(void **state) {
   }
 }
 
+/* A user with very many items costs row_max², not their square. */
+static void test_long_row(void **state) {
+  (void)state;
+  enum { LONG = 200000, KEPT = 150 };
+  fact *facts = wn_calloc(LONG, sizeof *facts);
+  float *scores = wn_calloc(LONG, sizeof *scores);
+  for (uint32_t i = 0; i < LONG; i++) facts[i] = (fact){0, i, 1, i};
+  wn_dataset data;
+  dataset_of(facts, LONG, 1, LONG, &data);
+  for (size_t c = 0; c < CLASSES; c++) {
+    wn_model *model = fit(classes[c], &data, "row_max=150");
+    wn_query query = {.anchor = LONG - KEPT, .user = WN_NO_IX};
+    assert_ok(model->cls->score_all(model, &query, scores, LONG, err));
+    assert_true(scores[LONG - KEPT + 1] > 0);
+    for (uint32_t i = 0; i < LONG - KEPT; i++) assert_true(scores[i] == -INFINITY);
+    model->cls->free(model);
+  }
+  wn_dataset_clear(&data);
+  wn_free(facts);
+  wn_free(scores);
+}
+
 static void test_ease_refuses(void **state) {
   (void)state;
   enum { N = 15001 };
@@ -614,8 +636,9 @@ int main(void) {
       cmocka_unit_test(test_ridge_is_ease), cmocka_unit_test(test_inverse),
       cmocka_unit_test(test_personal),      cmocka_unit_test(test_threads_and_snapshot),
       cmocka_unit_test(test_twins_sparse),  cmocka_unit_test(test_edges),
-      cmocka_unit_test(test_row_max),       cmocka_unit_test(test_ease_refuses),
-      cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_corrupt),
+      cmocka_unit_test(test_row_max),       cmocka_unit_test(test_long_row),
+      cmocka_unit_test(test_ease_refuses),  cmocka_unit_test(test_interrupted),
+      cmocka_unit_test(test_corrupt),
   };
   return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }

@@ -87,9 +87,11 @@ static void test_movielens(void **state) {
   quality popular = of(&wn_model_popular, &train, &test);
   quality als = of(&wn_model_als, &train, &test);
   quality covisit = of(&wn_model_covisit, &train, &test);
+  quality ridge_seq = of(&wn_model_ridge_seq, &train, &test);
   assert_int_equal(popular.users, 609);
   assert_true(als.recall > 1.5 * popular.recall && als.ndcg > 1.5 * popular.ndcg);
   assert_true(covisit.recall > 2 * popular.recall && covisit.ndcg > 2 * popular.ndcg);
+  assert_true(ridge_seq.recall > 2 * popular.recall && ridge_seq.ndcg > 2 * popular.ndcg);
   wn_dataset_clear(&train);
   wn_dataset_clear(&test);
 }

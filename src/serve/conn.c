@@ -73,7 +73,11 @@ wn_conn *wn_conn_of(struct MHD_Connection *connection) {
 
 bool wn_conn_move(wn_conn *conn, wn_phase phase, uint64_t seconds_left) {
   if (conn == NULL) return false;
-  atomic_store(&conn->deadline_ns, wn_mono_ns() + seconds_left * SECOND_NS);
+  /* The new deadline comes before the new phase, so that no phase is held against an older one.
+   * Running has none: a store here would shorten that of the phase before, while the reaper may
+   * still see it. */
+  if (phase != WN_PHASE_RUNNING)
+    atomic_store(&conn->deadline_ns, wn_mono_ns() + seconds_left * SECOND_NS);
   int now = atomic_load(&conn->phase);
   while (now != WN_PHASE_CLOSED)
     if (atomic_compare_exchange_weak(&conn->phase, &now, (int)phase)) return true;
@@ -105,10 +109,12 @@ void wn_conn_refuse(int fd, int http, const char *detail) {
   wn_buf_clear(&body);
 }
 
-/* The phase decides what the client is told. The exchange fails when its worker was faster. */
-static void close_late(wn_server *server, wn_conn *conn) {
+/* The phase decides what the client is told. It is read before its deadline, and the exchange fails
+ * when the worker was faster. */
+static void close_late(wn_server *server, wn_conn *conn, uint64_t now) {
   int phase = atomic_load(&conn->phase);
   if (phase == WN_PHASE_RUNNING || phase == WN_PHASE_CLOSED) return;
+  if (atomic_load(&conn->deadline_ns) >= now) return;
   if (!atomic_compare_exchange_strong(&conn->phase, &phase, WN_PHASE_CLOSED)) return;
   if (phase == WN_PHASE_READING) {
     wn_conn_refuse(conn->fd, 408, "the request took too long to arrive");
@@ -125,7 +131,7 @@ void *wn_conn_reap(void *arg) {
     uint64_t now = wn_mono_ns();
     pthread_mutex_lock(&server->conns_lock);
     for (wn_conn *conn = server->conns; conn != NULL; conn = conn->next)
-      if (atomic_load(&conn->deadline_ns) < now) close_late(server, conn);
+      close_late(server, conn, now);
     pthread_mutex_unlock(&server->conns_lock);
     nanosleep(&(struct timespec){.tv_nsec = SECOND_NS / 4}, NULL);
   }

@@ -18,8 +18,8 @@ static const struct default_row {
   uint32_t quota;
   float weight;
 } default_rows[] = {
-    {"home", "als", 300, 1.0f},        {"home", "covisit", 300, 0.5f},
-    {"home", "content", 150, 0.25f},   {"home", "trending", 50, 0.1f},
+    {"home", "als", 200, 1.0f},        {"home", "covisit", 200, 0.5f},
+    {"home", "content", 100, 0.25f},   {"home", "trending", 50, 0.1f},
     {"home", "popular", 50, 0.05f},    {"home", "+popular", 300, 1.0f},
     {"home", "+newest", 50, 0.2f},
 

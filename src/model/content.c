@@ -126,12 +126,6 @@ static wn_status profile_of(const wn_content *m, const wn_query *query, wn_arena
   return WN_OK;
 }
 
-typedef struct content_ask {
-  wn_accum accum;
-  bool any;
-  wn_item_ix without;
-} content_ask;
-
 static void add_postings(const wn_content *m, wn_term_weight asked, wn_accum *accum) {
   bool replaced = m->delta.replaced.words != NULL;
   for (uint64_t i = m->term_ptr[asked.term]; i < m->term_ptr[asked.term + 1]; i++) {
@@ -148,11 +142,11 @@ static void add_postings(const wn_content *m, wn_term_weight asked, wn_accum *ac
   }
 }
 
-static wn_status ask_init(content_ask *ask, const wn_content *m, const wn_query *query,
-                          wn_arena *arena, wn_error *err) {
+static wn_status content_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
+                             wn_arena *arena, wn_error *err) {
+  const wn_content *m = (const wn_content *)model;
   wn_term_weight asked[WN_CONTENT_TERMS_MAX];
   size_t len = 0;
-  *ask = (content_ask){.without = WN_NO_IX};
   wn_status status = profile_of(m, query, arena, asked, &len, err);
   if (status != WN_OK) return status;
   if (len == 0 && query->anchor != WN_NO_IX) {
@@ -172,30 +166,16 @@ static wn_status ask_init(content_ask *ask, const wn_content *m, const wn_query 
 
 static wn_status content_candidates(const wn_model *model, const wn_query *query, size_t k,
                                     wn_scored *out, size_t *count, wn_error *err) {
-  const wn_content *m = (const wn_content *)model;
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  content_ask ask;
   wn_topk top;
   wn_topk_init(&top, out, k);
-  wn_status status = ask_init(&ask, m, query, arena, err);
-  if (status == WN_OK && ask.any) wn_accum_offer(&ask.accum, query, ask.without, &top);
+  wn_status status = wn_ask_top(content_ask, model, query, &top, err);
   *count = wn_topk_sort(&top);
-  wn_arena_clear(&local);
   return status;
 }
 
 static wn_status content_score_all(const wn_model *model, const wn_query *query, float *scores,
                                    uint32_t items, wn_error *err) {
-  const wn_content *m = (const wn_content *)model;
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  content_ask ask;
-  wn_scores_clear(scores, items);
-  wn_status status = ask_init(&ask, m, query, arena, err);
-  if (status == WN_OK && ask.any) {
-    wn_accum_spread(&ask.accum, query, ask.without, scores, items);
-  }
-  wn_arena_clear(&local);
-  return status;
+  return wn_ask_all(content_ask, model, query, scores, items, err);
 }
 
 /* ---- snapshots ---- */

@@ -45,12 +45,6 @@ static void covisit_free(wn_model *model) {
 
 /* ---- answering ---- */
 
-typedef struct covisit_ask {
-  wn_accum accum;
-  bool any;
-  wn_item_ix without;
-} covisit_ask;
-
 /* Row i's changed form, or NULL: the snapshot's counts. */
 static const wn_covisit_row *changed_row(const wn_covisit *m, wn_item_ix i) {
   uint32_t at = m->live.row_of[i];
@@ -81,10 +75,10 @@ static void add_row(wn_accum *accum, const wn_covisit *m, wn_item_ix i, float fa
   }
 }
 
-static wn_status ask_init(covisit_ask *ask, const wn_covisit *m, const wn_query *query,
-                          wn_arena *arena, wn_error *err) {
+static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
+                             wn_arena *arena, wn_error *err) {
+  const wn_covisit *m = (const wn_covisit *)model;
   wn_positive history[WN_HISTORY_MAX];
-  *ask = (covisit_ask){.without = WN_NO_IX};
   size_t len = wn_query_positives(query, m->live.items, m->head.history_max, history);
   uint64_t adds = 0;
   for (size_t i = 0; i < len; i++) adds += row_len(m, history[i].item);
@@ -106,30 +100,16 @@ static wn_status ask_init(covisit_ask *ask, const wn_covisit *m, const wn_query 
 
 static wn_status covisit_candidates(const wn_model *model, const wn_query *query, size_t k,
                                     wn_scored *out, size_t *count, wn_error *err) {
-  const wn_covisit *m = (const wn_covisit *)model;
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  covisit_ask ask;
   wn_topk top;
   wn_topk_init(&top, out, k);
-  wn_status status = ask_init(&ask, m, query, arena, err);
-  if (status == WN_OK && ask.any) wn_accum_offer(&ask.accum, query, ask.without, &top);
+  wn_status status = wn_ask_top(covisit_ask, model, query, &top, err);
   *count = wn_topk_sort(&top);
-  wn_arena_clear(&local);
   return status;
 }
 
 static wn_status covisit_score_all(const wn_model *model, const wn_query *query, float *scores,
                                    uint32_t items, wn_error *err) {
-  const wn_covisit *m = (const wn_covisit *)model;
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  covisit_ask ask;
-  wn_scores_clear(scores, items);
-  wn_status status = ask_init(&ask, m, query, arena, err);
-  if (status == WN_OK && ask.any) {
-    wn_accum_spread(&ask.accum, query, ask.without, scores, items);
-  }
-  wn_arena_clear(&local);
-  return status;
+  return wn_ask_all(covisit_ask, model, query, scores, items, err);
 }
 
 /* ---- snapshots ---- */

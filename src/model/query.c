@@ -56,8 +56,8 @@ void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
   accum->sum[slot] += x;
 }
 
-void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix without,
-                    wn_topk *top) {
+static void offer(const wn_ask *ask, const wn_query *query, wn_topk *top) {
+  const wn_accum *accum = &ask->accum;
   uint32_t at[OFFER_BLOCK];
   for (size_t begin = 0; begin < accum->slots; begin += OFFER_BLOCK) {
     size_t n = accum->slots - begin < OFFER_BLOCK ? accum->slots - begin : OFFER_BLOCK;
@@ -66,20 +66,42 @@ void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix wit
     for (size_t h = 0; h < hits; h++) {
       size_t slot = begin + at[h];
       wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
-      if (ix != without && wn_query_allows(query, ix)) wn_topk_push(top, ix, accum->sum[slot]);
+      if (ix != ask->without && wn_query_allows(query, ix)) wn_topk_push(top, ix, accum->sum[slot]);
     }
   }
 }
 
-void wn_accum_spread(const wn_accum *accum, const wn_query *query, wn_item_ix without,
-                     float *scores, uint32_t items) {
+static void spread(const wn_ask *ask, const wn_query *query, float *scores, uint32_t items) {
+  const wn_accum *accum = &ask->accum;
   for (size_t slot = 0; slot < accum->slots; slot++) {
     if (!(accum->sum[slot] > 0)) continue;
     wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
-    if (ix < items && ix != without && wn_query_allows(query, ix)) scores[ix] = accum->sum[slot];
+    if (ix < items && ix != ask->without && wn_query_allows(query, ix))
+      scores[ix] = accum->sum[slot];
   }
 }
 
 void wn_scores_clear(float *scores, uint32_t items) {
   for (uint32_t i = 0; i < items; i++) scores[i] = -INFINITY;
+}
+
+wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const wn_query *query, wn_topk *top,
+                     wn_error *err) {
+  wn_arena local, *arena = wn_query_arena(query, &local);
+  wn_ask ask = {.without = WN_NO_IX};
+  wn_status status = fill(&ask, model, query, arena, err);
+  if (status == WN_OK && ask.any) offer(&ask, query, top);
+  wn_arena_clear(&local);
+  return status;
+}
+
+wn_status wn_ask_all(wn_ask_fn *fill, const wn_model *model, const wn_query *query, float *scores,
+                     uint32_t items, wn_error *err) {
+  wn_arena local, *arena = wn_query_arena(query, &local);
+  wn_ask ask = {.without = WN_NO_IX};
+  wn_scores_clear(scores, items);
+  wn_status status = fill(&ask, model, query, arena, err);
+  if (status == WN_OK && ask.any) spread(&ask, query, scores, items);
+  wn_arena_clear(&local);
+  return status;
 }

@@ -38,11 +38,21 @@ typedef struct wn_accum {
 WN_MUST_USE bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *arena);
 /* At most adds_max calls. */
 void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x);
-/* Offers every positive sum of an allowed item, except `without` (WN_NO_IX: none). */
-void wn_accum_offer(const wn_accum *accum, const wn_query *query, wn_item_ix without, wn_topk *top);
-/* The same into scores[items], which the caller has filled with −INFINITY. */
-void wn_accum_spread(const wn_accum *accum, const wn_query *query, wn_item_ix without,
-                     float *scores, uint32_t items);
+/* A model's answer as sums by item: what the models that only add rows up have in common. */
+typedef struct wn_ask {
+  wn_accum accum;
+  bool any;           /* false: nothing to say, `accum` is not set */
+  wn_item_ix without; /* the anchor itself; WN_NO_IX: none */
+} wn_ask;
+/* Fills `ask`, which comes as {.without = WN_NO_IX}. */
+typedef wn_status wn_ask_fn(wn_ask *ask, const wn_model *model, const wn_query *query,
+                            wn_arena *arena, wn_error *err);
+/* Offers every positive sum of an allowed item to `top`. */
+WN_MUST_USE wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const wn_query *query,
+                                 wn_topk *top, wn_error *err);
+/* The same into scores[items], the others being −INFINITY. */
+WN_MUST_USE wn_status wn_ask_all(wn_ask_fn *fill, const wn_model *model, const wn_query *query,
+                                 float *scores, uint32_t items, wn_error *err);
 
 /* scores[0 … items−1] = −INFINITY */
 void wn_scores_clear(float *scores, uint32_t items);

@@ -116,12 +116,6 @@ static wn_status fit_ridge_seq(const wn_dataset *data, const wn_params *params,
 
 /* ---- answering ---- */
 
-typedef struct ridge_ask {
-  wn_accum accum;
-  bool any;
-  wn_item_ix without;
-} ridge_ask;
-
 /* The history's positive entries one by one: evaluation brings longer ones than fit on a stack. */
 typedef struct walk {
   const wn_history_entry *entry;
@@ -165,9 +159,9 @@ static void add_row(const ridge *m, wn_item_ix item, float factor, wn_accum *acc
   }
 }
 
-static wn_status ask_init(ridge_ask *ask, const ridge *m, const wn_query *query, wn_arena *arena,
-                          wn_error *err) {
-  *ask = (ridge_ask){.without = WN_NO_IX};
+static wn_status ridge_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
+                           wn_arena *arena, wn_error *err) {
+  const ridge *m = (const ridge *)model;
   uint64_t adds = 0;
   walk w = {0};
   while (walk_next(&w, m, query)) adds += row_len(m, w.entry->item);
@@ -190,28 +184,16 @@ static wn_status ask_init(ridge_ask *ask, const ridge *m, const wn_query *query,
 
 static wn_status ridge_candidates(const wn_model *model, const wn_query *query, size_t k,
                                   wn_scored *out, size_t *count, wn_error *err) {
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  ridge_ask ask;
   wn_topk top;
   wn_topk_init(&top, out, k);
-  wn_status status = ask_init(&ask, (const ridge *)model, query, arena, err);
-  if (status == WN_OK && ask.any) wn_accum_offer(&ask.accum, query, ask.without, &top);
+  wn_status status = wn_ask_top(ridge_ask, model, query, &top, err);
   *count = wn_topk_sort(&top);
-  wn_arena_clear(&local);
   return status;
 }
 
 static wn_status ridge_score_all(const wn_model *model, const wn_query *query, float *scores,
                                  uint32_t items, wn_error *err) {
-  wn_arena local, *arena = wn_query_arena(query, &local);
-  ridge_ask ask;
-  wn_scores_clear(scores, items);
-  wn_status status = ask_init(&ask, (const ridge *)model, query, arena, err);
-  if (status == WN_OK && ask.any) {
-    wn_accum_spread(&ask.accum, query, ask.without, scores, items);
-  }
-  wn_arena_clear(&local);
-  return status;
+  return wn_ask_all(ridge_ask, model, query, scores, items, err);
 }
 
 /* ---- snapshots ---- */

@@ -325,7 +325,11 @@ static wn_status prepare(bench *b, wn_error *err) {
 static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_result *row,
                                  wn_error *err) {
   const wn_evaluate_options *o = b->options;
-  wn_fit_env env = {.pool = b->pool, .progress = o->progress, .seed = o->train.seed};
+  wn_fit_env env = {.pool = b->pool,
+                    .progress = o->progress,
+                    .seed = o->train.seed,
+                    .fitted = &b->models,
+                    .run = &o->train};
   wn_model *model = NULL;
   uint64_t start = wn_mono_ns();
   wn_status status = wn_fit_one(&b->data, spec, &env, &model, err);
@@ -334,6 +338,8 @@ static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_r
   snprintf(row->name, sizeof row->name, "%s", spec->cls->name);
   b->models.data[b->models.len++] = model;
   b->model = model;
+  if (spec->cls->bind != NULL) status = spec->cls->bind(model, &b->models, err);
+  if (status != WN_OK) return status;
   return measure(b, row, err);
 }
 

@@ -56,6 +56,7 @@ wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_error *err) {
     WN_TRY(classes[i]->map(snapshot, &out->data[out->len], err));
     out->len++;
   }
+  WN_TRY(wn_models_bind(out, err));
 cleanup:
   if (status != WN_OK) wn_models_clear(out);
   return status;
@@ -78,11 +79,22 @@ wn_status wn_models_empty(wn_models *out, wn_error *err) {
     WN_TRY(live[i]->fit(&data, &params, &env, &out->data[out->len], err));
     out->len++;
   }
+  WN_TRY(wn_models_bind(out, err));
 cleanup:
   wn_pool_free(pool);
   wn_dataset_clear(&data);
   if (status != WN_OK) wn_models_clear(out);
   return status;
+}
+
+wn_status wn_models_bind(wn_models *models, wn_error *err) {
+  for (size_t i = 0; i < models->len; i++) {
+    wn_model *model = models->data[i];
+    if (model->cls->bind == NULL) continue;
+    wn_status status = model->cls->bind(model, models, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
 }
 
 wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer, wn_error *err) {

@@ -48,16 +48,20 @@ typedef struct wn_param_spec {
   const char *doc;
 } wn_param_spec;
 
-#define WN_PARAMS_MAX 16
+#define WN_PARAMS_MAX 24
 typedef struct wn_params {
   double value[WN_PARAMS_MAX]; /* in the order of the class's specs */
 } wn_params;
 
+struct wn_models;
+struct wn_train_options;
 typedef struct wn_fit_env {
   wn_pool *pool; /* not NULL */
   const wn_progress *progress;
   uint64_t seed;
-  const wn_model *warm; /* the same class's incumbent, or NULL */
+  const wn_model *warm;           /* the same class's incumbent, or NULL */
+  const struct wn_models *fitted; /* those of the same run fitted before this one; may be NULL */
+  const struct wn_train_options *run; /* how all models of the run are fitted; may be NULL */
 } wn_fit_env;
 
 /* Flags */
@@ -81,6 +85,9 @@ typedef struct wn_model_class {
   /* Maps what save wrote; validates sizes and ranges before it believes them. Keeps pointers into
    * the snapshot. */
   wn_status (*map)(const wn_snapshot *snapshot, wn_model **out, wn_error *err);
+  /* Optional: the set that the model belongs to is complete (fitted or mapped); a model that
+   * answers through others finds them here. Borrowed, as long as the model lives. */
+  wn_status (*bind)(wn_model *model, const struct wn_models *set, wn_error *err);
   /* The k best allowed items for a personal query (history) or, without history and with an anchor,
    * a flat one; history items are not excluded here (the filter stage's bitmap does that). Best
    * first, *count ≤ k; 0 when the model has nothing to say. `out` has room for k. */
@@ -126,7 +133,7 @@ WN_MUST_USE wn_status wn_params_set(const wn_model_class *cls, wn_params *params
 double wn_param(const wn_model_class *cls, const wn_params *params, const char *name);
 
 /* The models of one snapshot, in class order. */
-#define WN_MODELS_MAX 16
+#define WN_MODELS_MAX 24
 typedef struct wn_models {
   wn_snapshot *snapshot; /* a reference, or NULL for freshly fitted ones */
   wn_model *data[WN_MODELS_MAX];
@@ -136,6 +143,9 @@ typedef struct wn_models {
 const wn_model *wn_models_find(const wn_models *models, const char *name); /* NULL: absent */
 /* Every class found in the snapshot; takes its own reference. */
 WN_MUST_USE wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_error *err);
+/* Calls each class's bind; wn_models_map and _empty and wn_train have done so. `models` must stay
+ * where it is from then on. */
+WN_MUST_USE wn_status wn_models_bind(wn_models *models, wn_error *err);
 /* An empty set of live models (popular, trending, newest, covisit, content, random) for a store
  * without a snapshot. */
 WN_MUST_USE wn_status wn_models_empty(wn_models *out, wn_error *err);

@@ -67,8 +67,11 @@ wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
                    const wn_progress *progress, wn_models *out, wn_error *err) {
   wn_status status = WN_OK;
   memset(out, 0, sizeof *out);
-  wn_fit_env env = {
-      .pool = wn_pool_create(options->threads), .progress = progress, .seed = options->seed};
+  wn_fit_env env = {.pool = wn_pool_create(options->threads),
+                    .progress = progress,
+                    .seed = options->seed,
+                    .fitted = out,
+                    .run = options};
   if (env.pool == NULL) WN_TRY(wn_fail_memory(err));
   for (size_t c = 0; c < wn_model_class_count(); c++) {
     const wn_train_spec *spec = NULL;
@@ -80,6 +83,7 @@ wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
     WN_TRY(wn_fit_one(data, spec, &env, &out->data[out->len], err));
     out->len++;
   }
+  WN_TRY(wn_models_bind(out, err));
 cleanup:
   wn_pool_free(env.pool);
   if (status != WN_OK) wn_models_clear(out);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -366,7 +367,9 @@ static int read_options(wn_read_options *read, wn_column_map *map) {
   if (opt.format != NULL) read->format = opt.format;
   if (opt.separator != NULL) read->list_separator = opt.separator;
   read->skip_bad = opt.skip_bad;
-  if (opt.bad_max > 0) read->bad_lines_max = (long)opt.bad_max;
+  if (opt.bad_max < 1 || opt.bad_max > LONG_MAX)
+    return wn_cli_usage(&command, "--bad-max takes 1 or more");
+  read->bad_lines_max = (long)opt.bad_max;
   for (int k = 0; opt.kind != NULL; k++) {
     if (k == 4)
       return wn_cli_usage(&command, "--kind takes auto, events, items or users, not `%s`",
@@ -395,6 +398,7 @@ int wn_cmd_import(int argc, char **argv) {
   wn_read_report report = {0};
   wn_error err = {0};
   wn_meter meter;
+  opt.bad_max = 20;
   int status = wn_cli_parse(&command, argc, argv, &paths);
   if (status >= 0) return status;
   if (opt.data == NULL) return wn_cli_usage(&command, "--data is missing");

@@ -127,6 +127,19 @@ static void users_print(const wn_neighbour_list *users, wn_buf *out) {
   }
 }
 
+/* What was given is a key; what was not is fine. */
+static wn_status check_keys(wn_error *err) {
+  const struct {
+    const char *text, *field;
+  } keys[] = {{opt.user, "user"}, {opt.item, "item"}, {opt.session, "session"}};
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    if (keys[i].text == NULL) continue;
+    wn_status status = wn_key_check(wn_str_of(keys[i].text), keys[i].field, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
+}
+
 static wn_status answer(wn_engine *engine, bool users, wn_arena *arena, wn_buf *out,
                         wn_error *err) {
   wn_status status;
@@ -172,6 +185,7 @@ static int run(const wn_command *command, bool users) {
   wn_meter_init(&meter);
   wn_arena_init(&arena, (size_t)256 << 20);
   WN_TRY(wn_cli_config(opt.config, opt.data, &config, &err));
+  WN_TRY(check_keys(&err));
   WN_TRY(wn_engine_open(opt.data, WN_STORE_READ, &config, &meter.progress, &engine, &err));
   wn_meter_end(&meter);
   WN_TRY(answer(engine, users, &arena, &out, &err));

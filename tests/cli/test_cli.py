@@ -132,6 +132,9 @@ class Cli(unittest.TestCase):
         failed = winnow("import", "--data", folder / "data", folder / "bad.csv", code=3)
         self.assertIn("bad.csv:3", failed.stderr)
         self.assertIn("bad.csv:4", failed.stderr)
+        self.assertNotIn("bad.csv:4", winnow("import", "--data", folder / "data", "--bad-max", "1", folder / "bad.csv",
+                                             code=3).stderr)
+        winnow("import", "--data", folder / "data", "--bad-max", "0", folder / "bad.csv", code=2)
         self.assertIn("Nothing was imported", failed.stderr)
         self.assertEqual(json.loads(winnow("status", "--data", folder / "data", "--json").stdout)["events"], 0)
         report = json.loads(winnow("import", "--data", folder / "data", "--skip-bad", "--json", folder / "bad.csv").stdout)
@@ -171,6 +174,8 @@ class Cli(unittest.TestCase):
         self.assertIn("filter", winnow("recommend", "--data", self.data, "--user", "u1", "--filter", "price <", code=2).stderr)
         winnow("recommend", "--data", self.data, "--user", "u1", "--n", "100000", code=2)
         winnow("recommend", "--data", self.data, "--user", "u1", "--n", "0", code=2)
+        self.assertIn("user", winnow("recommend", "--data", self.data, "--user", "\udcff", code=2).stderr)
+        self.assertIn("user", winnow("recommend", "--data", self.data, "--user", "", code=2).stderr)
         self.assertIn("absent", winnow("recommend", "--data", self.folder / "absent", "--user", "u1", code=4).stderr)
 
     def test_explain(self):

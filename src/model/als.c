@@ -21,13 +21,16 @@ static const wn_param_spec als_params[] = {
     {"nu", 1, 0, 2, "how the ridge grows with a row's interactions"},
     {"sigma", 0.1, 1e-6, 10, "deviation of the initial factors times the root of their number"},
     {"power", 0.5, 0, 1, "confidence is the interaction's weight to this power, mean 1"},
+    {"negative", 0.3, 0, 100, "confidence of negative weights against positive ones; 0: none"},
     {"history_max", WN_HISTORY_MAX, 1, WN_HISTORY_MAX, "newest items of a user that are folded in"},
 };
 
 float wn_als_confidence(const wn_als_head *head, float weight) {
-  if (!(weight > 0)) return 0;
-  float c = (float)(head->scale * pow((double)weight, head->power));
-  return c < WN_ALS_CONFIDENCE_MAX ? c : WN_ALS_CONFIDENCE_MAX;
+  if (!(fabsf(weight) > 0)) return 0;
+  double c = head->scale * pow(fabs((double)weight), head->power);
+  if (weight < 0) c *= head->negative;
+  float bounded = fminf((float)c, WN_ALS_CONFIDENCE_MAX);
+  return weight > 0 ? bounded : -bounded;
 }
 
 void *wn_als_own(wn_als *als, size_t count, size_t size) {
@@ -51,18 +54,27 @@ typedef struct als_ask {
   wn_item_ix without; /* the anchor itself */
 } als_ask;
 
-/* *x stays NULL when no item of the history is known. */
+/* The newest items of the history that the model knows; 0: none of them is liked. */
+static size_t known_history(const wn_als *als, const wn_query *query, uint32_t *row, float *c) {
+  size_t n = 0;
+  bool positive = false;
+  for (size_t i = 0; i < query->history_len && n < als->head.history_max; i++) {
+    const wn_history_entry *h = &query->history[i];
+    if (h->item >= als->head.items || !isfinite(h->weight)) continue;
+    row[n] = als->row_of[h->item];
+    c[n] = wn_als_confidence(&als->head, h->weight);
+    if (row[n] == WN_NO_IX || c[n] == 0) continue;
+    positive |= c[n++] > 0;
+  }
+  return positive ? n : 0;
+}
+
+/* *x stays NULL when no liked item of the history is known. */
 static wn_status fold_in(const wn_als *als, const wn_query *query, wn_arena *arena, const float **x,
                          wn_error *err) {
-  wn_positive history[WN_HISTORY_MAX];
   uint32_t row[WN_HISTORY_MAX];
   float c[WN_HISTORY_MAX];
-  size_t len = wn_query_positives(query, als->head.items, WN_HISTORY_MAX, history), n = 0;
-  for (size_t i = 0; i < len && n < als->head.history_max; i++) {
-    row[n] = als->row_of[history[i].item];
-    c[n] = wn_als_confidence(&als->head, history[i].weight);
-    n += row[n] != WN_NO_IX && c[n] > 0;
-  }
+  size_t n = known_history(als, query, row, c);
   *x = NULL;
   if (n == 0) return WN_OK;
   size_t d = als->head.d;
@@ -243,15 +255,17 @@ static bool in_range(double x, double low, double high) {
 }
 
 static wn_status check_head(const wn_als_head *h, wn_error *err) {
-  if (h->version != 1) {
-    return wn_fail(err, WN_E_CORRUPT, "als/head", "version %u, expected 1", h->version);
+  if (h->version != 2) {
+    return wn_fail(err, WN_E_CORRUPT, "als/head", "version %u, expected 2: train again",
+                   h->version);
   }
   if (h->d < 1 || h->d > WN_ALS_FACTORS_MAX || h->active > h->items || h->history_max < 1 ||
       h->history_max > WN_HISTORY_MAX) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "sizes are out of range");
   }
   if (!in_range(h->alpha0, 0, 100) || !in_range(h->lambda, 1e-8, 1e6) || !in_range(h->nu, 0, 2) ||
-      !in_range(h->power, 0, 1) || !(h->scale > 0) || !isfinite(h->scale)) {
+      !in_range(h->power, 0, 1) || !in_range(h->negative, 0, 100) || !(h->scale > 0) ||
+      !isfinite(h->scale)) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "parameters are out of range");
   }
   return WN_OK;

@@ -37,8 +37,9 @@ typedef struct wn_als_row {
   double penalty; /* that ridge: λᵤ‖x‖² */
 } wn_als_row;
 
-/* x[d] = argmin Σ c(⟨h, x⟩ − 1)² + α₀ Σ_all ⟨h, x⟩² + λᵤ‖x‖² over the n entries (col, c); entries
- * with c ≤ 0 are passed over; none left: x = 0. Exact; no allocation. */
+/* x[d] = argmin Σ |c|(⟨h, x⟩ − t)² + α₀ Σ_all ⟨h, x⟩² + λᵤ‖x‖² over the n entries (col, c): t is 1
+ * where c > 0 and 0 where c < 0 (disliked); entries with c = 0 are passed over. Without any c > 0,
+ * x = 0. Exact; no allocation. */
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x);
 
@@ -56,6 +57,7 @@ typedef struct wn_als_head {
   uint32_t reserved;
   double alpha0, lambda, nu;
   double power, scale; /* confidence c = min(scale · weight^power, 100) */
+  double negative;     /* of weights < 0: −negative · c(|weight|) */
   double objective;    /* after the last epoch */
 } wn_als_head;
 
@@ -73,7 +75,8 @@ typedef struct wn_als {
   size_t owned_len;
 } wn_als;
 
-float wn_als_confidence(const wn_als_head *head, float weight); /* 0 for weights ≤ 0 */
+/* > 0: that much on target 1; < 0: that much on target 0; 0: says nothing. */
+float wn_als_confidence(const wn_als_head *head, float weight);
 wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                      wn_model **out, wn_error *err);
 /* Calloc that the model owns; NULL: out of memory. */

@@ -8,9 +8,9 @@
  * final items, so a user's stored factors are exactly what folding in the same row gives.
  *
  * Departures: confidences c = weight^power divided by their mean (all-equal weights are the paper's
- * c = 1, and scaling all weights changes nothing); weights ≤ 0 are left out; rows that are empty
- * then stay zero and count neither in α₀ nor in λ; training stops early once an epoch improves the
- * objective by less than `tolerance` of it.
+ * c = 1, and scaling all weights changes nothing), negative ones on target 0; rows without a
+ * positive one stay zero and count neither in α₀ nor in λ; training stops early once an epoch
+ * improves the objective by less than `tolerance` of it.
  *
  * Shapes: U × d and I × d floats, 16 bytes an interaction, 32 a row. Cost of an epoch: see
  * als_solve.c, plus 18·d³ flops for the two eigenproblems. Threads: rows are independent and sums
@@ -27,7 +27,7 @@
 
 typedef struct als_side {
   const wn_csr *csr;
-  float *confidence;  /* [nnz], 0: left out */
+  float *confidence;  /* [nnz] as wn_als_solve takes it */
   float *factors;     /* [rows × d] */
   wn_als_row *solved; /* [rows] */
   uint32_t active;    /* rows with a positive entry */
@@ -300,7 +300,7 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
   wn_als *als = wn_calloc(1, sizeof *als);
   if (als == NULL) return wn_fail_memory(err);
   als->base.cls = cls;
-  als->head = (wn_als_head){.version = 1,
+  als->head = (wn_als_head){.version = 2,
                             .d = (uint32_t)wn_param(cls, params, "factors"),
                             .users = data->by_user.rows,
                             .items = data->by_item.rows,
@@ -308,7 +308,8 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
                             .alpha0 = wn_param(cls, params, "alpha0"),
                             .lambda = wn_param(cls, params, "lambda"),
                             .nu = wn_param(cls, params, "nu"),
-                            .power = wn_param(cls, params, "power")};
+                            .power = wn_param(cls, params, "power"),
+                            .negative = wn_param(cls, params, "negative")};
   als_fit f = {.env = env, .head = &als->head};
   wn_status status;
   WN_TRY(fit_init(&f, data, err));

@@ -2,15 +2,16 @@
  *
  * Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), in
  * the form of Rendle et al., "Revisiting the Performance of iALS" (2021):
- *     (Σ c·h·hᵀ + α₀·HᵀH + λᵤ·I) x = Σ c·h,   λᵤ = λ(Σc + α₀·rows)^ν.
- * With all c = 1, Σc = |Iᵤ| and this is the paper's; with weights Σc is the natural count.
+ *     (Σ |c|·h·hᵀ + α₀·HᵀH + λᵤ·I) x = Σ max(c, 0)·h,   λᵤ = λ(Σ|c| + α₀·rows)^ν.
+ * With all c = 1, Σc = |Iᵤ| and this is the paper's; with weights Σ|c| is the natural count. An
+ * entry with c < 0 was disliked: it costs |c|·(⟨h, x⟩ − 0)², as the unobserved ones do with α₀.
  *
  * Departure: HᵀH is diagonal here (als_fit.c rotates H), so D = α₀HᵀH + λᵤI is one, too. With
- * zᵢ = √cᵢ·D^(−½)hᵢ and t = √c the solution is x = D^(−½)x' with
+ * zᵢ = √|cᵢ|·D^(−½)hᵢ and tᵢ = √cᵢ (0 for c < 0) the solution is x = D^(−½)x' with
  *     primal, n > d:  (I + ZᵀZ) x' = Zᵀt          n·d²/2 + d³/6 multiply-adds
  *     dual,   n ≤ d:  x' = Zᵀa, (I + ZZᵀ) a = t   n²·d/2 + n³/6
- * Both matrices have pivots ≥ 1, so single precision is enough. The minimum itself is Σc − ⟨Zᵀt,
- * x'⟩ = ⟨t, a⟩. Float throughout; deterministic. */
+ * Both matrices have pivots ≥ 1, so single precision is enough. The minimum itself is
+ * ⟨t, t⟩ − ⟨Zᵀt, x'⟩ = ⟨t, a⟩. Float throughout; deterministic. */
 #include "model/als.h"
 #include "model/linalg.h"
 #include "base/rng.h"
@@ -53,9 +54,10 @@ static double solve_dual(const wn_als_system *system, const uint32_t *col, const
   size_t d = system->d, n = 0;
   for (size_t i = 0; i < entries; i++) {
     prefetch_row(system, col, i, entries);
-    if (!(c[i] > 0)) continue;
-    s->rhs[n] = sqrtf(c[i]);
-    scale_row(system->factors + (size_t)col[i] * d, s->half, s->rhs[n], d, s->z + n * d);
+    if (!(fabsf(c[i]) > 0)) continue;
+    float root = sqrtf(fabsf(c[i]));
+    s->rhs[n] = c[i] > 0 ? root : 0;
+    scale_row(system->factors + (size_t)col[i] * d, s->half, root, d, s->z + n * d);
     n++;
   }
   for (size_t i = 0; i < n; i++) {
@@ -75,7 +77,7 @@ static double solve_dual(const wn_als_system *system, const uint32_t *col, const
   return least;
 }
 
-/* x' into x; returns Σc − ⟨Zᵀt, x'⟩. */
+/* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
 static double solve_primal(const wn_als_system *system, const uint32_t *col, const float *c,
                            size_t entries, wn_als_scratch *s, float *x) {
   const wn_simd_table *simd = wn_simd();
@@ -86,10 +88,11 @@ static double solve_primal(const wn_als_system *system, const uint32_t *col, con
   memset(x, 0, d * sizeof *x);
   for (size_t i = 0; i < entries; i++) {
     prefetch_row(system, col, i, entries);
-    if (!(c[i] > 0)) continue;
-    float root = sqrtf(c[i]);
+    if (!(fabsf(c[i]) > 0)) continue;
+    float root = sqrtf(fabsf(c[i]));
     scale_row(system->factors + (size_t)col[i] * d, s->half, root, d, s->z);
     simd->syr(1.0f, s->z, d, s->m, d);
+    if (!(c[i] > 0)) continue;
     simd->axpy(root, s->z, x, d);
     least += (double)c[i];
   }
@@ -102,14 +105,15 @@ static double solve_primal(const wn_als_system *system, const uint32_t *col, con
 
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x) {
-  size_t d = system->d, positive = 0;
+  size_t d = system->d, entries = 0;
+  bool positive = false;
   double sum = 0;
   for (size_t i = 0; i < n; i++) {
-    if (!(c[i] > 0)) continue;
-    positive++;
-    sum += (double)c[i];
+    entries += fabsf(c[i]) > 0;
+    positive |= c[i] > 0;
+    sum += (double)fabsf(c[i]);
   }
-  if (positive == 0) {
+  if (!positive) {
     memset(x, 0, d * sizeof *x);
     return (wn_als_row){0, 0};
   }
@@ -118,8 +122,8 @@ wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const 
     scratch->half[k] = (float)(1.0 / sqrt(system->alpha0 * system->eigen[k] + ridge));
   }
   wn_als_row row;
-  row.loss = positive <= d ? solve_dual(system, col, c, n, scratch, x)
-                           : solve_primal(system, col, c, n, scratch, x);
+  row.loss = entries <= d ? solve_dual(system, col, c, n, scratch, x)
+                          : solve_primal(system, col, c, n, scratch, x);
   double norm = 0;
   for (size_t k = 0; k < d; k++) {
     x[k] *= scratch->half[k];

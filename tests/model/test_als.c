@@ -30,23 +30,23 @@ static void solve_dense(double *A, double *b, size_t n) {
   }
 }
 
-/* The row's equation written down: (Σc·hhᵀ + α₀HᵀH + λ(Σc + α₀·rows)^ν) x = Σc·h. */
+/* The row's equation written down: (Σ|c|·hhᵀ + α₀HᵀH + λ(Σ|c| + α₀·rows)^ν) x = Σ max(c, 0)·h. */
 static void naive_row(const double *H, size_t rows, size_t active, size_t d, const uint32_t *col,
                       const float *c, size_t n, const double p[3], double *x) {
   double *A = wn_calloc(d * d, sizeof *A), sum = 0;
+  bool positive = false;
   memset(x, 0, d * sizeof *x);
-  for (size_t i = 0; i < n; i++) sum += c[i] > 0 ? (double)c[i] : 0;
+  for (size_t i = 0; i < n; i++) sum += fabs((double)c[i]), positive |= c[i] > 0;
   for (size_t r = 0; r < rows; r++) {
     for (size_t a = 0; a < d * d; a++) A[a] += p[0] * H[r * d + a / d] * H[r * d + a % d];
   }
   for (size_t i = 0; i < n; i++) {
-    if (!(c[i] > 0)) continue;
     const double *h = H + col[i] * d;
-    for (size_t a = 0; a < d * d; a++) A[a] += (double)c[i] * h[a / d] * h[a % d];
-    for (size_t a = 0; a < d; a++) x[a] += (double)c[i] * h[a];
+    for (size_t a = 0; a < d * d; a++) A[a] += fabs((double)c[i]) * h[a / d] * h[a % d];
+    for (size_t a = 0; a < d && c[i] > 0; a++) x[a] += (double)c[i] * h[a];
   }
   for (size_t a = 0; a < d; a++) A[a * d + a] += p[1] * pow(sum + p[0] * (double)active, p[2]);
-  if (sum > 0) solve_dense(A, x, d);
+  if (positive) solve_dense(A, x, d);
   wn_free(A);
 }
 
@@ -75,7 +75,8 @@ static void check_row(size_t d, size_t n, double weight_spread, wn_rng *rng) {
   for (size_t i = 0; i < ROWS * d; i++) H[i] = (float)wide[i];
   for (size_t i = 0; i < n; i++) {
     col[i] = (uint32_t)wn_rng_below(rng, ROWS);
-    c[i] = i % 7 == 3 ? -1.0f : (float)exp(weight_spread * wn_rng_normal(rng));
+    float sign = i % 7 == 3 ? -1 : i % 11 == 5 ? 0 : 1;
+    c[i] = sign * (float)exp(weight_spread * wn_rng_normal(rng));
   }
   wn_als_system system = {H, eigen, d, ROWS, p[0], p[1], p[2]};
   float *memory = wn_calloc(wn_als_scratch_floats(d, n), sizeof *memory);
@@ -95,8 +96,9 @@ static void check_row(size_t d, size_t n, double weight_spread, wn_rng *rng) {
   for (size_t i = 0; i < n; i++) { /* the objective that the solver says it reached */
     double y = 0;
     for (size_t k = 0; k < d; k++) y += x[k] * wide[col[i] * d + k];
-    if (c[i] > 0) loss += (double)c[i] * (y - 1) * (y - 1);
-    if (c[i] > 0) sum += (double)c[i];
+    double off_target = c[i] > 0 ? y - 1 : y;
+    loss += fabs((double)c[i]) * off_target * off_target;
+    sum += fabs((double)c[i]);
   }
   for (size_t k = 0; k < d; k++) size += p[0] * eigen[k] * x[k] * x[k];
   double penalty = n > 0 ? p[1] * pow(sum + p[0] * ROWS, p[2]) * norm : 0;
@@ -129,7 +131,9 @@ static void make_data(wn_dataset *data, uint64_t seed) {
   fact facts[USERS * 20];
   size_t n =
       random_facts(seed, USERS - 1, ITEMS - 2, 20, facts); /* the last user and items: none */
-  facts[3].weight = -1;
+  for (size_t i = 3; i < n; i += 9) {                      /* everybody likes something */
+    if (facts[i].user == facts[i - 1].user) facts[i].weight = -facts[i].weight;
+  }
   facts[5].weight = 0;
   dataset_of(facts, n, USERS, ITEMS, data);
 }
@@ -160,7 +164,7 @@ static void naive_als(const wn_dataset *data, size_t d, uint32_t epochs, const d
       float c[USERS + ITEMS];
       for (uint64_t i = 0; i < n; i++) {
         float w = sides[solved]->weight[at + i];
-        c[i] = w > 0 ? (float)(scale * sqrt((double)w)) : 0;
+        c[i] = (float)(scale * sqrt(fabs((double)w)) * (w > 0 ? 1 : w < 0 ? -2 : 0));
       }
       naive_row(factors[fixed], sides[fixed]->rows, active[fixed], d, sides[solved]->col + at, c, n,
                 p, factors[solved] + r * d);
@@ -183,8 +187,8 @@ static void test_fit_is_als(void **state) {
   enum { D = 6 };
   wn_dataset data;
   make_data(&data, 11);
-  wn_model *model =
-      fit(&wn_model_als, &data, "factors=6 epochs=3 tolerance=0 alpha0=.1 lambda=.02 nu=1.1");
+  wn_model *model = fit(&wn_model_als, &data,
+                        "factors=6 epochs=3 tolerance=0 alpha0=.1 lambda=.02 nu=1.1 negative=2");
   static double W[USERS * D], H[ITEMS * D];
   naive_als(&data, D, 3, (double[]){.1, .02, 1.1}, mean_scale(&data.by_user), W, H);
   double worst = 0, largest = 0;
@@ -494,6 +498,32 @@ static void test_no_memory(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* A dislike pulls the item's score to 0; negative=0 passes it over. */
+static void test_dislike(void **state) {
+  (void)state;
+  wn_dataset data;
+  make_data(&data, 22);
+  const char *params[] = {"factors=8 negative=0", "factors=8 negative=.5", "factors=8 negative=20"};
+  for (int p = 0; p < 3; p++) {
+    wn_model *model = fit(&wn_model_als, &data, params[p]);
+    wn_history_entry history[3] = {{4, -3, 30}, {1, 1, 20}, {2, 1, 10}};
+    wn_query query = {.history = history, .history_len = 3, .user = WN_NO_IX, .anchor = WN_NO_IX};
+    float with[ITEMS], without[ITEMS];
+    assert_ok(model->cls->score_all(model, &query, with, ITEMS, err));
+    query.history = history + 1;
+    query.history_len = 2;
+    assert_ok(model->cls->score_all(model, &query, without, ITEMS, err));
+    float fall = without[4] - with[4];
+    assert_true(p == 0 ? fall == 0 : fabsf(with[4]) < fabsf(without[4]));
+    query.history = history;
+    query.history_len = 1; /* nothing liked: nothing to say */
+    assert_ok(model->cls->score_all(model, &query, with, ITEMS, err));
+    assert_true(with[4] == -INFINITY);
+    model->cls->free(model);
+  }
+  wn_dataset_clear(&data);
+}
+
 static bool stop_at_once(void *ctx, const char *stage, double done, double total,
                          const char *unit) {
   (void)ctx, (void)stage, (void)done, (void)total, (void)unit;
@@ -531,7 +561,7 @@ static void test_bad_sections(void **state) {
     wn_als_head head;
   } bad[] = {{"version", good}, {"d", good},     {"d", good},   {"active", good}, {"history", good},
              {"lambda", good},  {"scale", good}, {"nan", good}, {"users", good},  {"items", good}};
-  bad[0].head.version = 2;
+  bad[0].head.version = 1;
   bad[1].head.d = 0;
   bad[2].head.d = 3;
   bad[3].head.active = 5;
@@ -617,6 +647,7 @@ int main(void) {
       cmocka_unit_test(test_long_row),
       cmocka_unit_test(test_warm_start),
       cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_dislike),
       cmocka_unit_test(test_cancel),
       cmocka_unit_test(test_bad_sections),
       cmocka_unit_test(test_gowalla),

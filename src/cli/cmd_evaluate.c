@@ -15,7 +15,8 @@
 
 static struct {
   const char *data, *config, *split, *train, *test, *format, *surface, *k, *metrics;
-  wn_text_list models, set;
+  const char *items, *negatives, *candidates;
+  wn_text_list models, set, dataset;
   uint64_t users, seed, threads, bootstrap;
   double test_share;
   bool no_funnel, json;
@@ -26,9 +27,13 @@ static const wn_option options[] = {
     {"config", WN_OPT_TEXT, &opt.config, "FILE",
      "configuration; default DIR/winnow.yaml when it is there"},
     {"split", WN_OPT_TEXT, &opt.split, "KIND",
-     "time (default with --data), leave-last-out, random"},
+     "time (default with --data), leave-last-out, random, cold-items"},
     {"test-share", WN_OPT_REAL, &opt.test_share, "SHARE",
-     "of the events, for time and random; default 0.1"},
+     "of the events, or of the items with cold-items; default 0.1"},
+    {"candidates", WN_OPT_TEXT, &opt.candidates, "WHICH",
+     "with cold-items: rank the held-out items alone (cold, default) or all"},
+    {"dataset", WN_OPT_LIST, &opt.dataset, "KEY=VALUE",
+     "what of the train part is fitted on, for example window_days=90"},
     {"users", WN_OPT_UINT, &opt.users, "N", "evaluate a sample of users, default 0: all"},
     {"model", WN_OPT_LIST, &opt.models, "NAME",
      "this model alone (and the baselines), also one that training leaves out; may be given again"},
@@ -43,7 +48,11 @@ static const wn_option options[] = {
     {"test", WN_OPT_TEXT, &opt.test, "FILE",
      "the test part; without it --split is made of --train"},
     {"format", WN_OPT_TEXT, &opt.format, "NAME",
-     "adjacency (`user item item …`) or sequence (`user item`)"},
+     "adjacency (`user item item …`), sequence (`user item` in order of time), pairs"},
+    {"items", WN_OPT_TEXT, &opt.items, "FILE",
+     "with --train: the catalogue as JSON lines, ids being the files' numbers"},
+    {"negatives", WN_OPT_TEXT, &opt.negatives, "FILE",
+     "rank each test item among these alone (sampled metrics): `(user,item) item item …`"},
     {"seed", WN_OPT_UINT, &opt.seed, "N", "of the split, the sample and the models; default 1"},
     {"threads", WN_OPT_UINT, &opt.threads, "N", "default: all processors"},
     {"bootstrap", WN_OPT_UINT, &opt.bootstrap, "N", "resamples for the intervals, default 1000"},
@@ -64,7 +73,8 @@ typedef struct run {
   wn_config config;
   wn_store *store;
   wn_catalog *catalog;
-  wn_dataset_builder *train, *test;
+  wn_dataset_builder *train, *test, *negatives;
+  wn_item_file items;
   wn_split split;
   wn_evaluate_options options;
   wn_meter meter;
@@ -139,16 +149,34 @@ static wn_status split_kind(wn_split_kind *kind, wn_error *err) {
     wn_split_kind kind;
   } kinds[] = {{"time", WN_SPLIT_TIME},
                {"leave-last-out", WN_SPLIT_LEAVE_LAST},
-               {"random", WN_SPLIT_RANDOM}};
+               {"random", WN_SPLIT_RANDOM},
+               {"cold-items", WN_SPLIT_COLD_ITEMS}};
   *kind = WN_SPLIT_TIME;
-  for (size_t i = 0; i < 3 && opt.split != NULL; i++)
+  for (size_t i = 0; i < 4 && opt.split != NULL; i++)
     if (strcmp(opt.split, kinds[i].name) == 0) {
       *kind = kinds[i].kind;
       return WN_OK;
     }
-  return opt.split == NULL ? WN_OK
-                           : wn_fail(err, WN_E_ARGUMENT, "split",
-                                     "must be time, leave-last-out or random, got `%s`", opt.split);
+  return opt.split == NULL
+             ? WN_OK
+             : wn_fail(err, WN_E_ARGUMENT, "split",
+                       "must be time, leave-last-out, random or cold-items, got `%s`", opt.split);
+}
+
+/* --candidates and --dataset. */
+static wn_status choose_data(wn_evaluate_options *o, wn_error *err) {
+  bool cold_items = opt.split != NULL && strcmp(opt.split, "cold-items") == 0;
+  o->rank_all = opt.candidates != NULL && strcmp(opt.candidates, "all") == 0;
+  if (opt.candidates != NULL && !o->rank_all && strcmp(opt.candidates, "cold") != 0)
+    return wn_fail(err, WN_E_ARGUMENT, "candidates", "must be cold or all, got `%s`",
+                   opt.candidates);
+  if (opt.candidates != NULL && !cold_items)
+    return wn_fail(err, WN_E_ARGUMENT, "candidates", "goes with --split cold-items alone");
+  for (size_t i = 0; i < opt.dataset.len; i++) {
+    wn_status status = wn_dataset_options_set(&o->train.dataset, opt.dataset.data[i], err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
 }
 
 static wn_event_list events_of(const wn_dataset_builder *builder) {
@@ -203,26 +231,62 @@ static wn_status check_ids(const wn_dataset_builder *builder, const char *file, 
   return WN_OK;
 }
 
-static wn_status from_files(run *r, wn_error *err) {
-  bool sequence = opt.format != NULL && strcmp(opt.format, "sequence") == 0;
-  wn_status (*read)(const char *, wn_dataset_builder *, wn_error *) =
-      sequence ? wn_read_sequence : wn_read_adjacency;
-  wn_status status;
-  if (opt.format == NULL || (!sequence && strcmp(opt.format, "adjacency") != 0))
-    return wn_fail(err, WN_E_ARGUMENT, "format", "must be adjacency or sequence");
+typedef wn_status reader(const char *path, wn_dataset_builder *builder, wn_error *err);
+
+/* *reads: how --format's files are read, NULL for an unknown one. Whether they have an order. */
+static bool format_reader(reader **reads) {
+  static const struct {
+    const char *name;
+    reader *reads;
+  } formats[] = {
+      {"sequence", wn_read_sequence}, {"adjacency", wn_read_adjacency}, {"pairs", wn_read_pairs}};
+  *reads = NULL;
+  for (size_t i = 0; i < 3 && opt.format != NULL; i++)
+    if (strcmp(opt.format, formats[i].name) == 0) *reads = formats[i].reads;
+  return *reads == wn_read_sequence;
+}
+
+static wn_status check_files(bool ordered, wn_error *err) {
+  bool unordered_split = opt.split != NULL &&
+                         (strcmp(opt.split, "random") == 0 || strcmp(opt.split, "cold-items") == 0);
   if (opt.test != NULL && opt.split != NULL)
     return wn_fail(err, WN_E_ARGUMENT, "split",
                    "goes without --test: the split is given by the two files");
-  if (opt.test == NULL && !sequence)
+  if (opt.test == NULL && !ordered && !unordered_split)
     return wn_fail(err, WN_E_ARGUMENT, "test",
-                   "is missing (an adjacency file has no order to split by)");
+                   "is missing (such a file has no order to split by, other than random and "
+                   "cold-items)");
+  if (opt.items == NULL && opt.split != NULL && strcmp(opt.split, "cold-items") == 0)
+    return wn_fail(err, WN_E_ARGUMENT, "items",
+                   "is missing: nothing but its text says anything of a cold item");
+  return WN_OK;
+}
+
+static wn_status read_negatives(run *r, wn_error *err) {
+  wn_status status;
+  r->negatives = wn_dataset_builder_create(&r->config.signals);
+  if (r->negatives == NULL) return wn_fail_memory(err);
+  WN_TRY(wn_read_negatives(opt.negatives, r->negatives, err));
+  WN_TRY(check_ids(r->negatives, "negatives", err));
+  WN_TRY(wn_split_restrict(&r->split, events_of(r->negatives), err));
+cleanup:
+  return status;
+}
+
+static wn_status from_files(run *r, wn_error *err) {
+  reader *reads;
+  bool ordered = format_reader(&reads);
+  wn_status status;
+  if (reads == NULL)
+    return wn_fail(err, WN_E_ARGUMENT, "format", "must be adjacency, sequence or pairs");
+  WN_TRY(check_files(ordered, err));
   r->train = wn_dataset_builder_create(&r->config.signals);
   r->test = wn_dataset_builder_create(&r->config.signals);
-  if (r->train == NULL || r->test == NULL) return wn_fail_memory(err);
-  WN_TRY(read(opt.train, r->train, err));
+  if (r->train == NULL || r->test == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(reads(opt.train, r->train, err));
   WN_TRY(check_ids(r->train, "train", err));
   if (opt.test != NULL) {
-    WN_TRY(read(opt.test, r->test, err));
+    WN_TRY(reads(opt.test, r->test, err));
     WN_TRY(check_ids(r->test, "test", err));
     WN_TRY(wn_split_given(events_of(r->train), events_of(r->test), &r->config.signals, &r->split,
                           err));
@@ -230,6 +294,9 @@ static wn_status from_files(run *r, wn_error *err) {
     if (opt.split == NULL) opt.split = "leave-last-out";
     WN_TRY(make_split(r, err));
   }
+  if (opt.negatives != NULL) WN_TRY(read_negatives(r, err));
+  r->items = (wn_item_file){opt.items, r->split.items};
+  if (opt.items != NULL) r->options.items_source = wn_item_file_source(&r->items);
 cleanup:
   return status;
 }
@@ -251,6 +318,10 @@ static wn_status print_metrics(const wn_evaluation *e, wn_buf *out, wn_error *er
   wn_json j;
   wn_json_init(&j, out);
   wn_json_object(&j);
+  if (e->sampled) {
+    wn_json_key(&j, "sampled");
+    wn_json_cstring(&j, e->ranking);
+  }
   for (size_t i = 0; i < e->rows_len; i++) {
     wn_json_key(&j, e->rows[i].name);
     wn_json_object(&j);
@@ -275,7 +346,7 @@ static wn_status print_metrics(const wn_evaluation *e, wn_buf *out, wn_error *er
 }
 
 static void print_head(const wn_evaluation *e, wn_buf *out) {
-  static const char *const names[] = {"by time", "leave last out", "given", "random"};
+  static const char *const names[] = {"by time", "leave last out", "given", "random", "cold items"};
   wn_buf_printf(out, "split %s: %s\n", names[e->kind], e->why);
   wn_buf_printf(out,
                 "%" PRIu32 " users, %" PRIu32 " items; train: %" PRIu64 " events, %" PRIu64
@@ -286,6 +357,13 @@ static void print_head(const wn_evaluation *e, wn_buf *out) {
                 "evaluated: %" PRIu64 " users; left out: %" PRIu64 " without a past, %" PRIu64
                 " without a relevant test item, %" PRIu64 " not sampled\n",
                 e->users_evaluated, e->users_cold, e->users_without_relevant, e->users_not_sampled);
+  if (e->sampled)
+    wn_buf_printf(out, "SAMPLED METRICS over %s (%.1f items on average)\n", e->ranking, e->choices);
+  else if (e->kind == WN_SPLIT_COLD_ITEMS)
+    wn_buf_printf(out, "ranked: %s, %.0f items\n", e->ranking, e->choices);
+  if (!e->dataset_cut) return;
+  wn_dataset_report_print(&e->dataset, out);
+  wn_buf_char(out, '\n');
 }
 
 static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
@@ -294,7 +372,8 @@ static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
                         "hit rate", "MRR",  "MAP", "coverage", "fit s"};
   wn_table_init(&table, 11, 0x7FE);
   for (size_t i = 0; i < 11; i++)
-    wn_table_cell(&table, i == 0 ? "%s @%u" : "%s", head[i], e->rows[0].at[c].k);
+    wn_table_cell(&table, i == 0 ? "%s @%u%s" : "%s", head[i], e->rows[0].at[c].k,
+                  e->sampled ? " (sampled)" : "");
   for (size_t i = 0; i < e->rows_len; i++) {
     const wn_cutoff_result *at = &e->rows[i].at[c];
     wn_table_cell(&table, "%s", e->rows[i].name);
@@ -340,6 +419,7 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   r->options.progress = &r->meter.progress;
   WN_TRY(cutoffs(&r->options, err));
   WN_TRY(choose_models(&r->options.train, err));
+  WN_TRY(choose_data(&r->options, err));
   WN_TRY(opt.data != NULL ? from_store(r, err) : from_files(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));
   wn_meter_end(&r->meter);
@@ -349,6 +429,7 @@ cleanup:
   wn_split_clear(&r->split);
   if (r->train != NULL) wn_dataset_builder_free(r->train);
   if (r->test != NULL) wn_dataset_builder_free(r->test);
+  if (r->negatives != NULL) wn_dataset_builder_free(r->negatives);
   if (r->catalog != NULL) wn_catalog_free(r->catalog);
   wn_store_close(r->store);
   wn_config_clear(&r->config);
@@ -363,6 +444,8 @@ int wn_cmd_evaluate(int argc, char **argv) {
   if (status >= 0) return status;
   if ((opt.data == NULL) == (opt.train == NULL))
     return wn_cli_usage(&command, "give --data DIR or --train FILE");
+  if (opt.train == NULL && (opt.items != NULL || opt.negatives != NULL || opt.format != NULL))
+    return wn_cli_usage(&command, "--items, --negatives and --format go with --train");
   if (opt.threads > 1024 || opt.users > UINT32_MAX || opt.bootstrap > 1000000)
     return wn_cli_usage(
         &command, "--threads takes up to 1024, --users up to 2^32 - 1, --bootstrap up to 1000000");

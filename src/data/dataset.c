@@ -125,7 +125,7 @@ static wn_status from_pairs(wn_pairs *pairs, size_t event_count, wn_dataset *out
   return wn_csr_transpose(&out->by_user, &out->by_item, err);
 }
 
-static wn_status build(const wn_pairs_input *in, wn_dataset *out, wn_error *err) {
+wn_status wn_dataset_from(const wn_pairs_input *in, wn_dataset *out, wn_error *err) {
   wn_pairs pairs;
   memset(out, 0, sizeof *out);
   wn_status status = wn_pairs_build(in, &pairs, err);
@@ -136,23 +136,23 @@ static wn_status build(const wn_pairs_input *in, wn_dataset *out, wn_error *err)
 
 wn_status wn_dataset_build(const wn_dataset_builder *builder, uint32_t users, uint32_t items,
                            int64_t now_ms, wn_dataset *out, wn_error *err) {
-  return build(&(wn_pairs_input){.events = builder->events.data,
-                                 .count = builder->events.len,
-                                 .signals = builder->signals,
-                                 .users = users,
-                                 .items = items,
-                                 .now_ms = now_ms},
-               out, err);
+  return wn_dataset_from(&(wn_pairs_input){.events = builder->events.data,
+                                           .count = builder->events.len,
+                                           .signals = builder->signals,
+                                           .users = users,
+                                           .items = items,
+                                           .now_ms = now_ms},
+                         out, err);
 }
 
 wn_status wn_dataset_build_events(wn_event_list events, const wn_signals *signals, uint32_t users,
                                   uint32_t items, wn_dataset *out, wn_error *err) {
-  return build(&(wn_pairs_input){.events = events.data,
-                                 .count = events.len,
-                                 .signals = signals,
-                                 .users = users,
-                                 .items = items},
-               out, err);
+  return wn_dataset_from(&(wn_pairs_input){.events = events.data,
+                                           .count = events.len,
+                                           .signals = signals,
+                                           .users = users,
+                                           .items = items},
+                         out, err);
 }
 
 void wn_dataset_clear(wn_dataset *dataset) {

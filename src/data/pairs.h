@@ -37,6 +37,9 @@ typedef struct wn_pairs {
  * user's events are sorted; memory 8 bytes an event and 8 an item beside the result. */
 WN_MUST_USE wn_status wn_pairs_build(const wn_pairs_input *in, wn_pairs *out, wn_error *err);
 void wn_pairs_clear(wn_pairs *pairs);
+/* The dataset of these events: wn_dataset_build() and its like call it (keep_zero and with_mask
+ * off). */
+WN_MUST_USE wn_status wn_dataset_from(const wn_pairs_input *in, wn_dataset *out, wn_error *err);
 
 /* Stable sort by (time, seq); linear when already in order, in place when memory is short. */
 void wn_events_sort(wn_event *events, size_t count);

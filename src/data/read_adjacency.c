@@ -1,6 +1,7 @@
 /* Benchmarks' splits straight into a dataset. A sequence's events get their rank in the file as
- * their time (1, 2, 3 … ms); an adjacency line is a set, so its events share one time and no
- * model takes its order for one. The event type is none of the signals': its weight is 1. */
+ * their time (1, 2, 3 … ms); an adjacency line is a set and so are pairs, so their events share one
+ * time and no model takes the file's order for one. The event type is none of the signals': its
+ * weight is 1. */
 #include "data/reader.h"
 
 #include <math.h>
@@ -85,6 +86,29 @@ static wn_status sequence_line(pairs *p, wn_str line, wn_error *err) {
   return status;
 }
 
+/* What follows the two (a rating, a time) is not read. */
+static wn_status pair_line(pairs *p, wn_str line, wn_error *err) {
+  uint32_t user = 0;
+  wn_status status = parse_id(p, next_word(&line), "user", &user, err);
+  return status == WN_OK ? add(p, user, next_word(&line), err) : status;
+}
+
+/* "(user,item)" and then items: all of them become pairs of the user. */
+static wn_status negatives_line(pairs *p, wn_str line, wn_error *err) {
+  wn_str head = next_word(&line);
+  const char *comma = head.len > 0 ? memchr(head.ptr, ',', head.len) : NULL;
+  uint32_t user = 0;
+  if (comma == NULL || head.ptr[0] != '(' || head.ptr[head.len - 1] != ')')
+    return bad_line(p, "", err, "\"(user,item)\" and then items");
+  wn_str first = {head.ptr + 1, (size_t)(comma - head.ptr) - 1};
+  wn_str second = {comma + 1, (size_t)(head.ptr + head.len - comma) - 2};
+  wn_status status = parse_id(p, first, "user", &user, err);
+  for (wn_str word = second; status == WN_OK && (word.len > 0 || word.ptr == second.ptr);
+       word = next_word(&line))
+    status = add(p, user, word, err);
+  return status;
+}
+
 static wn_status each_line(const char *path, bool ordered, wn_dataset_builder *builder,
                            wn_status (*each)(pairs *, wn_str, wn_error *), wn_error *err) {
   wn_status status;
@@ -109,4 +133,12 @@ wn_status wn_read_adjacency(const char *path, wn_dataset_builder *builder, wn_er
 
 wn_status wn_read_sequence(const char *path, wn_dataset_builder *builder, wn_error *err) {
   return each_line(path, true, builder, sequence_line, err);
+}
+
+wn_status wn_read_pairs(const char *path, wn_dataset_builder *builder, wn_error *err) {
+  return each_line(path, false, builder, pair_line, err);
+}
+
+wn_status wn_read_negatives(const char *path, wn_dataset_builder *builder, wn_error *err) {
+  return each_line(path, false, builder, negatives_line, err);
 }

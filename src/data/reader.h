@@ -96,10 +96,25 @@ void wn_user_to_json(const wn_user_record *user, wn_buf *out);
 
 /* Benchmarks' files straight into datasets, ids being integers below 2^31.
  * adjacency: a line is "user item item …"; sequence: a line is "user item", each user's in time
- * order. Duplicate items of a user are counted and merged. */
+ * order; pairs: a line begins "user item", in any order. Duplicate items of a user are counted and
+ * merged. */
 WN_MUST_USE wn_status wn_read_adjacency(const char *path, wn_dataset_builder *builder,
                                         wn_error *err);
 WN_MUST_USE wn_status wn_read_sequence(const char *path, wn_dataset_builder *builder,
                                        wn_error *err);
+WN_MUST_USE wn_status wn_read_pairs(const char *path, wn_dataset_builder *builder, wn_error *err);
+/* What a sampled ranking may choose from: a line is "(user,item)", the user's test item, and then
+ * items that she did not meet, with tabs or blanks between (the format of He et al. 2017). */
+WN_MUST_USE wn_status wn_read_negatives(const char *path, wn_dataset_builder *builder,
+                                        wn_error *err);
+
+/* The catalogue beside such a file: JSON lines of items whose ids are its item numbers. The file is
+ * read again by each scan; items from `items` on are passed over, an id that is no number is an
+ * error of its line. */
+typedef struct wn_item_file {
+  const char *path;
+  uint32_t items;
+} wn_item_file;
+wn_item_source wn_item_file_source(wn_item_file *file); /* `file` lives as long as the source */
 
 #endif

@@ -28,10 +28,14 @@ typedef struct bench {
   const wn_split *split;
   const wn_evaluate_options *options;
   const wn_signals *signals;
-  wn_dataset data;
+  wn_dataset data;             /* fitted on: what options.train.dataset leaves of train */
+  wn_dataset whole;            /* all of train, where that is not the same */
+  const wn_dataset *histories; /* the one that histories come from: all of train */
   wn_models models;
+  wn_dataset_report dataset;
   wn_pool *pool;
-  wn_bitset universe;  /* items that may be recommended */
+  wn_bitset known;     /* items that train may know of */
+  wn_bitset universe;  /* of these, what may be recommended */
   int64_t *created_ms; /* a copy without the future; NULL: none given */
   wn_expr_cache *filters;
   uint32_t *users; /* evaluated */
@@ -54,6 +58,10 @@ void wn_evaluate_options_defaults(wn_evaluate_options *options) {
   options->bootstrap = 1000;
   options->seed = 1;
   wn_train_options_defaults(&options->train);
+}
+
+static bool ranks_held_out(const bench *b) {
+  return b->split->kind == WN_SPLIT_COLD_ITEMS && !b->options->rank_all;
 }
 
 /* --- who is evaluated --- */
@@ -100,7 +108,7 @@ static wn_status choose_users(bench *b, wn_evaluation *out, wn_error *err) {
 /* --- one user --- */
 
 static wn_status history_of(const bench *b, uint32_t user, wn_query *query) {
-  const wn_csr *m = &b->data.by_user;
+  const wn_csr *m = &b->histories->by_user;
   uint64_t begin = m->row_ptr[user], end = m->row_ptr[user + 1];
   wn_history_entry *h = wn_arena_alloc(query->arena, (end - begin + 1) * sizeof *h);
   if (h == NULL) return WN_E_MEMORY;
@@ -166,24 +174,44 @@ static void record(const bench *b, worker *w, size_t at, const uint32_t *list, s
   }
 }
 
+/* What the user's list may hold: the choices, or everything, without what she has seen. Between two
+ * users `allowed` is empty with choices, else the universe. */
+static void open_allowed(const bench *b, worker *w, uint32_t user) {
+  const wn_user_items *choices = &b->split->choices, *seen = &b->split->seen;
+  for (uint64_t p = choices->ptr != NULL ? choices->ptr[user] : 0;
+       choices->ptr != NULL && p < choices->ptr[user + 1]; p++)
+    if (wn_bitset_test(&b->universe, choices->item[p]))
+      wn_bitset_set(&w->allowed, choices->item[p]);
+  for (uint64_t p = seen->ptr[user]; p < seen->ptr[user + 1]; p++)
+    wn_bitset_unset(&w->allowed, seen->item[p]);
+}
+
+static void close_allowed(const bench *b, worker *w, uint32_t user) {
+  const wn_user_items *choices = &b->split->choices, *seen = &b->split->seen;
+  if (choices->ptr != NULL) {
+    for (uint64_t p = choices->ptr[user]; p < choices->ptr[user + 1]; p++)
+      wn_bitset_unset(&w->allowed, choices->item[p]);
+    return;
+  }
+  for (uint64_t p = seen->ptr[user]; p < seen->ptr[user + 1]; p++)
+    if (wn_bitset_test(&b->universe, seen->item[p])) wn_bitset_set(&w->allowed, seen->item[p]);
+}
+
 static wn_status evaluate_user(const bench *b, worker *w, size_t at, wn_error *err) {
-  const wn_split *s = b->split;
   uint32_t user = b->users[at];
   size_t len = 0;
   wn_arena_reset(&w->arena);
   uint32_t *list = wn_arena_alloc(&w->arena, b->k_max * sizeof *list);
   wn_query query = {.user = user,
                     .anchor = WN_NO_IX,
-                    .now_ms = b->data.now_ms,
+                    .now_ms = b->histories->now_ms,
                     .seed = b->options->seed ^ wn_mix64(user),
                     .arena = &w->arena};
   if (list == NULL || history_of(b, user, &query) != WN_OK) return wn_fail_memory(err);
-  for (uint64_t p = s->seen.ptr[user]; p < s->seen.ptr[user + 1]; p++)
-    wn_bitset_unset(&w->allowed, s->seen.item[p]);
+  open_allowed(b, w, user);
   wn_status status = b->model != NULL ? rank_by_model(b, w, &query, list, &len, err)
                                       : rank_by_funnel(b, user, &query, list, &len, err);
-  for (uint64_t p = s->seen.ptr[user]; p < s->seen.ptr[user + 1]; p++)
-    if (wn_bitset_test(&b->universe, s->seen.item[p])) wn_bitset_set(&w->allowed, s->seen.item[p]);
+  close_allowed(b, w, user);
   if (status == WN_OK) record(b, w, at, list, len);
   return status;
 }
@@ -214,6 +242,7 @@ static void summarise(void *ctx, size_t begin, size_t end, int worker_ix WN_UNUS
 
 static void concentration(const bench *b, wn_model_result *row) {
   size_t items = b->split->items, threads = (size_t)wn_pool_threads(b->pool);
+  size_t catalogue = ranks_held_out(b) ? wn_bitset_count(&b->universe) : items;
   for (size_t c = 0; c < b->options->cutoffs_len; c++) {
     uint32_t *sum = b->workers[0].counts + c * items;
     size_t shown = 0;
@@ -221,7 +250,7 @@ static void concentration(const bench *b, wn_model_result *row) {
       for (size_t i = 0; i < items; i++) sum[i] += b->workers[t].counts[c * items + i];
     for (size_t i = 0; i < items; i++) shown += sum[i] > 0;
     row->at[c].k = b->options->cutoffs[c];
-    row->at[c].coverage = items > 0 ? (double)shown / (double)items : 0;
+    row->at[c].coverage = catalogue > 0 ? (double)shown / (double)catalogue : 0;
     row->at[c].gini = wn_gini(sum, items);
   }
 }
@@ -231,7 +260,8 @@ static wn_status measure(bench *b, wn_model_result *row, wn_error *err) {
   uint64_t start = wn_mono_ns();
   for (int t = 0; t < threads; t++) {
     memset(b->workers[t].counts, 0, b->options->cutoffs_len * b->split->items * sizeof(uint32_t));
-    wn_bitset_copy(&b->workers[t].allowed, &b->universe);
+    wn_bitset_fill(&b->workers[t].allowed, false);
+    if (b->split->choices.ptr == NULL) wn_bitset_copy(&b->workers[t].allowed, &b->universe);
     b->errors[t] = (wn_error){0};
   }
   wn_pool_run(b->pool, b->users_len, 16, evaluate_rows, b);
@@ -263,7 +293,7 @@ static wn_status hide_future(bench *b, wn_error *err) {
     bool future =
         s->cut_ms > 0 && b->options->created_ms[i] >= s->cut_ms && !wn_bitset_test(&met, i);
     b->created_ms[i] = future ? 0 : b->options->created_ms[i];
-    if (future) wn_bitset_unset(&b->universe, i);
+    if (future) wn_bitset_unset(&b->known, i);
   }
   wn_bitset_clear(&met);
   return WN_OK;
@@ -277,10 +307,10 @@ typedef struct known_items {
 
 static wn_status each_known(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err) {
   const known_items *known = ctx;
-  return wn_bitset_test(&known->b->universe, ix) ? known->each(known->ctx, ix, item, err) : WN_OK;
+  return wn_bitset_test(&known->b->known, ix) ? known->each(known->ctx, ix, item, err) : WN_OK;
 }
 
-/* The items' texts without those that cannot be recommended. */
+/* The items' texts without those that nobody could know. */
 static wn_status scan_known(void *ctx,
                             wn_status (*each)(void *each_ctx, wn_item_ix ix,
                                               const wn_item_record *item, wn_error *err),
@@ -288,6 +318,21 @@ static wn_status scan_known(void *ctx,
   const bench *b = ctx;
   known_items known = {b, each, each_ctx};
   return b->options->items_source.scan(b->options->items_source.ctx, each_known, &known, err);
+}
+
+static wn_status prepare_data(bench *b, wn_error *err) {
+  const wn_split *s = b->split;
+  const wn_dataset_options *dataset = &b->options->train.dataset;
+  const wn_pairs_input train = {.events = s->train,
+                                .count = s->train_len,
+                                .signals = b->signals,
+                                .users = s->users,
+                                .items = s->items};
+  wn_status status = wn_dataset_prepare(&train, dataset, &b->data, &b->dataset, err);
+  b->histories = &b->data;
+  if (status != WN_OK || wn_dataset_options_none(dataset)) return status;
+  b->histories = &b->whole;
+  return wn_dataset_from(&train, &b->whole, err);
 }
 
 static wn_status prepare(bench *b, wn_error *err) {
@@ -301,22 +346,23 @@ static wn_status prepare(bench *b, wn_error *err) {
   b->errors = wn_calloc(threads, sizeof *b->errors);
   b->filters = wn_expr_cache_create(64);
   if (b->values == NULL || b->empty == NULL || b->workers == NULL || b->errors == NULL ||
-      b->filters == NULL || !wn_bitset_init(&b->universe, items))
+      b->filters == NULL || !wn_bitset_init(&b->known, items) ||
+      !wn_bitset_init(&b->universe, items))
     return wn_fail_memory(err);
   if (o->catalog != NULL)
-    wn_bitset_copy(&b->universe, wn_catalog_servable(o->catalog));
+    wn_bitset_copy(&b->known, wn_catalog_servable(o->catalog));
   else
-    wn_bitset_fill(&b->universe, true);
+    wn_bitset_fill(&b->known, true);
   for (size_t t = 0; t < threads; t++) {
     wn_arena_init(&b->workers[t].arena, (size_t)512 << 20);
     b->workers[t].counts = wn_reallocarray(NULL, o->cutoffs_len * items + 1, sizeof(uint32_t));
     if (b->workers[t].counts == NULL || !wn_bitset_init(&b->workers[t].allowed, items))
       return wn_fail_memory(err);
   }
-  wn_status status =
-      wn_dataset_build_events((wn_event_list){b->split->train, b->split->train_len}, b->signals,
-                              b->split->users, b->split->items, &b->data, err);
+  wn_status status = prepare_data(b, err);
   if (status == WN_OK) status = hide_future(b, err);
+  wn_bitset_copy(&b->universe, &b->known);
+  if (ranks_held_out(b)) wn_bitset_and(&b->universe, &b->split->held_out);
   if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
   b->data.created_ms = b->created_ms;
   return status;
@@ -376,6 +422,18 @@ static void describe(const bench *b, wn_evaluation *out) {
   out->users_without_relevant = s->users_without_relevant;
   out->cold_test_pairs = s->cold_test_pairs;
   out->cutoffs_len = b->options->cutoffs_len;
+  out->dataset_cut = !wn_dataset_options_none(&b->options->train.dataset);
+  out->dataset = b->dataset;
+  out->sampled = s->choices.ptr != NULL;
+  out->ranking = out->sampled ? "a sample of items for each user: not comparable with full ranking"
+                 : ranks_held_out(b) ? "the held-out items alone"
+                                     : "the whole catalogue";
+  out->choices = (double)wn_bitset_count(&b->universe);
+  if (!out->sampled) return;
+  out->choices = 0;
+  for (size_t at = 0; at < b->users_len; at++)
+    out->choices += (double)(s->choices.ptr[b->users[at] + 1] - s->choices.ptr[b->users[at]]);
+  out->choices /= (double)b->users_len;
 }
 
 static void bench_clear(bench *b) {
@@ -390,9 +448,11 @@ static void bench_clear(bench *b) {
   wn_free(b->empty);
   wn_free(b->users);
   wn_free(b->created_ms);
+  wn_bitset_clear(&b->known);
   wn_bitset_clear(&b->universe);
   wn_models_clear(&b->models);
   wn_dataset_clear(&b->data);
+  wn_dataset_clear(&b->whole);
   if (b->filters != NULL) wn_expr_cache_free(b->filters);
   if (b->pool != NULL) wn_pool_free(b->pool);
 }

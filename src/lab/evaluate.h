@@ -14,12 +14,13 @@ typedef enum wn_split_kind {
   WN_SPLIT_LEAVE_LAST, /* each user's last item */
   WN_SPLIT_GIVEN,      /* train and test files */
   WN_SPLIT_RANDOM,     /* `test_share` of each user's pairs; for data without times */
+  WN_SPLIT_COLD_ITEMS, /* `test_share` of the items with all their events */
 } wn_split_kind;
 
 typedef struct wn_split_options {
   wn_split_kind kind;
-  double test_share; /* in (0, 1); TIME and RANDOM */
-  uint64_t seed;     /* RANDOM */
+  double test_share; /* in (0, 1); TIME, RANDOM and COLD_ITEMS */
+  uint64_t seed;     /* RANDOM and COLD_ITEMS */
   uint32_t items;    /* size of the catalogue at least; grown to the largest index + 1 */
 } wn_split_options;
 
@@ -44,6 +45,8 @@ typedef struct wn_split {
   uint64_t
       users_without_relevant; /* with test events, none of them relevant (weight ≤ 0, or masked) */
   uint64_t cold_test_pairs;   /* test pairs whose item has no train event */
+  wn_bitset held_out;         /* COLD_ITEMS: the items without a train event; else no bits */
+  wn_user_items choices;      /* what each user's list may hold; ptr NULL: the whole catalogue */
 } wn_split;
 
 /* `kind` TIME falls back to RANDOM when at least half of the events share one time; the report says
@@ -53,6 +56,10 @@ WN_MUST_USE wn_status wn_split_make(wn_event_list events, const wn_signals *sign
 /* From two datasets that are given apart (adjacency files). */
 WN_MUST_USE wn_status wn_split_given(wn_event_list train, wn_event_list test,
                                      const wn_signals *signals, wn_split *out, wn_error *err);
+/* Sampled ranking: a user's list may hold her own relevant items and those of `choices` alone.
+ * Choices that she has in train are masked as ever. WN_E_ARGUMENT: a user with relevant items has
+ * no choices. */
+WN_MUST_USE wn_status wn_split_restrict(wn_split *split, wn_event_list choices, wn_error *err);
 void wn_split_clear(wn_split *split);
 
 typedef struct wn_evaluate_options {
@@ -66,6 +73,7 @@ typedef struct wn_evaluate_options {
   const wn_catalog *catalog; /* of the funnel; NULL with surface NULL */
   wn_item_source items_source;
   const int64_t *created_ms;
+  bool rank_all; /* COLD_ITEMS: over the whole catalogue, not over the held-out items alone */
   const wn_progress *progress;
 } wn_evaluate_options;
 void wn_evaluate_options_defaults(wn_evaluate_options *options);
@@ -96,6 +104,11 @@ typedef struct wn_evaluation {
   uint64_t users_without_relevant;
   uint64_t users_not_sampled; /* left out by users_max */
   uint64_t cold_test_pairs;   /* nobody met the item in train: out of reach for most models */
+  const char *ranking;        /* over what; static text */
+  bool sampled;               /* choices were given: not comparable with full ranking */
+  double choices;             /* items that a list could be made of: mean over users */
+  bool dataset_cut;           /* options.train.dataset asks for anything */
+  wn_dataset_report dataset;
   size_t cutoffs_len;
   wn_model_result rows[WN_MODELS_MAX + 3]; /* in the order of the models; the funnel last */
   size_t rows_len;

@@ -4,7 +4,7 @@
 
 #include "base/json_write.h"
 
-static const char *const kind_names[] = {"time", "leave-last-out", "given", "random"};
+static const char *const kind_names[] = {"time", "leave-last-out", "given", "random", "cold-items"};
 
 static void interval(wn_json *j, const char *key, wn_interval value) {
   wn_json_key(j, key);
@@ -73,6 +73,16 @@ void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
   number(j, "users_cold", e->users_cold);
   number(j, "users_without_relevant", e->users_without_relevant);
   number(j, "users_not_sampled", e->users_not_sampled);
+  wn_json_key(j, "ranking");
+  wn_json_cstring(j, e->ranking);
+  wn_json_key(j, "sampled");
+  wn_json_bool(j, e->sampled);
+  wn_json_key(j, "choices");
+  wn_json_double(j, e->choices);
+  if (e->dataset_cut) {
+    wn_json_key(j, "dataset");
+    wn_dataset_report_to_json(&e->dataset, j);
+  }
   wn_json_key(j, "interval");
   wn_json_cstring(j, "95%, percentile bootstrap over users");
   wn_json_key(j, "rows");

@@ -75,6 +75,17 @@ static void mark_random(work *w, double share, uint64_t seed) {
   }
 }
 
+/* An item's events are all on one side. */
+static wn_status mark_cold(work *w, double share, uint64_t seed, wn_split *out, wn_error *err) {
+  uint64_t limit = (uint64_t)(share * 18446744073709551615.0);
+  if (!wn_bitset_init(&out->held_out, out->items)) return wn_fail_memory(err);
+  for (size_t i = 0; i < w->count; i++) {
+    w->is_test[i] = wn_mix64(seed ^ wn_mix64(w->events[i].item)) < limit;
+    if (w->is_test[i]) wn_bitset_set(&out->held_out, w->events[i].item);
+  }
+  return WN_OK;
+}
+
 /* Sorted pairs → rows of distinct items; pairs of total weight ≤ 0 are dropped when `positive`. */
 static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positive,
                          wn_user_items *out, wn_error *err) {
@@ -197,6 +208,8 @@ wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
     mark_time(&w, share, out);
   else if (out->kind == WN_SPLIT_RANDOM)
     mark_random(&w, share, options->seed);
+  else if (out->kind == WN_SPLIT_COLD_ITEMS)
+    WN_TRY(mark_cold(&w, share, options->seed, out, err));
   else
     WN_TRY(mark_last(&w, out->users, err));
   WN_TRY(finish(&w, signals, out, err));
@@ -224,7 +237,40 @@ cleanup:
   return status;
 }
 
+wn_status wn_split_restrict(wn_split *split, wn_event_list choices, wn_error *err) {
+  size_t relevant = (size_t)split->test.ptr[split->users], n = 0;
+  pair *pairs = wn_reallocarray(NULL, choices.len + relevant + 1, sizeof *pairs);
+  bool *given = wn_calloc((size_t)split->users + 1, sizeof *given);
+  wn_status status = WN_OK;
+  if (pairs == NULL || given == NULL) WN_TRY(wn_fail_memory(err));
+  for (size_t i = 0; i < choices.len; i++) {
+    const wn_event *e = &choices.data[i];
+    if (e->user >= split->users) continue; /* nobody is asked about */
+    given[e->user] = true;
+    if (e->item >= split->items) split->items = e->item + 1;
+    if (!row_has(&split->seen, e->user, e->item)) pairs[n++] = (pair){e->user, e->item, 1};
+  }
+  for (uint32_t u = 0; u < split->users; u++) {
+    if (split->test.ptr[u + 1] > split->test.ptr[u] && !given[u])
+      WN_TRY(wn_fail(err, WN_E_ARGUMENT, "negatives",
+                     "user %u has test items, but nothing to rank them among", u));
+    for (uint64_t p = split->test.ptr[u]; p < split->test.ptr[u + 1]; p++)
+      pairs[n++] = (pair){u, split->test.item[p], 1};
+  }
+  wn_free(split->choices.ptr);
+  wn_free(split->choices.item);
+  split->choices = (wn_user_items){0};
+  WN_TRY(rows_of(pairs, n, split->users, false, &split->choices, err));
+cleanup:
+  wn_free(pairs);
+  wn_free(given);
+  return status;
+}
+
 void wn_split_clear(wn_split *split) {
+  wn_bitset_clear(&split->held_out);
+  wn_free(split->choices.ptr);
+  wn_free(split->choices.item);
   wn_free(split->train);
   wn_free(split->seen.ptr);
   wn_free(split->seen.item);

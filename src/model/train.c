@@ -227,8 +227,12 @@ static wn_status load(run *r, wn_error *err) {
   if (r->builder == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_load_events(r->store, r->builder, r->progress, err));
   WN_TRY(wn_signals_bind(r->signals, r->store, err)); /* types that came meanwhile, too */
-  WN_TRY(wn_dataset_build(r->builder, wn_dict_count(wn_store_users(r->store)),
-                          wn_dict_count(wn_store_items(r->store)), 0, &r->data, err));
+  wn_pairs_input in = {.events = wn_dataset_builder_events(r->builder),
+                       .count = wn_dataset_builder_count(r->builder),
+                       .signals = r->signals,
+                       .users = wn_dict_count(wn_store_users(r->store)),
+                       .items = wn_dict_count(wn_store_items(r->store))};
+  WN_TRY(wn_dataset_prepare(&in, &r->options->dataset, &r->data, r->options->dataset_report, err));
   r->items = (store_items){.store = r->store, .items = r->data.items};
   r->created_ms = wn_calloc((size_t)r->data.items + 1, sizeof *r->created_ms);
   if (r->created_ms == NULL) WN_TRY(wn_fail_memory(err));

@@ -3,6 +3,7 @@
 /* A model's way: dataset → fit each model → one snapshot. Used by `winnow train` and by evaluation.
  */
 
+#include "data/dataset_options.h"
 #include "model/model.h"
 #include "store/store.h"
 
@@ -17,7 +18,9 @@ typedef struct wn_train_options {
   size_t models_len;
   int threads; /* 0: all CPUs */
   uint64_t seed;
-  bool promote; /* wn_train_store makes its snapshot the current one; default true */
+  bool promote;               /* wn_train_store makes its snapshot the current one; default true */
+  wn_dataset_options dataset; /* what of the log is fitted on */
+  wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
 } wn_train_options;
 
 /* Every class with its defaults; those of WN_MODEL_BY_NAME are left out until one of the two calls

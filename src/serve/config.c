@@ -121,6 +121,29 @@ static wn_status read_models(wn_yaml *y, const yaml_node_t *node, void *target) 
   return wn_yaml_names(y, node, WN_NAME_MAX, read_model, target);
 }
 
+static wn_status read_dataset_key(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                                  const yaml_node_t *value, void *ctx) {
+  wn_config *config = ctx;
+  char list[300] = "";
+  for (size_t i = 0; i < wn_dataset_keys_len; i++) {
+    const wn_dataset_key *known = &wn_dataset_keys[i];
+    double number = 0;
+    wn_error why = {0};
+    size_t len = strlen(list);
+    snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", known->name);
+    if (!wn_str_is(name, known->name)) continue;
+    wn_status status = wn_yaml_number(y, value, known->min, known->max, &number);
+    if (status == WN_OK && wn_dataset_key_put(known, number, &config->train.dataset, &why) != WN_OK)
+      status = wn_yaml_fail(y, value, "%s", why.message);
+    return status;
+  }
+  return wn_yaml_fail(y, key, "unknown key; known here: %s", list);
+}
+
+static wn_status read_dataset(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_names(y, node, WN_NAME_MAX, read_dataset_key, target);
+}
+
 static wn_status read_threads(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_server_config *server = target;
   double number = 0;
@@ -153,6 +176,7 @@ static wn_status read_server(wn_yaml *y, const yaml_node_t *node, void *target) 
 static const wn_yaml_key config_keys[] = {
     {"catalogue", WN_YAML_CALL, 0, 0, 0, read_catalogue},
     {"signals", WN_YAML_CALL, 0, 0, 0, read_signals},
+    {"dataset", WN_YAML_CALL, 0, 0, 0, read_dataset},
     {"models", WN_YAML_CALL, 0, 0, 0, read_models},
     {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},

@@ -1,6 +1,6 @@
 #ifndef WN_SERVE_CONFIG_H
 #define WN_SERVE_CONFIG_H
-/* winnow.yaml: signals, models, surfaces, server (docs/configuration.md). Unknown keys, wrong types
+/* winnow.yaml: signals, dataset, models, surfaces, server (docs/configuration.md). Unknown keys, wrong types
  * and ranges are refused with file, line and column. */
 
 #include "data/signals.h"

@@ -54,6 +54,22 @@ static void test_adjacency(WN_UNUSED void **state) {
   expect_failure(wn_read_adjacency, "0 99999999999999999999\n", 1, "item");
 }
 
+static void test_pairs(WN_UNUSED void **state) {
+  expect_events(wn_read_pairs, "1 9\n0\t4 5 978300000\n1 1\n", "1:9 0:4 1:1 ");
+  expect_failure(wn_read_pairs, "1\n", 1, "item");
+  expect_failure(wn_read_pairs, "x 1\n", 1, "user");
+}
+
+static void test_negatives(WN_UNUSED void **state) {
+  expect_events(wn_read_negatives, "(0,25)\t7\t3\n(1,2)\n", "0:25 0:7 0:3 1:2 ");
+  const char *bad[] = {"0 25 7", "(0 25)", "0,25)", "(0,25"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    expect_failure(wn_read_negatives, bad[i], 1, "");
+  expect_failure(wn_read_negatives, "(0,1) 2\n(,1) 2\n", 2, "user");
+  expect_failure(wn_read_negatives, "(0,)", 1, "item");
+  expect_failure(wn_read_negatives, "(0,1) x", 1, "item");
+}
+
 static void test_sequence(WN_UNUSED void **state) {
   expect_events(wn_read_sequence, "1 9\n1 3\n0 4\n1 1\n", "1:9 1:3 0:4 1:1 ");
   expect_failure(wn_read_sequence, "1\n", 1, "item");
@@ -109,7 +125,8 @@ static void test_ml_1m_sasrec(WN_UNUSED void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_adjacency),    cmocka_unit_test(test_sequence),
+      cmocka_unit_test(test_adjacency),    cmocka_unit_test(test_pairs),
+      cmocka_unit_test(test_negatives),    cmocka_unit_test(test_sequence),
       cmocka_unit_test(test_weights),      cmocka_unit_test(test_gowalla),
       cmocka_unit_test(test_ml_1m_sasrec),
   };

@@ -120,6 +120,48 @@ static void negatives_are_not_relevant(void **state) {
   wn_split_clear(&s);
 }
 
+static void cold_items_leave_with_all_their_events(void **state) {
+  (void)state;
+  wn_event events[4000];
+  size_t n = random_log(events, 4000, false);
+  wn_split s = make(events, n, WN_SPLIT_COLD_ITEMS);
+  size_t held_out = wn_bitset_count(&s.held_out);
+  assert_true(held_out > 5 && held_out < 30); /* a fifth of 80 */
+  for (size_t i = 0; i < s.train_len; i++)
+    assert_false(wn_bitset_test(&s.held_out, s.train[i].item));
+  for (size_t i = 0; i < n; i++)
+    assert_true(in_row(wn_bitset_test(&s.held_out, events[i].item) ? &s.test : &s.seen,
+                       events[i].user, events[i].item));
+  assert_int_equal(s.cold_test_pairs, s.test.ptr[s.users]);
+  wn_split_clear(&s);
+}
+
+static void choices_hold_what_is_relevant(void **state) {
+  (void)state;
+  const uint32_t view = type("view");
+  const wn_event train[] = {{0, 1, view, NAN, DAY, 1}, {1, 1, view, NAN, DAY, 2}};
+  const wn_event test[] = {{0, 2, view, NAN, DAY, 3}, {1, 3, view, NAN, DAY, 4}};
+  const wn_event choices[] = {{0, 2, view, NAN, 1, 1},
+                              {0, 1, view, NAN, 1, 2},
+                              {0, 9, view, NAN, 1, 3},
+                              {7, 1, view, NAN, 1, 4},
+                              {1, 2, view, NAN, 1, 5}};
+  wn_split s;
+  wn_error err = {0};
+  assert_int_equal(
+      wn_split_given((wn_event_list){train, 2}, (wn_event_list){test, 2}, &signals, &s, &err),
+      WN_OK);
+  assert_int_equal(wn_split_restrict(&s, (wn_event_list){choices, 4}, &err), WN_E_ARGUMENT);
+  assert_non_null(strstr(err.message, "user 1"));
+  assert_int_equal(wn_split_restrict(&s, (wn_event_list){choices, 5}, &err), WN_OK);
+  const uint32_t want[] = {2, 9, 2, 3}; /* item 1 is masked; the test item stands once */
+  assert_int_equal(s.choices.ptr[1], 2);
+  assert_int_equal(s.choices.ptr[2], 4);
+  assert_memory_equal(s.choices.item, want, sizeof want);
+  assert_int_equal(s.items, 10);
+  wn_split_clear(&s);
+}
+
 static void bad_input(void **state) {
   (void)state;
   wn_split s;
@@ -145,6 +187,8 @@ int main(void) {
       cmocka_unit_test(without_times_it_says_so),
       cmocka_unit_test(leave_last_takes_the_last),
       cmocka_unit_test(negatives_are_not_relevant),
+      cmocka_unit_test(cold_items_leave_with_all_their_events),
+      cmocka_unit_test(choices_hold_what_is_relevant),
       cmocka_unit_test(bad_input),
   };
   return cmocka_run_group_tests(tests, setup, NULL);

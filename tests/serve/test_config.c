@@ -189,6 +189,9 @@ static const struct bad {
     {"signals: {like: {seen: 'true'}}", 1, 24, "signals.like.seen", "without quotes"},
     {"signals: {'': {weight: 1}}", 1, 11, "signals", "a key must be a name"},
     {"signals: {[a]: {weight: 1}}", 1, 11, "signals", "a key must be a name"},
+    {"dataset: {window: 3}", 1, 11, "dataset.window", "known here: window_days"},
+    {"dataset: {window_days: -1}", 1, 24, "dataset.window_days", "must be 0 to 36500"},
+    {"dataset: {user_items_max: 1.5}", 1, 27, "dataset.user_items_max", "whole number"},
     {"models: {asl: {}}", 1, 10, "models.asl", "unknown model; known: "},
     {"models: {als: {factor: 1}}", 1, 16, "models.als.factor", "known: factors"},
     {"models: {als: {factors: 0}}", 1, 25, "models.als.factors", "must be"},
@@ -363,6 +366,14 @@ static void test_models_by_name(void **state) {
   wn_config_clear(&c);
 }
 
+static void test_dataset(void **state) {
+  (void)state;
+  wn_config c;
+  load("dataset: {window_days: 90, active_events: 3}", &c);
+  assert_true(c.train.dataset.window_days == 90 && c.train.dataset.active_events == 3);
+  wn_config_clear(&c);
+}
+
 /* docs/configuration.md names every parameter with its default and range. */
 static void test_documented(void **state) {
   (void)state;
@@ -385,6 +396,13 @@ static void test_documented(void **state) {
       print_error("docs/configuration.md lacks: %s %s |\n", row, p->doc);
       lacking++;
     }
+  }
+  for (size_t i = 0; i < wn_dataset_keys_len; i++) {
+    const wn_dataset_key *k = &wn_dataset_keys[i];
+    snprintf(row, sizeof row, "| `%s` | 0 | %g to %g |", k->name, k->min, k->max);
+    if (strstr(text, row) != NULL) continue;
+    print_error("docs/configuration.md lacks: %s %s |\n", row, k->doc);
+    lacking++;
   }
   wn_buf_clear(&doc);
   assert_int_equal(lacking, 0);
@@ -412,8 +430,8 @@ int main(void) {
       cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
       cmocka_unit_test(test_surfaces),       cmocka_unit_test(test_errors),
       cmocka_unit_test(test_limits),         cmocka_unit_test(test_files),
-      cmocka_unit_test(test_models_by_name), cmocka_unit_test(test_documented),
-      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_models_by_name), cmocka_unit_test(test_dataset),
+      cmocka_unit_test(test_documented),     cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

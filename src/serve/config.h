@@ -1,7 +1,7 @@
 #ifndef WN_SERVE_CONFIG_H
 #define WN_SERVE_CONFIG_H
-/* winnow.yaml: signals, dataset, models, surfaces, server (docs/configuration.md). Unknown keys, wrong types
- * and ranges are refused with file, line and column. */
+/* winnow.yaml: signals, dataset, models, surfaces, server (docs/configuration.md). Unknown keys,
+ * wrong types and ranges are refused with file, line and column. */
 
 #include "data/signals.h"
 #include "funnel/surface.h"

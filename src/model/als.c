@@ -320,6 +320,11 @@ cleanup:
   return status;
 }
 
+wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *arena, const float **x,
+                         wn_error *err) {
+  return fold_in(als, query, arena, x, err);
+}
+
 const wn_model_class wn_model_als = {
     .name = "als",
     .doc = "implicit-feedback ALS: user and item vectors, any history folded in exactly",
@@ -330,6 +335,7 @@ const wn_model_class wn_model_als = {
     .save = als_save,
     .map = als_map,
     .candidates = als_candidates,
+    .candidates_batch = wn_als_candidates_batch,
     .score_all = als_score_all,
     .item_vector = als_item_vector,
     .similar_users = als_similar_users,

@@ -1,8 +1,8 @@
 #ifndef WN_MODEL_ALS_H
 #define WN_MODEL_ALS_H
-/* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c) and the class
- * (als.c). Every factor is kept in the eigenbasis of the fixed side's Gram, so that the matrix
- * α₀HᵀH + λᵤI of every row is a diagonal. */
+/* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c), the class
+ * (als.c) and many queries at once (als_batch.c). Every factor is kept in the eigenbasis of the
+ * fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row is a diagonal. */
 
 #include "model/model.h"
 #include "model/section.h"
@@ -79,6 +79,11 @@ typedef struct wn_als {
 float wn_als_confidence(const wn_als_head *head, float weight);
 wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                      wn_model **out, wn_error *err);
+/* The user vector of the query's history; *x stays NULL when no item of it is known. */
+wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *arena, const float **x,
+                         wn_error *err);
+wn_status wn_als_candidates_batch(const wn_model *model, const wn_query_batch *batch,
+                                  wn_error *err); /* als_batch.c */
 /* Calloc that the model owns; NULL: out of memory. */
 void *wn_als_own(wn_als *als, size_t count, size_t size);
 void wn_als_free(wn_model *model);

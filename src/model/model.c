@@ -14,6 +14,16 @@ static const wn_model_class *const classes[] = {
 #define CLASSES (sizeof classes / sizeof *classes)
 _Static_assert(CLASSES <= WN_MODELS_MAX, "a set holds one model of each class");
 
+wn_status wn_model_candidates_batch(const wn_model *model, const wn_query_batch *batch,
+                                    wn_error *err) {
+  wn_status status = WN_OK;
+  if (model->cls->candidates_batch != NULL) return model->cls->candidates_batch(model, batch, err);
+  for (size_t i = 0; status == WN_OK && i < batch->len; i++)
+    status = model->cls->candidates(model, &batch->query[i], batch->k, batch->out + i * batch->k,
+                                    &batch->count[i], err);
+  return status;
+}
+
 size_t wn_model_class_count(void) {
   return CLASSES;
 }

@@ -37,6 +37,15 @@ typedef struct wn_query {
   wn_arena *arena; /* scratch */
 } wn_query;
 
+/* Many personal queries at once. Their arenas are one, or NULL. */
+typedef struct wn_query_batch {
+  const wn_query *query; /* [len] */
+  size_t len;
+  size_t k;
+  wn_scored *out; /* [len × k] */
+  size_t *count;  /* [len] */
+} wn_query_batch;
+
 #define WN_HISTORY_MAX                                                                             \
   256 /* when serving; evaluation hands in whole histories: models take any length */
 
@@ -93,6 +102,8 @@ typedef struct wn_model_class {
    * first, *count ≤ k; 0 when the model has nothing to say. `out` has room for k. */
   wn_status (*candidates)(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
                           size_t *count, wn_error *err);
+  /* Optional: the same lists for many queries, bit for bit. */
+  wn_status (*candidates_batch)(const wn_model *model, const wn_query_batch *batch, wn_error *err);
   /* The score of every item 0 … items−1 (−INFINITY: none). The exact twin of candidates: same
    * order. */
   wn_status (*score_all)(const wn_model *model, const wn_query *query, float *scores,
@@ -122,6 +133,10 @@ struct wn_model {
 extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
     wn_model_content, wn_model_als, wn_model_random, wn_model_ridge, wn_model_ridge_seq,
     wn_model_ease;
+
+/* candidates_batch, or candidates one by one. */
+WN_MUST_USE wn_status wn_model_candidates_batch(const wn_model *model, const wn_query_batch *batch,
+                                                wn_error *err);
 
 size_t wn_model_class_count(void);
 const wn_model_class *wn_model_class_at(size_t i);

@@ -73,6 +73,35 @@ static void check_above(const wn_simd_table *t, wn_rng *rng, size_t n) {
   wn_free(out);
 }
 
+/* Everything clearly at or above comes out, nothing that is clearly below, in any order; once. */
+static void check_panel(const wn_simd_table *t, wn_rng *rng, size_t n) {
+  size_t count = (size_t)wn_rng_below(rng, 19), ld = n + (size_t)wn_rng_below(rng, 5);
+  float *rows = random_floats(rng, count > 0 ? (count - 1) * ld + n : 0);
+  float *x = random_floats(rng, n * WN_PANEL), least[WN_PANEL], column[N_MAX];
+  uint32_t *out = wn_malloc((count * WN_PANEL + 1) * sizeof *out);
+  uint8_t *met = wn_calloc(count * WN_PANEL + 1, 1);
+  for (size_t c = 0; c < WN_PANEL; c++)
+    least[c] = c % 7 == 3 ? INFINITY : c % 7 == 5 ? -INFINITY : (float)wn_rng_normal(rng);
+  const wn_simd_panel panel = {rows, count, ld, n, x, least};
+  size_t len = t->panel_above(&panel, out);
+  for (size_t i = 0; i < len; i++) {
+    assert_true(out[i] < count * WN_PANEL);
+    assert_int_equal(met[out[i]]++, 0);
+  }
+  for (size_t at = 0; at < count * WN_PANEL; at++) {
+    size_t c = at % WN_PANEL;
+    double magnitude, want;
+    for (size_t k = 0; k < n; k++) column[k] = x[k * WN_PANEL + c];
+    want = dot_twin(rows + at / WN_PANEL * ld, column, n, &magnitude);
+    if (want > (double)least[c] + 1e-5 * magnitude) assert_int_equal(met[at], 1);
+    if (want < (double)least[c] - 1e-5 * magnitude) assert_int_equal(met[at], 0);
+  }
+  wn_free(rows);
+  wn_free(x);
+  wn_free(out);
+  wn_free(met);
+}
+
 static void check_gemv(const wn_simd_table *t, wn_rng *rng, size_t n) {
   size_t count = (size_t)wn_rng_below(rng, 11), ld = n + (size_t)wn_rng_below(rng, 5);
   size_t total = count > 0 ? (count - 1) * ld + n : 0;
@@ -126,6 +155,7 @@ static void test_against_double(WN_UNUSED void **state) {
       check_dot_axpy_scale(t, &rng, n);
       check_above(t, &rng, n);
       check_gemv(t, &rng, n);
+      check_panel(t, &rng, n);
       check_syr(t, &rng, n);
     }
   }

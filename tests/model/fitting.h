@@ -192,6 +192,23 @@ static WN_UNUSED size_t history_of(const wn_dataset *data, uint32_t user, size_t
   return n;
 }
 
+/* The same query more often than a panel is wide, each list the given one bit for bit. */
+static WN_UNUSED void assert_batch(const wn_model *model, const wn_query *query, size_t k,
+                                   const wn_scored *want, size_t n) {
+  enum { QUERIES = 51 };
+  wn_query queries[QUERIES];
+  size_t counts[QUERIES];
+  wn_scored *lists = wn_calloc(k * QUERIES + 1, sizeof *lists);
+  for (size_t q = 0; q < QUERIES; q++) queries[q] = *query;
+  const wn_query_batch batch = {queries, QUERIES, k, lists, counts};
+  assert_ok(wn_model_candidates_batch(model, &batch, err));
+  for (size_t q = 0; q < QUERIES; q++) {
+    assert_int_equal(counts[q], n);
+    if (n > 0) assert_memory_equal(lists + q * k, want, n * sizeof *want);
+  }
+  wn_free(lists);
+}
+
 /* candidates() must be score_all()'s best, in order, bit for bit, for every k. */
 static WN_UNUSED void assert_twins(const wn_model *model, const wn_query *query, uint32_t items) {
   float *scores = wn_calloc((size_t)items + 1, sizeof *scores);
@@ -215,6 +232,7 @@ static WN_UNUSED void assert_twins(const wn_model *model, const wn_query *query,
       assert_int_equal(found[i].ix, best[i].ix);
       assert_memory_equal(&found[i].score, &best[i].score, sizeof(float));
     }
+    assert_batch(model, query, k, found, n);
   }
   wn_free(scores);
   wn_free(best);

@@ -324,6 +324,53 @@ static void test_twins(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* Lists of a whole panel and more of different users, with and without filters, are those that each
+ * would get alone, whatever the length of the vectors; ties too (every second item is a twin). */
+static void test_batch(void **state) {
+  (void)state;
+  enum { U = 130, I = 700, K = 20 };
+  static wn_history_entry history[U][64];
+  static wn_query queries[U];
+  static wn_scored lists[U * K], alone[K];
+  static size_t counts[U];
+  static fact facts[2 * U * 20];
+  wn_dataset data;
+  size_t n = 0;
+  wn_rng rng;
+  wn_rng_seed(&rng, 33);
+  for (uint32_t u = 0; u < U; u++)
+    for (uint32_t i = 0; i < 20; i++) {
+      uint32_t item = (uint32_t)(wn_rng_double(&rng) * wn_rng_double(&rng) * I / 2);
+      facts[n++] = (fact){u, 2 * item, 1, (int64_t)n};
+      facts[n++] = (fact){u, 2 * item + 1, 1, (int64_t)n};
+    }
+  dataset_of(facts, n, U, I, &data);
+  const char *sizes[] = {"factors=1", "factors=24", "factors=65"};
+  wn_bitset allowed;
+  assert_true(wn_bitset_init(&allowed, I));
+  for (uint32_t i = 0; i < I; i += 3) wn_bitset_set(&allowed, i);
+  for (size_t f = 0; f < 3; f++) {
+    wn_model *model = fit(&wn_model_als, &data, sizes[f]);
+    for (uint32_t u = 0; u < U; u++)
+      queries[u] = (wn_query){.history = history[u],
+                              .history_len = u % 10 == 7 ? 0 : history_of(&data, u, 64, history[u]),
+                              .user = u,
+                              .anchor = u % 20 == 7 ? 5 : WN_NO_IX,
+                              .allowed = u % 3 == 0 ? &allowed : NULL};
+    const wn_query_batch batch = {queries, U, K, lists, counts};
+    assert_ok(wn_model_candidates_batch(model, &batch, err));
+    for (uint32_t u = 0; u < U; u++) {
+      size_t count = 0;
+      assert_ok(model->cls->candidates(model, &queries[u], K, alone, &count, err));
+      assert_int_equal(counts[u], count);
+      if (count > 0) assert_memory_equal(lists + u * K, alone, count * sizeof *alone);
+    }
+    model->cls->free(model);
+  }
+  wn_bitset_clear(&allowed);
+  wn_dataset_clear(&data);
+}
+
 /* Anchors: cosine of the item vectors, the anchor itself left out. */
 static void test_anchor(void **state) {
   (void)state;
@@ -640,6 +687,7 @@ int main(void) {
       cmocka_unit_test(test_objective_falls),
       cmocka_unit_test(test_threads_and_snapshot),
       cmocka_unit_test(test_twins),
+      cmocka_unit_test(test_batch),
       cmocka_unit_test(test_anchor),
       cmocka_unit_test(test_similar_users),
       cmocka_unit_test(test_equal_weights),

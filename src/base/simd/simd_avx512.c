@@ -96,5 +96,6 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
-const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy, scale, gemv, syr, above};
+const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy,  scale,
+                                      gemv,     syr, above, wn_panel_above_avx512};
 #endif

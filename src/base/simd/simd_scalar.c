@@ -42,4 +42,18 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
-const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr, above};
+static size_t panel_above(const wn_simd_panel *p, uint32_t *out) {
+  size_t len = 0;
+  for (size_t r = 0; r < p->count; r++) {
+    float sums[WN_PANEL] = {0};
+    for (size_t k = 0; k < p->n; k++) {
+      float a = p->rows[r * p->ld + k];
+      for (size_t c = 0; c < WN_PANEL; c++) sums[c] += a * p->x[k * WN_PANEL + c];
+    }
+    for (size_t c = 0; c < WN_PANEL; c++)
+      if (sums[c] >= p->least[c]) out[len++] = (uint32_t)(r * WN_PANEL + c);
+  }
+  return len;
+}
+
+const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr, above, panel_above};

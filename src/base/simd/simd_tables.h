@@ -8,6 +8,8 @@ extern const wn_simd_table wn_simd_scalar;
 #if defined(__x86_64__)
 extern const wn_simd_table wn_simd_avx2;
 extern const wn_simd_table wn_simd_avx512;
+size_t wn_panel_above_avx2(const wn_simd_panel *panel, uint32_t *out);
+size_t wn_panel_above_avx512(const wn_simd_panel *panel, uint32_t *out);
 #endif
 
 #endif

@@ -1,7 +1,10 @@
 /* Co-visitation: how fast it is fitted, how fast it learns event by event, and whether both know
  * the same.
  *
- *   bench_covisit FILE [adjacency|sequence] [THREADS] [KEY=VALUE …]      default: sequence 1
+ *   bench_covisit FILE [adjacency|sequence|baskets] [THREADS] [KEY=VALUE …]      default: sequence
+ * 1
+ *
+ * `baskets` reads adjacency lines whose order means nothing: all items of a user share a time.
  *
  * The last item of each user is the question (full ranking, the user's other items masked); all
  * else is learnt, in time order over all users: users take turns, so that each event meets another
@@ -45,10 +48,10 @@ static void need(const void *p) {
   exit(1);
 }
 
-/* Of this thread: what else runs on the machine does not count. */
+/* Of all threads: what else runs on the machine does not count. */
 static double cpu_seconds(void) {
   struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -62,8 +65,10 @@ static int by_time(const void *a, const void *b) {
   return x->user < y->user ? -1 : x->user > y->user;
 }
 
-/* Places within a row become times. */
-static void load(bench *b, const char *path, bool adjacency) {
+/* Places within a row become times; a basket has one. */
+static void load(bench *b, const char *path, const char *format) {
+  bool baskets = strcmp(format, "baskets") == 0;
+  bool adjacency = baskets || strcmp(format, "adjacency") == 0;
   wn_error err = {0};
   wn_dataset data;
   wn_dataset_builder *builder = wn_dataset_builder_create(&b->signals);
@@ -83,7 +88,7 @@ static void load(bench *b, const char *path, bool adjacency) {
                                             .item = rows->col[i],
                                             .type = WN_NO_IX,
                                             .value = (float)NAN,
-                                            .time_ms = 1 + (int64_t)(i - begin)};
+                                            .time_ms = baskets ? 1 : 1 + (int64_t)(i - begin)};
     }
   }
   qsort(b->train, b->train_len, sizeof *b->train, by_time);
@@ -215,13 +220,14 @@ static void half_and_half(const bench *b) {
 }
 
 int main(int argc, char **argv) {
-  bool adjacency = argc > 2 && strcmp(argv[2], "adjacency") == 0;
+  const char *format = argc > 2 ? argv[2] : "sequence";
   int threads = argc > 3 ? atoi(argv[3]) : 1;
   wn_error err = {0};
   struct utsname host;
   bench b = {.pool = wn_pool_create(threads)};
   if (argc < 2 || b.pool == NULL) {
-    fprintf(stderr, "usage: bench_covisit FILE [adjacency|sequence] [THREADS] [KEY=VALUE ...]\n");
+    fprintf(stderr, "usage: bench_covisit FILE [adjacency|sequence|baskets] [THREADS] "
+                    "[KEY=VALUE ...]\n");
     return 2;
   }
   wn_signals_defaults(&b.signals);
@@ -238,13 +244,13 @@ int main(int argc, char **argv) {
          host.release, host.machine, sysconf(_SC_NPROCESSORS_ONLN));
   for (size_t i = 0; i < wn_model_covisit.params_len; i++)
     printf("%s=%g ", wn_model_covisit.params[i].name, b.params.value[i]);
-  load(&b, argv[1], adjacency);
+  load(&b, argv[1], format);
   printf("\n%s: %zu events, %u users, %u items\n", argv[1], b.train_len, b.all.users, b.all.items);
-  uint64_t begin = wn_mono_ns();
+  double begin = cpu_seconds();
   wn_model *model = fit(&b, &b.all);
-  double seconds = seconds_since(begin);
-  printf("batch fit, %d thread(s): %.2f s, %.0f events/s\n", wn_pool_threads(b.pool), seconds,
-         (double)b.train_len / seconds);
+  double seconds = cpu_seconds() - begin;
+  printf("batch fit, %d thread(s): %.2f s of CPU, %.0f events/s per core\n",
+         wn_pool_threads(b.pool), seconds, (double)b.train_len / seconds);
   measure(&b, model);
   model->cls->free(model);
   printf("event by event from nothing\n");

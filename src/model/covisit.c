@@ -36,6 +36,34 @@ static const wn_param_spec covisit_params[] = {
     {"history_max", 100, 1, WN_HISTORY_MAX, "newest items of a query that count"},
 };
 
+/* The k-th least, k < n; reorders (Hoare's selection). */
+static float select_least(float *x, size_t n, size_t k) {
+  for (size_t lo = 0, hi = n - 1; lo < hi;) {
+    float pivot = x[lo + (hi - lo) / 2];
+    size_t i = lo, j = hi;
+    for (;; i++, j--) {
+      while (x[i] < pivot) i++;
+      while (x[j] > pivot) j--;
+      if (i >= j) break;
+      float t = x[i];
+      x[i] = x[j];
+      x[j] = t;
+    }
+    if (k <= j)
+      hi = j;
+    else
+      lo = j + 1;
+  }
+  return x[k];
+}
+
+wn_cut wn_covisit_cut(float *key, size_t n, uint32_t keep) {
+  if (n <= keep) return (wn_cut){-INFINITY, 0};
+  wn_cut cut = {select_least(key, n, n - keep), keep};
+  for (size_t i = n - keep; i < n; i++) cut.equal -= key[i] > cut.floor;
+  return cut;
+}
+
 static void covisit_free(wn_model *model) {
   wn_covisit *m = (wn_covisit *)model;
   wn_covisit_live_clear(&m->live);

@@ -29,14 +29,14 @@ typedef struct wn_covisit_head {
 
 /* One entry of a changed row. */
 typedef struct wn_covisit_cell {
-  uint32_t col;  /* WN_NO_IX: free */
-  float weight;  /* 0: taken back */
-  float granted; /* to a newcomer, see covisit_live.c */
+  uint32_t col; /* WN_NO_IX: free */
+  float weight; /* 0: taken back */
 } wn_covisit_cell;
 
 /* A changed row: an open-addressing table. */
 typedef struct wn_covisit_row {
   wn_covisit_cell *cell; /* [slots] */
+  float *granted;        /* [slots] behind the cells: to newcomers, see covisit_live.c */
   uint32_t slots;
   uint32_t len;
   float floor; /* weight · target scale of what was left out, at most */
@@ -73,10 +73,10 @@ typedef struct wn_covisit {
   wn_model base;
   wn_covisit_head head;
   const uint64_t *row_ptr; /* [items + 1] */
-  const uint32_t *col;     /* best first within a row */
-  const float *weight;     /* W > 0, not yet divided by popularity */
-  const uint32_t *count;   /* [items] users who have it */
-  void *owned[4];          /* of a fitted model */
+  const uint32_t *col;
+  const float *weight;   /* W > 0, not yet divided by popularity */
+  const uint32_t *count; /* [items] users who have it */
+  void *owned[4];        /* of a fitted model */
   wn_covisit_live live;
 } wn_covisit;
 
@@ -90,6 +90,19 @@ void wn_covisit_update(wn_model *model, const wn_event *event, float weight);
 void wn_covisit_forget(wn_model *model, wn_user_ix user);
 /* Heap memory that events may grow. */
 size_t wn_covisit_live_bytes(const wn_model *model);
+
+/* What is kept of n keys: those above `floor`, and of those that equal it the first `equal`. */
+typedef struct wn_cut {
+  float floor;
+  uint32_t equal;
+} wn_cut;
+
+/* The `keep` greatest; all when there are no more. Reorders the keys. */
+wn_cut wn_covisit_cut(float *key, size_t n, uint32_t keep);
+
+static inline bool wn_covisit_keeps(wn_cut *cut, float key) {
+  return key > cut->floor || (key == cut->floor && cut->equal > 0 && cut->equal--);
+}
 
 static inline void wn_covisit_decays(const wn_covisit_head *head, float *forward, float *backward) {
   forward[0] = backward[0] = 1;

@@ -1,7 +1,7 @@
 /* Fitting co-occurrence: the sum of covisit.c over all rows, target row by target row.
  *
  * Bounds: 20 bytes for each kept item of a user, 8 a kept neighbour (twice that while the result
- * grows), 8·I a thread; time at most Σ rows · row_max. Threads: target rows are independent and
+ * grows), 12·I a thread; time at most Σ rows · row_max. Threads: target rows are independent and
  * users ascend within one, so the model has the same bits for any number of threads. */
 #include "model/covisit.h"
 
@@ -12,31 +12,37 @@ typedef struct occurrence {
   uint32_t at; /* within the user's kept row */
 } occurrence;
 
+/* One kept positive entry of a user. */
+typedef struct visit {
+  uint32_t item;
+  uint32_t step;
+  float mass;
+} visit;
+
 #define BLOCK_ROWS 1024
 
 typedef struct covisit_fit {
   uint32_t users, items, window, neighbours, row_max;
   bool back;
   uint64_t *user_ptr; /* [users + 1] kept positive entries, oldest first */
-  uint32_t *item;
-  uint32_t *step;
-  float *mass;
+  visit *visit;
   uint64_t *item_ptr; /* [items + 1] where each item occurs, users ascending */
   occurrence *where;
   uint32_t *count;                    /* [items] */
   float *source_scale, *target_scale; /* [items] count^−a, count^−b */
   float *forward, *backward;          /* [window + 1] weight by gap */
   float *sum;                         /* [threads × items] */
-  uint32_t *touched;                  /* [threads × items] */
-  wn_scored *best;                    /* [BLOCK_ROWS × neighbours] by S; then W is the score */
+  uint32_t *touched;                  /* [threads × (items + 1)] */
+  float *key;                         /* [threads × items] S of what was touched */
+  wn_scored *best;                    /* [BLOCK_ROWS × neighbours] the best by S, with their W */
   uint32_t *best_len;                 /* [BLOCK_ROWS] */
   uint32_t block_begin;
 } covisit_fit;
 
 static void fit_clear(covisit_fit *f) {
-  void *all[] = {f->user_ptr,     f->item,         f->step,     f->mass,     f->item_ptr,
-                 f->where,        f->forward,      f->backward, f->sum,      f->touched,
-                 f->source_scale, f->target_scale, f->best,     f->best_len, f->count};
+  void *all[] = {f->user_ptr,     f->visit,    f->item_ptr, f->where, f->source_scale,
+                 f->target_scale, f->forward,  f->backward, f->sum,   f->touched,
+                 f->key,          f->best_len, f->best,     f->count};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
 }
 
@@ -50,34 +56,38 @@ static uint64_t row_begin(const wn_csr *csr, uint32_t user, uint32_t row_max) {
   return i;
 }
 
-/* √w·B^(−¼) for the entries of each basket; steps. */
-static void weigh_row(covisit_fit *f, const wn_csr *csr, uint32_t user, uint64_t *end) {
-  uint64_t begin = *end, basket = *end;
+/* A basket's entries take their shares. */
+static void share(visit *basket, const visit *end) {
+  float factor = powf((float)(end - basket), -0.25f);
+  for (; basket < end; basket++) basket->mass *= factor;
+}
+
+/* √w·B^(−¼) for the entries of each basket; steps. Returns the row's end. */
+static visit *weigh_row(const covisit_fit *f, const wn_csr *csr, uint32_t user, visit *row) {
+  visit *end = row, *basket = row;
   int64_t last = 0;
   for (uint64_t i = row_begin(csr, user, f->row_max); i < csr->row_ptr[user + 1]; i++) {
     if (!counts(csr->weight[i])) continue;
-    bool new_step = *end > begin && csr->time_ms != NULL && csr->time_ms[i] != last;
+    bool new_step = end > row && csr->time_ms != NULL && csr->time_ms[i] != last;
     if (csr->time_ms != NULL) last = csr->time_ms[i];
     if (new_step) {
-      float share = powf((float)(*end - basket), -0.25f);
-      for (; basket < *end; basket++) f->mass[basket] *= share;
+      share(basket, end);
+      basket = end;
     }
-    f->item[*end] = csr->col[i];
-    f->step[*end] = *end == begin ? 0 : f->step[*end - 1] + new_step;
-    f->mass[*end] = sqrtf(csr->weight[i]);
-    (*end)++;
+    uint32_t step = end == row ? 0 : end[-1].step + new_step;
+    *end++ = (visit){csr->col[i], step, sqrtf(csr->weight[i])};
   }
-  float share = powf((float)(*end - basket), -0.25f);
-  for (; basket < *end; basket++) f->mass[basket] *= share;
+  share(basket, end);
+  return end;
 }
 
 static void index_occurrences(covisit_fit *f) {
   uint64_t n = f->user_ptr[f->users];
-  for (uint64_t i = 0; i < n; i++) f->item_ptr[f->item[i] + 1]++;
+  for (uint64_t i = 0; i < n; i++) f->item_ptr[f->visit[i].item + 1]++;
   for (uint32_t i = 0; i < f->items; i++) f->item_ptr[i + 1] += f->item_ptr[i];
   for (uint32_t u = 0; u < f->users; u++) {
     for (uint64_t i = f->user_ptr[u]; i < f->user_ptr[u + 1]; i++) {
-      f->where[f->item_ptr[f->item[i]]++] = (occurrence){u, (uint32_t)(i - f->user_ptr[u])};
+      f->where[f->item_ptr[f->visit[i].item]++] = (occurrence){u, (uint32_t)(i - f->user_ptr[u])};
     }
   }
   memmove(f->item_ptr + 1, f->item_ptr, f->items * sizeof *f->item_ptr);
@@ -92,9 +102,7 @@ static wn_status fit_alloc(covisit_fit *f, const wn_csr *csr, size_t threads, wn
   }
   size_t n = kept > 0 ? kept : 1, items = f->items > 0 ? f->items : 1;
   f->user_ptr = wn_calloc((size_t)f->users + 1, sizeof *f->user_ptr);
-  f->item = wn_calloc(n, sizeof *f->item);
-  f->step = wn_calloc(n, sizeof *f->step);
-  f->mass = wn_calloc(n, sizeof *f->mass);
+  f->visit = wn_calloc(n, sizeof *f->visit);
   f->item_ptr = wn_calloc(items + 1, sizeof *f->item_ptr);
   f->where = wn_calloc(n, sizeof *f->where);
   f->count = wn_calloc(items, sizeof *f->count);
@@ -103,12 +111,13 @@ static wn_status fit_alloc(covisit_fit *f, const wn_csr *csr, size_t threads, wn
   f->forward = wn_calloc(f->window + 1, sizeof *f->forward);
   f->backward = wn_calloc(f->window + 1, sizeof *f->backward);
   f->sum = wn_calloc(threads * items, sizeof *f->sum);
-  f->touched = wn_calloc(threads * items, sizeof *f->touched);
+  f->touched = wn_calloc(threads * (items + 1), sizeof *f->touched);
+  f->key = wn_calloc(threads * items, sizeof *f->key);
   f->best = wn_calloc((size_t)BLOCK_ROWS * f->neighbours, sizeof *f->best);
   f->best_len = wn_calloc(BLOCK_ROWS, sizeof *f->best_len);
-  bool good = f->user_ptr && f->item && f->step && f->mass && f->item_ptr && f->where && f->count &&
-              f->source_scale && f->target_scale && f->forward && f->backward && f->sum &&
-              f->touched && f->best && f->best_len;
+  bool good = f->user_ptr && f->visit && f->item_ptr && f->where && f->count && f->source_scale &&
+              f->target_scale && f->forward && f->backward && f->sum && f->touched && f->key &&
+              f->best && f->best_len;
   return good ? WN_OK : wn_fail_memory(err);
 }
 
@@ -123,10 +132,10 @@ static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covis
   wn_status status = fit_alloc(f, &data->by_user, (size_t)wn_pool_threads(env->pool), err);
   if (status != WN_OK) return status;
   wn_covisit_decays(head, f->forward, f->backward);
-  uint64_t end = 0;
+  visit *end = f->visit;
   for (uint32_t u = 0; u < f->users; u++) {
-    weigh_row(f, &data->by_user, u, &end);
-    f->user_ptr[u + 1] = end;
+    end = weigh_row(f, &data->by_user, u, end);
+    f->user_ptr[u + 1] = (uint64_t)(end - f->visit);
   }
   index_occurrences(f);
   for (uint32_t i = 0; i < f->items; i++) {
@@ -137,50 +146,69 @@ static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covis
   return WN_OK;
 }
 
-/* Adds what stands beside one occurrence; returns the new count of touched items. */
+/* Adds what stands beside one occurrence; returns the new count of touched items. What comes out
+ * as 0 is not added: `touched` must name no item twice. */
 static size_t add_beside(const covisit_fit *f, occurrence o, float *sum, uint32_t *touched,
                          size_t n) {
-  uint64_t begin = f->user_ptr[o.user], end = f->user_ptr[o.user + 1], p = begin + o.at;
-  for (uint64_t q = p + 1; q < end; q++) {
-    uint32_t gap = f->step[q] - f->step[p], j = f->item[q];
+  const visit *begin = f->visit + f->user_ptr[o.user], *end = f->visit + f->user_ptr[o.user + 1];
+  const visit *p = begin + o.at;
+  for (const visit *q = p + 1; q < end; q++) {
+    uint32_t gap = q->step - p->step;
     if (gap > f->window) break;
-    float x = f->mass[p] * f->mass[q] * f->forward[gap];
-    if (!(x > 0)) continue; /* underflow; `touched` must name no item twice */
-    if (sum[j] == 0) touched[n++] = j;
-    sum[j] += x;
+    float x = p->mass * q->mass * f->forward[gap], before = sum[q->item];
+    touched[n] = q->item;
+    n += before == 0 && x > 0;
+    sum[q->item] = before + x;
   }
-  for (uint64_t q = p; q-- > begin;) {
-    uint32_t gap = f->step[p] - f->step[q], j = f->item[q];
+  for (const visit *q = p; q-- > begin;) {
+    uint32_t gap = p->step - q->step;
     if (gap > f->window || (gap > 0 && !f->back)) break;
-    float x = f->mass[p] * f->mass[q] * f->backward[gap];
-    if (!(x > 0)) continue;
-    if (sum[j] == 0) touched[n++] = j;
-    sum[j] += x;
+    float x = p->mass * q->mass * f->backward[gap], before = sum[q->item];
+    touched[n] = q->item;
+    n += before == 0 && x > 0;
+    sum[q->item] = before + x;
   }
   return n;
 }
 
-/* The best by S; their W. */
+/* Leaves what counts in `touched`, with S in `key`; returns how many. */
+static size_t rate_row(const covisit_fit *f, uint32_t i, float *sum, uint32_t *touched, size_t n,
+                       float *key) {
+  size_t good = 0;
+  for (size_t t = 0; t < n; t++) {
+    uint32_t j = touched[t];
+    float s = sum[j] * f->source_scale[i] * f->target_scale[j];
+    if (s > 0 && isfinite(s) && isfinite(sum[j])) {
+      touched[good] = j;
+      key[good++] = s;
+    } else {
+      sum[j] = 0;
+    }
+  }
+  return good;
+}
+
+/* The best by S, their W, in the order in which they were met; of equals the first. */
 static void fit_rows(void *ctx, size_t begin, size_t end, int worker) {
   covisit_fit *f = ctx;
-  float *sum = f->sum + (size_t)worker * f->items;
-  uint32_t *touched = f->touched + (size_t)worker * f->items;
+  float *sum = f->sum + (size_t)worker * f->items, *key = f->key + (size_t)worker * f->items;
+  uint32_t *touched = f->touched + (size_t)worker * (f->items + 1);
   for (size_t r = begin; r < end; r++) {
-    uint32_t i = f->block_begin + (uint32_t)r;
+    uint32_t i = f->block_begin + (uint32_t)r, len = 0;
+    wn_scored *best = f->best + r * f->neighbours;
     size_t n = 0;
     for (uint64_t o = f->item_ptr[i]; o < f->item_ptr[i + 1]; o++) {
       n = add_beside(f, f->where[o], sum, touched, n);
     }
-    wn_topk top;
-    wn_topk_init(&top, f->best + r * f->neighbours, f->neighbours);
+    n = rate_row(f, i, sum, touched, n, key);
+    wn_cut cut = wn_covisit_cut(key, n, f->neighbours);
     for (size_t t = 0; t < n; t++) {
       uint32_t j = touched[t];
       float s = sum[j] * f->source_scale[i] * f->target_scale[j];
-      if (s > 0 && isfinite(s) && isfinite(sum[j])) wn_topk_push(&top, j, s);
+      if (wn_covisit_keeps(&cut, s)) best[len++] = (wn_scored){j, sum[j]};
+      sum[j] = 0;
     }
-    f->best_len[r] = (uint32_t)wn_topk_sort(&top);
-    for (size_t k = 0; k < f->best_len[r]; k++) top.heap[k].score = sum[top.heap[k].ix];
-    for (size_t t = 0; t < n; t++) sum[touched[t]] = 0;
+    f->best_len[r] = len;
   }
 }
 

@@ -131,16 +131,21 @@ static uint32_t slots_for(uint32_t len) {
   return slots;
 }
 
+#define CELL_BYTES (sizeof(wn_covisit_cell) + sizeof(float))
+
 static bool row_init(wn_covisit_live *live, wn_covisit_row *row, uint32_t slots) {
-  *row = (wn_covisit_row){.cell = wn_malloc(slots * sizeof *row->cell), .slots = slots};
+  *row = (wn_covisit_row){.cell = wn_malloc(slots * CELL_BYTES), .slots = slots};
   if (row->cell == NULL) return false;
+  row->granted = (float *)(row->cell + slots);
   for (uint32_t s = 0; s < slots; s++) row->cell[s] = (wn_covisit_cell){.col = WN_NO_IX};
-  live->block_bytes += slots * sizeof *row->cell;
+  live->block_bytes += slots * CELL_BYTES;
   return true;
 }
 
-static void row_put(wn_covisit_row *row, wn_covisit_cell cell) {
-  *row_cell(row, cell.col) = cell;
+static void row_put(wn_covisit_row *row, wn_covisit_cell cell, float granted) {
+  wn_covisit_cell *at = row_cell(row, cell.col);
+  *at = cell;
+  row->granted[at - row->cell] = granted;
   row->len++;
 }
 
@@ -148,10 +153,10 @@ static bool row_grow(wn_covisit_live *live, wn_covisit_row *row) {
   wn_covisit_row larger;
   if (!row_init(live, &larger, row->slots * 2)) return false;
   for (uint32_t s = 0; s < row->slots; s++) {
-    if (row->cell[s].col != WN_NO_IX) row_put(&larger, row->cell[s]);
+    if (row->cell[s].col != WN_NO_IX) row_put(&larger, row->cell[s], row->granted[s]);
   }
   larger.floor = row->floor;
-  live->block_bytes -= row->slots * sizeof *row->cell;
+  live->block_bytes -= row->slots * CELL_BYTES;
   wn_free(row->cell);
   *row = larger;
   return true;
@@ -171,7 +176,7 @@ static bool row_copy(wn_covisit *m, wn_item_ix i) {
   for (uint64_t k = begin; k < end; k++) {
     uint32_t j = m->col[k];
     if (row_cell(&row, j)->col == j) continue; /* a damaged snapshot names it twice */
-    row_put(&row, (wn_covisit_cell){.col = j, .weight = m->weight[k]});
+    row_put(&row, (wn_covisit_cell){.col = j, .weight = m->weight[k]}, 0);
     least = fminf(least, m->weight[k] * live->target[j]);
   }
   if (end - begin >= m->head.neighbours) row.floor = least;
@@ -180,51 +185,28 @@ static bool row_copy(wn_covisit *m, wn_item_ix i) {
   return true;
 }
 
-/* The k-th least, k < n; reorders (Hoare's selection). */
-static float select_least(float *x, size_t n, size_t k) {
-  for (size_t lo = 0, hi = n - 1; lo < hi;) {
-    float pivot = x[lo + (hi - lo) / 2];
-    size_t i = lo, j = hi;
-    for (;; i++, j--) {
-      while (x[i] < pivot) i++;
-      while (x[j] > pivot) j--;
-      if (i >= j) break;
-      float t = x[i];
-      x[i] = x[j];
-      x[j] = t;
-    }
-    if (k <= j)
-      hi = j;
-    else
-      lo = j + 1;
-  }
-  return x[k];
-}
-
-static float row_key(const wn_covisit *m, const wn_covisit_cell *c) {
-  return (c->weight + c->granted) * m->live.target[c->col];
-}
-
 /* Back to the best `neighbours`; among equals the first in the table stay. */
 static void row_purge(wn_covisit *m, wn_covisit_row *row) {
-  wn_covisit_cell kept[ROW_LEN_MAX];
-  float key[ROW_LEN_MAX];
-  uint32_t n = 0, goes = row->len - m->head.neighbours, above = 0;
+  wn_covisit_cell cell[ROW_LEN_MAX];
+  float granted[ROW_LEN_MAX], key[ROW_LEN_MAX], sorted[ROW_LEN_MAX];
+  uint32_t n = 0;
   for (uint32_t s = 0; s < row->slots; s++) {
-    if (row->cell[s].col == WN_NO_IX) continue;
-    kept[n] = row->cell[s];
-    key[n] = row_key(m, &kept[n]);
+    wn_covisit_cell c = row->cell[s];
+    if (c.col == WN_NO_IX) continue;
+    cell[n] = c;
+    granted[n] = row->granted[s];
+    key[n] = (c.weight + granted[n]) * m->live.target[c.col];
     row->cell[s].col = WN_NO_IX;
     n++;
   }
-  float floor = select_least(key, n, goes - 1);
-  for (uint32_t k = 0; k < n; k++) above += row_key(m, &kept[k]) > floor;
-  uint32_t equal = m->head.neighbours - above;
+  memcpy(sorted, key, n * sizeof *key);
+  wn_cut cut = wn_covisit_cut(sorted, n, m->head.neighbours);
   row->len = 0;
-  row->floor = fmaxf(row->floor, floor);
   for (uint32_t k = 0; k < n; k++) {
-    float x = row_key(m, &kept[k]);
-    if (x > floor || (x == floor && equal > 0 && equal--)) row_put(row, kept[k]);
+    if (wn_covisit_keeps(&cut, key[k]))
+      row_put(row, cell[k], granted[k]);
+    else
+      row->floor = fmaxf(row->floor, key[k]);
   }
 }
 
@@ -244,7 +226,7 @@ static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x) {
     } else if (!room) {
       row_purge(m, row);
     }
-    row_put(row, (wn_covisit_cell){j, x, row->floor / m->live.target[j]});
+    row_put(row, (wn_covisit_cell){j, x}, row->floor / m->live.target[j]);
   }
 }
 
@@ -360,14 +342,24 @@ static void number_steps(pass *p) {
   }
 }
 
-/* Fetches the cells of item j in the rows of all others: the misses overlap. */
-static void prefetch(const pass *p, wn_item_ix j) {
-  const wn_covisit_live *live = &p->m->live;
-  for (uint32_t q = 0; q < p->u->len; q++) {
-    uint32_t at = live->row_of[p->u->data[q].item];
-    if (at == 0) continue;
-    const wn_covisit_row *row = &live->rows.data[at - 1];
-    __builtin_prefetch(&row->cell[slot_of(j) & (row->slots - 1)]);
+/* GCC takes a function that only prefetches for one without effect and drops its calls: these two
+ * must be part of their callers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void prefetch_cell(const wn_covisit_live *live, wn_item_ix i, wn_item_ix j) {
+  uint32_t at = live->row_of[i];
+  if (at == 0) return;
+  const wn_covisit_row *row = &live->rows.data[at - 1];
+  __builtin_prefetch(&row->cell[slot_of(j) & (row->slots - 1)]);
+}
+
+/* Fetches the cells of entry k's pairs with entries from … to − 1, the last first, as they are
+ * needed: the misses overlap. No more than that: what is in flight at once is little. */
+ALWAYS_INLINE void prefetch(const pass *p, uint32_t k, uint32_t from, uint32_t to) {
+  const wn_covisit_visit *v = p->u->data;
+  for (uint32_t q = to; q-- > from;) {
+    prefetch_cell(&p->m->live, v[q].item, v[k].item);
+    prefetch_cell(&p->m->live, v[k].item, v[q].item);
   }
 }
 
@@ -375,18 +367,21 @@ static void prefetch(const pass *p, wn_item_ix j) {
 static void set_mass(pass *p, uint32_t k, float mass) {
   const wn_covisit *m = p->m;
   wn_covisit_visit *v = p->u->data;
+  uint32_t window = m->head.window, first = k, end = k + 1;
   float change = mass - v[k].mass;
+  if (change == 0) return;
   v[k].mass = mass;
-  if (change != 0) prefetch(p, v[k].item);
-  for (uint32_t q = p->u->len; q-- > 0 && change != 0;) {
+  while (first > 0 && p->step[k] - p->step[first - 1] <= window) first--;
+  while (end < p->u->len && p->step[end] - p->step[k] <= window) end++;
+  prefetch(p, k, first, end);
+  for (uint32_t q = end; q-- > first;) {
     if (q == k || !(v[q].mass > 0)) continue;
     bool before = p->step[q] < p->step[k];
     uint32_t gap = before ? p->step[k] - p->step[q] : p->step[q] - p->step[k];
-    if (gap > m->head.window) continue;
-    wn_item_ix first = v[before ? q : k].item, second = v[before ? k : q].item;
+    wn_item_ix earlier = v[before ? q : k].item, later = v[before ? k : q].item;
     float x = change * v[q].mass;
-    row_add(p->m, first, second, x * m->live.forward[gap]);
-    row_add(p->m, second, first, x * m->live.backward[gap]);
+    row_add(p->m, earlier, later, x * m->live.forward[gap]);
+    row_add(p->m, later, earlier, x * m->live.backward[gap]);
   }
 }
 
@@ -394,17 +389,25 @@ static float at_gap(const float *weights, uint32_t gap, uint32_t window) {
   return gap <= window ? weights[gap] : 0;
 }
 
-/* An entry between others came or went, and steps with it: pairs across it change their gaps. */
-static void change_gaps(pass *p, const uint32_t *old_step) {
+/* An entry came or went between those below `at` and those from `from` on, and a step with it:
+ * pairs across it change their gaps. */
+static void change_gaps(pass *p, const uint32_t *old_step, uint32_t at, uint32_t from) {
   const wn_covisit_live *live = &p->m->live;
   const wn_covisit_visit *v = p->u->data;
-  uint32_t window = p->m->head.window;
-  for (uint32_t q = 1; q < p->u->len; q++) {
-    for (uint32_t k = q; k-- > 0;) {
+  uint32_t window = p->m->head.window, len = p->u->len;
+  if (at == 0 || from >= len) return;
+  if (old_step[from] - old_step[at - 1] == p->step[from] - p->step[at - 1]) return;
+  for (uint32_t q = from; q < len; q++) {
+    uint32_t first = at;
+    while (first > 0 && (old_step[q] - old_step[first - 1] <= window ||
+                         p->step[q] - p->step[first - 1] <= window)) {
+      first--;
+    }
+    prefetch(p, q, first, at);
+    for (uint32_t k = at; k-- > first;) {
       uint32_t old = old_step[q] - old_step[k], gap = p->step[q] - p->step[k];
-      if (old > window && gap > window) break;
       float x = v[q].mass * v[k].mass;
-      if (old == gap || !(x > 0)) continue;
+      if (!(x > 0)) continue;
       row_add(p->m, v[k].item, v[q].item,
               x * (at_gap(live->forward, gap, window) - at_gap(live->forward, old, window)));
       row_add(p->m, v[q].item, v[k].item,
@@ -441,7 +444,7 @@ static bool take_out(pass *p, wn_item_ix item, wn_covisit_visit *out) {
   memcpy(old_step, p->step, sizeof old_step);
   memmove(old_step + at, old_step + at + 1, (p->u->len - at) * sizeof *old_step);
   number_steps(p);
-  if (at > 0 && at < p->u->len) change_gaps(p, old_step);
+  change_gaps(p, old_step, at, at);
   share_basket(p, out->time_ms, UINT32_MAX);
   return true;
 }
@@ -464,7 +467,7 @@ static void put_in(pass *p, wn_covisit_visit visit) {
   u->len++;
   number_steps(p);
   old_step[at] = at + 1 < u->len ? old_step[at + 1] : 0;
-  if (at > 0 && at + 1 < u->len) change_gaps(p, old_step);
+  change_gaps(p, old_step, at, at + 1);
   share_basket(p, visit.time_ms, at);
 }
 

@@ -1,0 +1,42 @@
+#ifndef WN_LAB_SCORED_H
+#define WN_LAB_SCORED_H
+/* Metrics of scores rather than of lists: ties as the expectation over their orders, areas under
+ * curves, and how far a probability may be believed. */
+
+#include "lab/metrics.h"
+
+typedef struct wn_tied_metrics {
+  wn_ranking_metrics expected; /* over uniformly random orders of equal scores: precision, recall,
+                                  hit, mrr, ndcg, ap_over_R and ap_over_min; others 0 */
+  wn_ranking_metrics best, worst;
+} wn_tied_metrics;
+/* n items with scores (no NaN) and gains (0: not relevant); `relevant`: how many relevant ones
+ * there are in all, with those that were not scored (gain 1 each). */
+WN_MUST_USE bool wn_tied_metrics_of(const double *score, const double *gain, size_t n,
+                                    size_t relevant, size_t k, wn_tied_metrics *out);
+
+typedef struct wn_areas {
+  double roc_auc;           /* (wins + ½ ties) / (P·N); NaN for a single class */
+  double average_precision; /* Σ (Rᵢ − Rᵢ₋₁) Pᵢ over distinct scores */
+  double positives, negatives;
+} wn_areas;
+WN_MUST_USE bool wn_areas_of(const double *score, const uint8_t *label, size_t n, wn_areas *out);
+
+typedef struct wn_reliability {
+  double ece, mce; /* over `bins` cells [lo, hi) of equal width, the last one closed */
+  double brier;
+  double log_loss; /* nats, p cut to [1e-15, 1 − 1e-15] */
+  double ratio;    /* Σp / Σy */
+} wn_reliability;
+WN_MUST_USE bool wn_reliability_of(const double *p, const double *y, size_t n, size_t bins,
+                                   wn_reliability *out);
+
+/* The expected metric of one relevant item of rank `rank` (from 1, ties broken) among n, when it is
+ * ranked against `negatives` drawn uniformly with replacement from the other n − 1: Krichene and
+ * Rendle 2020. negatives 0: the exact values. */
+typedef struct wn_sampled_metrics {
+  double auc, ap, ndcg, recall; /* recall at k; ap and ndcg without a cutoff */
+} wn_sampled_metrics;
+wn_sampled_metrics wn_sampled_metrics_of(double rank, double n, size_t negatives, size_t k);
+
+#endif

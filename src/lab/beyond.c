@@ -195,8 +195,8 @@ static double variation(const double *p, uint32_t n) {
 }
 
 bool wn_group_exposure_of(const wn_lists *recs, const wn_lists *train, const wn_lists *test,
-                          const uint32_t *group, uint32_t groups, uint32_t items,
-                          wn_group_exposure *out) {
+                          const wn_item_groups *split, wn_group_exposure *out) {
+  const uint32_t *group = split->of, groups = split->groups, items = split->items;
   double relevant[WN_GROUPS_MAX] = {0}, found[WN_GROUPS_MAX] = {0}, shown[WN_GROUPS_MAX] = {0};
   double unseen[WN_GROUPS_MAX] = {0}, size[WN_GROUPS_MAX] = {0};
   if (groups == 0 || groups > WN_GROUPS_MAX) return false;

@@ -54,10 +54,13 @@ typedef struct wn_group_exposure {
   double p_reo[WN_GROUPS_MAX], p_rsp[WN_GROUPS_MAX];
   double pop_reo, pop_rsp;
 } wn_group_exposure;
-/* group[items] < groups ≤ WN_GROUPS_MAX; UINT32_MAX: in none. */
+typedef struct wn_item_groups {
+  const uint32_t *of;     /* [items] a group's number, or UINT32_MAX: none */
+  uint32_t items, groups; /* groups ≤ WN_GROUPS_MAX */
+} wn_item_groups;
 WN_MUST_USE bool wn_group_exposure_of(const wn_lists *recs, const wn_lists *train,
-                                      const wn_lists *test, const uint32_t *group, uint32_t groups,
-                                      uint32_t items, wn_group_exposure *out);
+                                      const wn_lists *test, const wn_item_groups *groups,
+                                      wn_group_exposure *out);
 
 /* Steck 2018: Σ p ln(p / ((1 − α)q + αp)), nats. */
 double wn_steck_kl(const double *p, const double *q, size_t n, double alpha);

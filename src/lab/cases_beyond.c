@@ -107,7 +107,8 @@ static void pop_reo_rsp(wn_case *c) {
   if (wn_case_ok(c) && w.train.ptr != NULL && w.test.ptr != NULL) {
     size_t named = head + json_array_size(json_object_get(c->input, "tail"));
     for (uint32_t i = 0; i < w.items; i++) group[i] = i < head ? 0 : i < named ? 1 : UINT32_MAX;
-    if (wn_group_exposure_of(&w.recs, &w.train, &w.test, group, 2, w.items, &m)) {
+    wn_item_groups groups = {group, w.items, 2};
+    if (wn_group_exposure_of(&w.recs, &w.train, &w.test, &groups, &m)) {
       wn_case_put_array(c->got, "p_reo", m.p_reo, 2);
       wn_case_put_array(c->got, "p_rsp", m.p_rsp, 2);
       wn_case_put(c->got, "pop_reo", m.pop_reo);

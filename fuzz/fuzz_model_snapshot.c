@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "model/snapshot_format.h"
 #include "model/train.h"
+#include "../tests/model/tiny_model2vec.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,8 @@ static wn_status make_sample(const char *path) {
   options.threads = 1;
   WN_TRY(wn_train_options_set(&options, "als.factors=8", &err));
   for (size_t i = 0; i < options.models_len; i++) options.models[i].left_out = false;
+  snprintf(options.model2vec, sizeof options.model2vec, "%s.tiny", path);
+  tiny_model2vec(options.model2vec);
   WN_TRY(wn_train(&data, &options, NULL, &models, &err));
   WN_TRY(wn_snapshot_writer_create(path, &writer, &err));
   WN_TRY(wn_models_save(&models, writer, &err));
@@ -77,6 +80,7 @@ static wn_status make_sample(const char *path) {
   sample = aligned_alloc(WN_SNAPSHOT_ALIGN, (size_t)wn_snapshot_align(bytes.len));
   if (sample != NULL) memcpy(sample, bytes.data, bytes.len);
 cleanup:
+  tiny_remove(options.model2vec);
   wn_buf_clear(&bytes);
   wn_models_clear(&models);
   wn_dataset_clear(&data);

@@ -4,6 +4,7 @@
 
 #include "data/reader.h"
 #include "lab/evaluate.h"
+#include "model/vectors_file.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -73,6 +74,7 @@ typedef struct run {
   wn_config config;
   wn_store *store;
   wn_catalog *catalog;
+  wn_vectors_file vectors;
   wn_dataset_builder *train, *test, *negatives;
   wn_item_file items;
   wn_split split;
@@ -207,6 +209,11 @@ static wn_status from_store(run *r, wn_error *err) {
   r->options.catalog = r->catalog;
   r->options.items_source = wn_store_item_source(r->store);
   r->options.created_ms = wn_catalog_created(r->catalog);
+  WN_TRY(wn_vectors_open(opt.data, wn_store_items(r->store), wn_catalog_count(r->catalog),
+                         &r->vectors, err));
+  r->options.vectors = r->vectors.vectors;
+  if (r->vectors.vectors.len > 0 && opt.models.len == 0)
+    (void)wn_train_options_want(&r->options.train, "vectors");
   if (!opt.no_funnel && opt.models.len == 0) {
     r->options.surface = wn_surfaces_find(&r->config.surfaces, wn_str_of(opt.surface));
     if (r->options.surface == NULL)
@@ -431,6 +438,7 @@ cleanup:
   if (r->test != NULL) wn_dataset_builder_free(r->test);
   if (r->negatives != NULL) wn_dataset_builder_free(r->negatives);
   if (r->catalog != NULL) wn_catalog_free(r->catalog);
+  wn_vectors_close(&r->vectors);
   wn_store_close(r->store);
   wn_config_clear(&r->config);
   return status;

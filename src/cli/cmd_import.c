@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/map64.h"
 #include "data/reader.h"
+#include "model/vectors_file.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ typedef struct importer {
 } importer;
 
 static struct {
-  const char *data, *format, *kind, *separator;
+  const char *data, *format, *kind, *separator, *vectors, *ids;
   wn_text_list map;
   bool skip_bad, again, json;
   uint64_t bad_max;
@@ -66,12 +67,16 @@ static const wn_option options[] = {
     {"skip-bad", WN_OPT_FLAG, &opt.skip_bad, NULL, "report bad lines and import the others"},
     {"bad-max", WN_OPT_UINT, &opt.bad_max, "N", "bad lines reported before giving up, default 20"},
     {"again", WN_OPT_FLAG, &opt.again, NULL, "import even what was imported before"},
+    {"vectors", WN_OPT_TEXT, &opt.vectors, "FILE",
+     "vectors of items instead: a .npy matrix, float32 or float16; replaces earlier ones"},
+    {"ids", WN_OPT_TEXT, &opt.ids, "FILE", "with --vectors: the items' ids, a line for each row"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "the report as JSON"},
 };
 static const wn_command command = {
     "import",
     "read events, items and users from files into a data directory",
-    "--data DIR [--format NAME] [--map FIELD=COLUMN …] [PATH …]",
+    "--data DIR [--format NAME] [--map FIELD=COLUMN …] [PATH …]\n"
+    "       --data DIR --vectors FILE --ids FILE",
     "Files may be compressed (gzip, zstd, xz, lz4). A bad line stops the import and nothing of it\n"
     "remains, unless --skip-bad is given. Without PATH, --format debian reads this machine's own\n"
     "package index. Formats and mapping: docs/data-formats.md.",
@@ -391,6 +396,26 @@ static int read_options(wn_read_options *read, wn_column_map *map) {
   return -1;
 }
 
+static int import_vectors(void) {
+  wn_vectors_report report;
+  wn_error err = {0};
+  wn_buf out = {0};
+  if (wn_vectors_import(opt.data, opt.vectors, opt.ids, &report, &err) != WN_OK) {
+    int status = wn_cli_fail(&command, &err);
+    fprintf(stderr, "Nothing was imported.\n");
+    return status;
+  }
+  if (opt.json)
+    wn_buf_printf(&out, "{\"vectors\":%" PRIu64 ",\"zero\":%" PRIu64 ",\"dimensions\":%u}",
+                  report.vectors, report.zero, report.d);
+  else
+    wn_buf_printf(&out,
+                  "imported %" PRIu64 " vectors of %u numbers, %" PRIu64
+                  " of them all zero; the next training uses them",
+                  report.vectors, report.d, report.zero);
+  return wn_cli_print(&out);
+}
+
 int wn_cmd_import(int argc, char **argv) {
   static wn_text_list paths;
   wn_column_map map[64];
@@ -402,6 +427,11 @@ int wn_cmd_import(int argc, char **argv) {
   int status = wn_cli_parse(&command, argc, argv, &paths);
   if (status >= 0) return status;
   if (opt.data == NULL) return wn_cli_usage(&command, "--data is missing");
+  if ((opt.vectors == NULL) != (opt.ids == NULL))
+    return wn_cli_usage(&command, "--vectors and --ids go together");
+  if (opt.vectors != NULL && paths.len > 0)
+    return wn_cli_usage(&command, "--vectors goes without other files");
+  if (opt.vectors != NULL) return import_vectors();
   if (paths.len == 0 && (opt.format == NULL || strcmp(opt.format, "debian") != 0))
     return wn_cli_usage(&command, "which file or folder?");
   if (opt.map.len > sizeof map / sizeof map[0]) return wn_cli_usage(&command, "at most 64 --map");

@@ -45,6 +45,16 @@ typedef struct wn_item_source {
                     void *each_ctx, wn_error *err);
 } wn_item_source;
 
+#define WN_VECTORS_D_MAX 8192u
+
+/* Dense vectors of some items, given with the catalogue. */
+typedef struct wn_item_vectors {
+  const void *ctx;
+  uint32_t len, d;
+  const wn_item_ix *item;                                /* [len], ascending */
+  bool (*read)(const void *ctx, uint32_t i, float *out); /* item[i]'s, d floats; false: NaN */
+} wn_item_vectors;
+
 typedef struct wn_dataset {
   uint32_t users; /* U: rows, including users without interactions */
   uint32_t items; /* I */
@@ -60,6 +70,7 @@ typedef struct wn_dataset {
   uint64_t last_seq;             /* log position that this dataset includes */
   wn_item_source items_source;   /* scan NULL: no catalogue */
   const int64_t *created_ms;     /* [items] or NULL: when each item was created; borrowed */
+  wn_item_vectors vectors;       /* len 0: none; borrowed */
 } wn_dataset;
 
 void wn_csr_clear(wn_csr *csr);

@@ -365,6 +365,7 @@ static wn_status prepare(bench *b, wn_error *err) {
   if (ranks_held_out(b)) wn_bitset_and(&b->universe, &b->split->held_out);
   if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
   b->data.created_ms = b->created_ms;
+  b->data.vectors = b->options->vectors;
   return status;
 }
 

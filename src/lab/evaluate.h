@@ -74,6 +74,7 @@ typedef struct wn_evaluate_options {
   wn_item_source items_source;
   const int64_t *created_ms;
   bool rank_all; /* COLD_ITEMS: over the whole catalogue, not over the held-out items alone */
+  wn_item_vectors vectors; /* len 0: none */
   const wn_progress *progress;
 } wn_evaluate_options;
 void wn_evaluate_options_defaults(wn_evaluate_options *options);

@@ -3,6 +3,7 @@
  * from the run's, so that leaving a model out does not change the others. */
 
 #include "model/train.h"
+#include "model/vectors_file.h"
 
 #include "base/clock.h"
 #include "base/map64.h"
@@ -207,11 +208,13 @@ typedef struct run {
   wn_store *store;
   wn_signals *signals;
   const wn_train_options *options;
+  const char *dir;
   const wn_progress *progress;
   wn_dataset_builder *builder;
   wn_dataset data;
   store_items items;
   int64_t *created_ms;
+  wn_vectors_file vectors;
   wn_models models;
   wn_snapshot_about about;
   uint64_t started_ns;
@@ -239,6 +242,8 @@ static wn_status load(run *r, wn_error *err) {
   WN_TRY(scan_bounded(&r->items, note_created, r->created_ms, err));
   r->data.items_source = (wn_item_source){.ctx = &r->items, .scan = scan_bounded};
   r->data.created_ms = r->created_ms;
+  WN_TRY(wn_vectors_open(r->dir, wn_store_items(r->store), r->data.items, &r->vectors, err));
+  r->data.vectors = r->vectors.vectors;
 cleanup:
   return status;
 }
@@ -284,6 +289,7 @@ static void clear(run *r) {
   wn_models_clear(&r->models);
   wn_dataset_clear(&r->data);
   wn_dataset_builder_free(r->builder);
+  wn_vectors_close(&r->vectors);
   wn_free(r->created_ms);
 }
 
@@ -295,6 +301,7 @@ wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_op
   run r = {.store = store,
            .signals = signals,
            .options = options,
+           .dir = dir,
            .progress = progress,
            .started_ns = wn_mono_ns()};
   snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(wn_store_dir(store)));
@@ -303,7 +310,9 @@ wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_op
   snprintf(path, sizeof path, "%s/snapshots/train.lock", dir);
   WN_TRY(wn_lock_file(path, &lock, err));
   WN_TRY(load(&r, err));
-  WN_TRY(wn_train(&r.data, options, progress, &r.models, err));
+  wn_train_options wanted = *options;
+  if (r.data.vectors.len > 0) (void)wn_train_options_want(&wanted, "vectors");
+  WN_TRY(wn_train(&r.data, &wanted, progress, &r.models, err));
   WN_TRY(write_snapshot(&r, dir, err));
   if (options->promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));
   if (about != NULL) *about = r.about;

@@ -21,6 +21,7 @@ typedef struct wn_train_options {
   bool promote;               /* wn_train_store makes its snapshot the current one; default true */
   wn_dataset_options dataset; /* what of the log is fitted on */
   wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
+  char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 
 /* Every class with its defaults; those of WN_MODEL_BY_NAME are left out until one of the two calls

@@ -173,11 +173,37 @@ static wn_status read_server(wn_yaml *y, const yaml_node_t *node, void *target) 
                         &((wn_config *)target)->server);
 }
 
+/* A relative folder lies beside the configuration file. */
+static wn_status read_model2vec(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_config *config = target;
+  char *out = config->train.model2vec;
+  size_t size = sizeof config->train.model2vec;
+  wn_str folder;
+  wn_status status = wn_yaml_text(y, node, &folder);
+  if (status != WN_OK) return status;
+  const char *slash = folder.len > 0 && folder.ptr[0] == '/' ? NULL : strrchr(y->file, '/');
+  int beside = slash != NULL ? (int)(slash - y->file) + 1 : 0;
+  int len = snprintf(out, size, "%.*s%.*s", beside, y->file, WN_STR_ARG(folder));
+  if (folder.len == 0 || len < 0 || (size_t)len >= size)
+    return wn_yaml_fail(y, node, "must be a folder, its path at most %zu bytes long", size - 1);
+  (void)wn_train_options_want(&config->train, "vectors");
+  return WN_OK;
+}
+
+static const wn_yaml_key vectors_keys[] = {
+    {"model2vec", WN_YAML_CALL, 0, 0, 0, read_model2vec},
+};
+
+static wn_status read_vectors(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, vectors_keys, sizeof vectors_keys / sizeof *vectors_keys, target);
+}
+
 static const wn_yaml_key config_keys[] = {
     {"catalogue", WN_YAML_CALL, 0, 0, 0, read_catalogue},
     {"signals", WN_YAML_CALL, 0, 0, 0, read_signals},
     {"dataset", WN_YAML_CALL, 0, 0, 0, read_dataset},
     {"models", WN_YAML_CALL, 0, 0, 0, read_models},
+    {"vectors", WN_YAML_CALL, 0, 0, 0, read_vectors},
     {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };

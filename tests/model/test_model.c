@@ -4,10 +4,12 @@
 
 static void test_registry(void **state) {
   (void)state;
-  static const char *const names[] = {"popular", "trending", "newest", "covisit",   "content",
-                                      "als",     "random",   "ridge",  "ridge-seq", "ease"};
-  assert_int_equal(wn_model_class_count(), 10);
-  for (size_t i = 0; i < 10; i++) {
+  static const char *const names[] = {"popular",   "trending", "newest", "covisit",
+                                      "content",   "als",      "random", "ridge",
+                                      "ridge-seq", "ease",     "vectors"};
+  const size_t count = sizeof names / sizeof *names;
+  assert_int_equal(wn_model_class_count(), count);
+  for (size_t i = 0; i < count; i++) {
     const wn_model_class *cls = wn_model_class_at(i);
     assert_string_equal(cls->name, names[i]);
     assert_ptr_equal(wn_model_class_find(names[i]), cls);
@@ -21,7 +23,7 @@ static void test_registry(void **state) {
       assert_true(spec->min <= spec->value && spec->value <= spec->max && spec->doc[0] != '\0');
     }
   }
-  assert_null(wn_model_class_at(10));
+  assert_null(wn_model_class_at(count));
   assert_null(wn_model_class_find("nothing"));
 }
 

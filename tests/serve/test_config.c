@@ -69,6 +69,7 @@ static void test_values(void **state) {
        "  rating: {value_min: ~, below: -1, use_value: true}\n"
        "  \"my type\": {weight: -1e-1}\n"
        "models: {als: {factors: 16}}\n"
+       "vectors: {model2vec: /some/folder}\n"
        "server: {host: '::1', port: 0, threads: 3, body_bytes_max: 4096, connections_max: 7,\n"
        "  request_seconds_max: 9, idle_seconds_max: 8, session_minutes: 5,\n"
        "  events_future_seconds_max: 0}\n",
@@ -86,6 +87,8 @@ static void test_values(void **state) {
   for (size_t i = 0; i < c.train.models_len; i++)
     if (strcmp(c.train.models[i].cls->name, "als") == 0)
       assert_true(wn_param(c.train.models[i].cls, &c.train.models[i].params, "factors") == 16.0);
+  assert_string_equal(c.train.model2vec, "/some/folder");
+  assert_false(wn_train_options_want(&c.train, "vectors")->left_out);
   assert_string_equal(c.server.host, "::1");
   assert_int_equal(c.server.port, 0);
   assert_int_equal(c.server.threads, 3);
@@ -161,6 +164,8 @@ static const struct bad {
     {"severs: {}", 1, 1, "severs", "unknown key; known here: catalogue, signals"},
     {"\n\nserver:\n  prot: 1", 4, 3, "server.prot", "unknown key; known here: host, port"},
     {"server: {port: 1, port: 2}", 1, 19, "server.port", "stands twice"},
+    {"vectors: {npy: x}", 1, 11, "vectors.npy", "unknown key; known here: model2vec"},
+    {"vectors: {model2vec: ''}", 1, 22, "vectors.model2vec", "must be a folder"},
     {"- a", 1, 1, "", "must be a mapping, got a list"},
     {"hello", 1, 1, "", "must be a mapping, got a single value"},
     {"server: [1]", 1, 9, "server", "must be a mapping, got a list"},

@@ -22,6 +22,8 @@ static const wn_param_spec als_params[] = {
     {"sigma", 0.1, 1e-6, 10, "deviation of the initial factors times the root of their number"},
     {"power", 0.5, 0, 1, "confidence is the interaction's weight to this power, mean 1"},
     {"negative", 0.3, 0, 100, "confidence of negative weights against positive ones; 0: none"},
+    {"attr_lambda", 3, 0, 1e6, "ridge of the vectors that come from attributes; 0: none"},
+    {"cold_scale", 0.85, 0, 1, "length that a vector from attributes keeps without events"},
     {"history_max", WN_HISTORY_MAX, 1, WN_HISTORY_MAX, "newest items of a user that are folded in"},
 };
 
@@ -151,9 +153,9 @@ static wn_status als_candidates(const wn_model *model, const wn_query *query, si
   if (status == WN_OK && ask.x != NULL) {
     float score[BLOCK];
     uint32_t at[BLOCK];
-    for (uint32_t begin = 0; begin < als->head.active; begin += BLOCK) {
+    for (uint32_t begin = 0; begin < als->head.rows; begin += BLOCK) {
       if (none_left(als, &ask, &top, begin)) break;
-      size_t len = block_at(begin, als->head.active);
+      size_t len = block_at(begin, als->head.rows);
       if (!block_allowed(als, query, begin, len)) continue;
       score_block(&ask, als->item, als->head.d, begin, len, score);
       float least = top.len == k && k > 0 ? top.heap[0].score : -INFINITY;
@@ -178,8 +180,8 @@ static wn_status als_score_all(const wn_model *model, const wn_query *query, flo
   wn_status status = ask_init(&ask, als, query, arena, err);
   if (status == WN_OK && ask.x != NULL) {
     float score[BLOCK];
-    for (uint32_t begin = 0; begin < als->head.active; begin += BLOCK) {
-      size_t len = block_at(begin, als->head.active);
+    for (uint32_t begin = 0; begin < als->head.rows; begin += BLOCK) {
+      size_t len = block_at(begin, als->head.rows);
       score_block(&ask, als->item, als->head.d, begin, len, score);
       for (size_t i = 0; i < len; i++) {
         wn_item_ix ix = als->item_of[begin + i];
@@ -235,12 +237,14 @@ static wn_status als_save(const wn_model *model, wn_snapshot_writer *writer, wn_
   } section[] = {
       {"als/head", h, sizeof *h},
       {"als/eigen", als->eigen, d * sizeof *als->eigen},
-      {"als/item_of", als->item_of, h->active * sizeof *als->item_of},
+      {"als/item_of", als->item_of, h->rows * sizeof *als->item_of},
       {"als/row_of", als->row_of, h->items * sizeof *als->row_of},
-      {"als/item", als->item, h->active * d * sizeof *als->item},
-      {"als/item_scale", als->item_scale, h->active * sizeof *als->item_scale},
+      {"als/item", als->item, h->rows * d * sizeof *als->item},
+      {"als/item_scale", als->item_scale, h->rows * sizeof *als->item_scale},
       {"als/user", als->user, h->users * d * sizeof *als->user},
       {"als/user_scale", als->user_scale, h->users * sizeof *als->user_scale},
+      {"als/attr_row_of", als->attr_row_of, h->attr_terms * sizeof *als->attr_row_of},
+      {"als/attr", als->attr, h->attr_rows * d * sizeof *als->attr},
   };
   for (size_t i = 0; i < sizeof section / sizeof *section; i++) {
     wn_status status =
@@ -259,13 +263,13 @@ static wn_status check_head(const wn_als_head *h, wn_error *err) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "version %u, expected 2: train again",
                    h->version);
   }
-  if (h->d < 1 || h->d > WN_ALS_FACTORS_MAX || h->active > h->items || h->history_max < 1 ||
-      h->history_max > WN_HISTORY_MAX) {
+  if (h->d < 1 || h->d > WN_ALS_FACTORS_MAX || h->active > h->rows || h->rows > h->items ||
+      h->attr_rows > h->attr_terms || h->history_max < 1 || h->history_max > WN_HISTORY_MAX) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "sizes are out of range");
   }
   if (!in_range(h->alpha0, 0, 100) || !in_range(h->lambda, 1e-8, 1e6) || !in_range(h->nu, 0, 2) ||
-      !in_range(h->power, 0, 1) || !in_range(h->negative, 0, 100) || !(h->scale > 0) ||
-      !isfinite(h->scale)) {
+      !in_range(h->power, 0, 1) || !in_range(h->negative, 0, 100) ||
+      !in_range(h->cold_scale, 0, 1) || !(h->scale > 0) || !isfinite(h->scale)) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "parameters are out of range");
   }
   return WN_OK;
@@ -276,12 +280,12 @@ static wn_status check_maps(const wn_als *als, wn_error *err) {
   uint32_t known = 0;
   for (uint32_t i = 0; i < als->head.items; i++) {
     if (als->row_of[i] == WN_NO_IX) continue;
-    if (als->row_of[i] >= als->head.active || als->item_of[als->row_of[i]] != i) {
+    if (als->row_of[i] >= als->head.rows || als->item_of[als->row_of[i]] != i) {
       return wn_fail(err, WN_E_CORRUPT, "als/row_of", "does not match als/item_of");
     }
     known++;
   }
-  if (known != als->head.active) {
+  if (known != als->head.rows) {
     return wn_fail(err, WN_E_CORRUPT, "als/row_of", "does not match als/item_of");
   }
   for (uint32_t k = 0; k < als->head.d; k++) {
@@ -290,6 +294,22 @@ static wn_status check_maps(const wn_als *als, wn_error *err) {
     }
   }
   return WN_OK;
+}
+
+static wn_status map_attr(wn_als *als, const wn_snapshot *snapshot, wn_error *err) {
+  const wn_als_head *h = &als->head;
+  const void *row_of = NULL;
+  wn_status status;
+  WN_TRY(
+      wn_section_array(snapshot, "als/attr_row_of", sizeof(uint32_t), h->attr_terms, &row_of, err));
+  als->attr_row_of = row_of;
+  WN_TRY(wn_section_floats(snapshot, "als/attr", h->attr_rows * (uint64_t)h->d, &als->attr, err));
+  for (uint32_t t = 0; t < h->attr_terms; t++) {
+    if (als->attr_row_of[t] == WN_NO_IX || als->attr_row_of[t] < h->attr_rows) continue;
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "als/attr_row_of", "an index is not below %u", h->attr_rows));
+  }
+cleanup:
+  return status;
 }
 
 static wn_status als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
@@ -304,14 +324,15 @@ static wn_status als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *
   WN_TRY(check_head(h, err));
   WN_TRY(wn_section_array(snapshot, "als/eigen", sizeof(double), h->d, &eigen, err));
   als->eigen = eigen;
-  WN_TRY(wn_section_indexes(snapshot, "als/item_of", h->active, h->items, &als->item_of, err));
+  WN_TRY(wn_section_indexes(snapshot, "als/item_of", h->rows, h->items, &als->item_of, err));
   WN_TRY(wn_section_array(snapshot, "als/row_of", sizeof(uint32_t), h->items, &row_of, err));
   als->row_of = row_of;
   uint64_t d = h->d;
-  WN_TRY(wn_section_floats(snapshot, "als/item", h->active * d, &als->item, err));
-  WN_TRY(wn_section_floats(snapshot, "als/item_scale", h->active, &als->item_scale, err));
+  WN_TRY(wn_section_floats(snapshot, "als/item", h->rows * d, &als->item, err));
+  WN_TRY(wn_section_floats(snapshot, "als/item_scale", h->rows, &als->item_scale, err));
   WN_TRY(wn_section_floats(snapshot, "als/user", h->users * d, &als->user, err));
   WN_TRY(wn_section_floats(snapshot, "als/user_scale", h->users, &als->user_scale, err));
+  WN_TRY(map_attr(als, snapshot, err));
   WN_TRY(check_maps(als, err));
   *out = &als->base;
   als = NULL;

@@ -1,9 +1,11 @@
 #ifndef WN_MODEL_ALS_H
 #define WN_MODEL_ALS_H
-/* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c), the class
- * (als.c) and many queries at once (als_batch.c). Every factor is kept in the eigenbasis of the
- * fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row is a diagonal. */
+/* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c), vectors from
+ * attributes (als_attr.c), the class (als.c) and many queries at once (als_batch.c). Every factor
+ * is kept in the eigenbasis of the fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row
+ * is a diagonal. */
 
+#include "model/content_vector.h"
 #include "model/model.h"
 #include "model/section.h"
 
@@ -52,26 +54,31 @@ typedef struct wn_als_head {
   uint32_t d;
   uint32_t users, items;
   uint32_t active; /* items with a positive interaction */
+  uint32_t rows;   /* items with a vector: those and cold ones known by their attributes */
   uint32_t epochs; /* run */
   uint32_t history_max;
-  uint32_t reserved;
+  uint32_t attr_terms; /* of the content model that attr_row_of belongs to; 0: none */
+  uint32_t attr_rows;
   double alpha0, lambda, nu;
   double power, scale; /* confidence c = min(scale · weight^power, 100) */
   double negative;     /* of weights < 0: −negative · c(|weight|) */
+  double cold_scale;   /* length that a vector from attributes keeps while there are no events */
   double objective;    /* after the last epoch */
 } wn_als_head;
 
 typedef struct wn_als {
   wn_model base;
   wn_als_head head;
-  const double *eigen;     /* [d] of the item factors' Gram, which is diagonal */
-  const uint32_t *item_of; /* [active] item indexes, by falling norm: a scan may stop early */
-  const uint32_t *row_of;  /* [items] row in `item`, WN_NO_IX: inactive */
-  const float *item;       /* [active × d] */
-  const float *item_scale; /* [active] 1 / norm, 0 for a zero vector */
-  const float *user;       /* [users × d] */
-  const float *user_scale; /* [users] */
-  void *owned[8];          /* heap of a fitted model; none in a mapped one */
+  const double *eigen;         /* [d] of the item factors' Gram, which is diagonal */
+  const uint32_t *item_of;     /* [rows] item indexes, by falling norm: a scan may stop early */
+  const uint32_t *row_of;      /* [items] row in `item`, WN_NO_IX: no vector */
+  const float *item;           /* [rows × d] */
+  const float *item_scale;     /* [rows] 1 / norm, 0 for a zero vector */
+  const float *user;           /* [users × d] */
+  const float *user_scale;     /* [users] */
+  const uint32_t *attr_row_of; /* [attr_terms] row in `attr`, WN_NO_IX: says nothing */
+  const float *attr;           /* [attr_rows × d] what a term adds to the vector of an item */
+  void *owned[12];             /* heap of a fitted model; none in a mapped one */
   size_t owned_len;
 } wn_als;
 
@@ -84,6 +91,12 @@ wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *are
                          wn_error *err);
 wn_status wn_als_candidates_batch(const wn_model *model, const wn_query_batch *batch,
                                   wn_error *err); /* als_batch.c */
+/* Fits `attr` to the items with events among factors[items × d] and fills in the others' rows; does
+ * nothing without a catalogue, or with lambda 0. */
+wn_status wn_als_attr_fit(const wn_dataset *data, const wn_fit_env *env, double lambda, wn_als *als,
+                          float *factors, wn_error *err);
+/* out[d] from a content vector; false: none of its terms says anything. */
+bool wn_als_attr_vector(const wn_als *als, const wn_term_weight *terms, size_t len, float *out);
 /* Calloc that the model owns; NULL: out of memory. */
 void *wn_als_own(wn_als *als, size_t count, size_t size);
 void wn_als_free(wn_model *model);

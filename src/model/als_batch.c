@@ -9,7 +9,7 @@
  *
  * Items lie by falling norm, so a user is done where no item left can reach her k-th score
  * (Cauchy–Schwarz), and a panel where all its users are. Cost of a panel: a fold-in each, at most
- * WN_PANEL · active · d multiply-adds. Memory: WN_PANEL · d floats beside the fold-ins. Threads:
+ * WN_PANEL · rows · d multiply-adds. Memory: WN_PANEL · d floats beside the fold-ins. Threads:
  * none here; callers hand out batches. */
 #include "model/als.h"
 #include "model/query.h"
@@ -75,8 +75,8 @@ static void run_panel(panel *p) {
   for (size_t c = 0; c < p->len; c++)
     for (size_t k = 0; k < d; k++) p->x[k * WN_PANEL + c] = p->slots[c].x[k];
   for (size_t c = p->len; c < WN_PANEL; c++) p->least[c] = INFINITY;
-  for (uint32_t begin = 0; begin < als->head.active && ask_for(p, begin); begin += ROWS) {
-    uint32_t left = als->head.active - begin;
+  for (uint32_t begin = 0; begin < als->head.rows && ask_for(p, begin); begin += ROWS) {
+    uint32_t left = als->head.rows - begin;
     const wn_simd_panel product = {.rows = als->item + (size_t)begin * d,
                                    .count = left < ROWS ? left : ROWS,
                                    .ld = d,

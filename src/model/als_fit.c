@@ -238,55 +238,64 @@ static int falling(const void *a, const void *b) {
   return (x->item > y->item) - (x->item < y->item);
 }
 
-/* The active items by falling norm, ties by index. */
-static wn_status order_items(const als_fit *f, uint32_t active, uint32_t items, uint32_t *item_of,
+/* The items with a vector by falling norm, ties by index; *rows: how many. */
+static wn_status order_items(const als_fit *f, uint32_t items, by_norm **out, uint32_t *rows,
                              wn_error *err) {
-  by_norm *order = wn_reallocarray(NULL, (size_t)active + 1, sizeof *order);
+  by_norm *order = wn_reallocarray(NULL, (size_t)items + 1, sizeof *order);
   uint32_t n = 0;
   if (order == NULL) return wn_fail_memory(err);
   for (uint32_t i = 0; i < items; i++) {
-    if (!row_is_active(&f->item, i)) continue;
     float scale = inverse_norm(f->item.factors + i * f->d, f->d);
-    order[n++] = (by_norm){scale > 0 ? 1 / scale : 0, i};
+    if (scale > 0 || row_is_active(&f->item, i)) {
+      order[n++] = (by_norm){scale > 0 ? 1 / scale : 0, i};
+    }
   }
   qsort(order, n, sizeof *order, falling);
-  for (uint32_t row = 0; row < n; row++) item_of[row] = order[row].item;
-  wn_free(order);
+  *out = order;
+  *rows = n;
   return WN_OK;
 }
 
-/* Items without an interaction are left out for good: they cost nothing and are never proposed. */
-static wn_status keep(als_fit *f, wn_als *als, wn_error *err) {
+/* Items with neither interactions nor known attributes cost nothing and are never proposed. */
+static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
   size_t d = f->d;
   wn_als_head *head = &als->head;
-  head->active = f->item.active;
-  double *eigen = wn_als_own(als, d, sizeof *eigen);
-  uint32_t *item_of = wn_als_own(als, head->active, sizeof *item_of);
+  by_norm *order = NULL;
+  wn_status status = order_items(f, head->items, &order, &head->rows, err);
+  if (status != WN_OK) return status;
+  uint32_t *item_of = wn_als_own(als, head->rows, sizeof *item_of);
   uint32_t *row_of = wn_als_own(als, head->items, sizeof *row_of);
-  float *item = wn_als_own(als, head->active * d, sizeof *item);
-  float *item_scale = wn_als_own(als, head->active, sizeof *item_scale);
-  float *user_scale = wn_als_own(als, head->users, sizeof *user_scale);
-  if (eigen == NULL || item_of == NULL || row_of == NULL || item == NULL || item_scale == NULL ||
-      user_scale == NULL) {
+  float *item = wn_als_own(als, head->rows * d, sizeof *item);
+  float *item_scale = wn_als_own(als, head->rows, sizeof *item_scale);
+  if (item_of == NULL || row_of == NULL || item == NULL || item_scale == NULL) {
+    wn_free(order);
     return wn_fail_memory(err);
   }
-  memcpy(eigen, f->eigen, d * sizeof *eigen);
-  wn_status status = order_items(f, head->active, head->items, item_of, err);
-  if (status != WN_OK) return status;
   for (uint32_t i = 0; i < head->items; i++) row_of[i] = WN_NO_IX;
-  for (uint32_t row = 0; row < head->active; row++) {
+  for (uint32_t row = 0; row < head->rows; row++) {
+    item_of[row] = order[row].item;
     memcpy(item + row * d, f->item.factors + item_of[row] * d, d * sizeof *item);
     item_scale[row] = inverse_norm(item + row * d, d);
     row_of[item_of[row]] = row;
   }
-  for (uint32_t u = 0; u < head->users; u++) {
-    user_scale[u] = inverse_norm(f->user.factors + u * d, d);
-  }
-  als->eigen = eigen;
+  wn_free(order);
   als->item_of = item_of;
   als->row_of = row_of;
   als->item = item;
   als->item_scale = item_scale;
+  return WN_OK;
+}
+
+static wn_status keep_users(als_fit *f, wn_als *als, wn_error *err) {
+  size_t d = f->d;
+  double *eigen = wn_als_own(als, d, sizeof *eigen);
+  float *user_scale = wn_als_own(als, als->head.users, sizeof *user_scale);
+  if (eigen == NULL || user_scale == NULL) return wn_fail_memory(err);
+  memcpy(eigen, f->eigen, d * sizeof *eigen);
+  for (uint32_t u = 0; u < als->head.users; u++) {
+    user_scale[u] = inverse_norm(f->user.factors + u * d, d);
+  }
+  als->eigen = eigen;
   als->user = f->user.factors;
   als->user_scale = user_scale;
   als->owned[als->owned_len++] = f->user.factors;
@@ -309,14 +318,19 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
                             .lambda = wn_param(cls, params, "lambda"),
                             .nu = wn_param(cls, params, "nu"),
                             .power = wn_param(cls, params, "power"),
-                            .negative = wn_param(cls, params, "negative")};
+                            .negative = wn_param(cls, params, "negative"),
+                            .cold_scale = wn_param(cls, params, "cold_scale")};
   als_fit f = {.env = env, .head = &als->head};
   wn_status status;
   WN_TRY(fit_init(&f, data, err));
   init_items(&f, wn_param(cls, params, "sigma"));
   WN_TRY(run_epochs(&f, (uint32_t)wn_param(cls, params, "epochs"),
                     wn_param(cls, params, "tolerance"), err));
-  WN_TRY(keep(&f, als, err));
+  als->head.active = f.item.active;
+  WN_TRY(
+      wn_als_attr_fit(data, env, wn_param(cls, params, "attr_lambda"), als, f.item.factors, err));
+  WN_TRY(keep_items(&f, als, err));
+  WN_TRY(keep_users(&f, als, err));
   *out = &als->base;
   als = NULL;
 cleanup:

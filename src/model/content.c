@@ -96,8 +96,8 @@ static uint32_t item_count(const wn_content *m) {
   return m->delta.items > m->head.items ? m->delta.items : m->head.items;
 }
 
-static size_t vector_of(const wn_content *m, wn_item_ix ix,
-                        wn_term_weight out[WN_CONTENT_TERMS_MAX]) {
+size_t wn_content_vector_of(const wn_content *m, wn_item_ix ix,
+                            wn_term_weight out[WN_CONTENT_TERMS_MAX]) {
   size_t len = 0;
   if (wn_content_delta_get(&m->delta, ix, out, &len) || ix >= m->head.items) return len;
   for (uint64_t i = m->item_ptr[ix]; i < m->item_ptr[ix + 1]; i++) {
@@ -115,7 +115,7 @@ static wn_status profile_of(const wn_content *m, const wn_query *query, wn_arena
   if (hits == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < n; i++) {
     wn_term_weight vector[WN_CONTENT_TERMS_MAX];
-    size_t vector_len = vector_of(m, history[i].item, vector);
+    size_t vector_len = wn_content_vector_of(m, history[i].item, vector);
     double decay = exp(-(double)history[i].step / m->head.tau_query);
     float factor = sqrtf(history[i].weight) * (float)decay;
     for (size_t k = 0; k < vector_len; k++) {
@@ -150,7 +150,7 @@ static wn_status content_ask(wn_ask *ask, const wn_model *model, const wn_query 
   wn_status status = profile_of(m, query, arena, asked, &len, err);
   if (status != WN_OK) return status;
   if (len == 0 && query->anchor != WN_NO_IX) {
-    len = vector_of(m, query->anchor, asked);
+    len = wn_content_vector_of(m, query->anchor, asked);
     ask->without = query->anchor;
   }
   if (len == 0) return WN_OK;

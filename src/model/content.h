@@ -61,6 +61,9 @@ typedef struct wn_content {
 } wn_content;
 
 uint32_t wn_content_term_find(const wn_content *m, wn_str term); /* WN_NO_IX: not a term */
+/* An item's vector, as fitted or as put since; its length, 0: none. */
+size_t wn_content_vector_of(const wn_content *m, wn_item_ix ix,
+                            wn_term_weight out[WN_CONTENT_TERMS_MAX]);
 void wn_content_free(wn_model *model);
 wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                          wn_model **out, wn_error *err);

@@ -630,7 +630,9 @@ static void test_bad_sections(void **state) {
                    {"als/item", als->item, 16},
                    {"als/item_scale", als->item_scale, 8},
                    {"als/user", als->user, 16},
-                   {"als/user_scale", als->user_scale, 8}};
+                   {"als/user_scale", als->user_scale, 8},
+                   {"als/attr_row_of", "", 0},
+                   {"als/attr", "", 0}};
     wn_snapshot_writer *writer = NULL;
     assert_ok(wn_snapshot_writer_create(path, &writer, err));
     for (size_t s = 0; s < sizeof section / sizeof *section; s++) {

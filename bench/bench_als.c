@@ -1,0 +1,194 @@
+/* ALS beyond its training: items without events, events since the fit.
+ *
+ *   bench_als cold DIR [SEED] [KEY=VALUE …]
+ *
+ * cold: a tenth of the items lose all their events; als and content then know them by text and
+ * attributes alone. The question is which of them a user has, asked with the user's other items:
+ * ranked among the held-out items, and among all. Means over users with 95% intervals. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "lab/metrics.h"
+#include "model/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST 10
+
+typedef struct bench {
+  wn_store *store;
+  wn_signals signals;
+  wn_dataset_builder *log;
+  wn_dataset train;
+  wn_bitset cold; /* items held out */
+  wn_csr held;    /* by user: held-out items liked */
+  uint64_t seed;
+  wn_train_options options;
+} bench;
+
+static void check(wn_status status, const wn_error *err) {
+  char text[768];
+  if (status == WN_OK) return;
+  fprintf(stderr, "bench_als: %s\n", wn_error_format(err, text, sizeof text));
+  exit(1);
+}
+
+static void need(bool there) {
+  if (there) return;
+  fprintf(stderr, "bench_als: out of memory\n");
+  exit(1);
+}
+
+static void load(bench *b, const char *dir) {
+  wn_error err = {0};
+  check(wn_store_open(dir, WN_STORE_READ, &b->store, &err), &err);
+  wn_signals_defaults(&b->signals);
+  check(wn_signals_bind(&b->signals, b->store, &err), &err);
+  need((b->log = wn_dataset_builder_create(&b->signals)) != NULL);
+  check(wn_load_events(b->store, b->log, NULL, &err), &err);
+}
+
+static bool is_cold(const bench *b, wn_item_ix item) {
+  return wn_mix64(b->seed ^ wn_mix64(item + 1)) % 10 == 0;
+}
+
+/* Events of held-out items go to `held`, the others to `train`. */
+static void split(bench *b) {
+  wn_error err = {0};
+  const wn_event *all = wn_dataset_builder_events(b->log);
+  size_t len = wn_dataset_builder_count(b->log), n = 0, m = 0;
+  uint32_t users = wn_dict_count(wn_store_users(b->store));
+  uint32_t items = wn_dict_count(wn_store_items(b->store));
+  wn_event *train = wn_calloc(len + 1, sizeof *train), *held = wn_calloc(len + 1, sizeof *held);
+  need(train != NULL && held != NULL && wn_bitset_init(&b->cold, items));
+  for (size_t i = 0; i < len; i++) *(is_cold(b, all[i].item) ? &held[m++] : &train[n++]) = all[i];
+  wn_dataset data;
+  check(wn_dataset_build_events((wn_event_list){train, n}, &b->signals, users, items, &b->train,
+                                &err),
+        &err);
+  check(wn_dataset_build_events((wn_event_list){held, m}, &b->signals, users, items, &data, &err),
+        &err);
+  b->train.items_source = wn_store_item_source(b->store);
+  b->held = data.by_user;
+  for (uint32_t i = 0; i < items; i++) {
+    if (is_cold(b, i)) wn_bitset_set(&b->cold, i);
+  }
+  wn_free(train);
+  wn_free(held);
+}
+
+typedef struct scores {
+  double *ndcg, *recall; /* [users] */
+  size_t users, empty;
+} scores;
+
+static int ascending(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
+static void ask(const bench *b, const wn_model *model, uint32_t user, wn_bitset *allowed,
+                wn_arena *arena, scores *out) {
+  wn_error err = {0};
+  const wn_csr *rows = &b->train.by_user;
+  uint64_t begin = rows->row_ptr[user], end = rows->row_ptr[user + 1];
+  wn_history_entry *history = wn_arena_alloc(arena, (end - begin + 1) * sizeof *history);
+  wn_scored list[LIST];
+  uint32_t ids[LIST], liked[4096];
+  size_t len = 0, n = 0, likes = 0;
+  for (uint64_t i = end; i-- > begin;) {
+    history[n++] = (wn_history_entry){rows->col[i], rows->weight[i], rows->time_ms[i]};
+    wn_bitset_unset(allowed, rows->col[i]);
+  }
+  for (uint64_t i = b->held.row_ptr[user]; i < b->held.row_ptr[user + 1] && likes < 4096; i++) {
+    if (b->held.weight[i] > 0) liked[likes++] = b->held.col[i];
+  }
+  if (n == 0 || likes == 0) return;
+  qsort(liked, likes, sizeof *liked, ascending);
+  wn_query query = {.history = history,
+                    .history_len = n,
+                    .user = user,
+                    .anchor = WN_NO_IX,
+                    .allowed = allowed,
+                    .now_ms = b->train.now_ms,
+                    .seed = wn_mix64(user),
+                    .arena = arena};
+  check(model->cls->candidates(model, &query, LIST, list, &len, &err), &err);
+  for (size_t i = 0; i < len; i++) ids[i] = list[i].ix;
+  wn_relevant relevant = {liked, NULL, likes};
+  wn_ranking_metrics m;
+  wn_ranking_metrics_of(ids, len, &relevant, LIST, &m);
+  out->empty += len == 0;
+  out->ndcg[out->users] = m.ndcg;
+  out->recall[out->users++] = m.recall;
+}
+
+static void measure(const bench *b, const wn_model *model, bool among_cold) {
+  wn_arena arena;
+  wn_bitset allowed;
+  scores s = {wn_calloc(b->train.users + 1, sizeof(double)),
+              wn_calloc(b->train.users + 1, sizeof(double)), 0, 0};
+  need(wn_bitset_init(&allowed, b->train.items) && s.ndcg != NULL && s.recall != NULL);
+  wn_arena_init(&arena, (size_t)256 << 20);
+  for (uint32_t u = 0; u < b->train.users; u++) {
+    wn_arena_reset(&arena);
+    if (among_cold) {
+      wn_bitset_copy(&allowed, &b->cold);
+    } else {
+      wn_bitset_fill(&allowed, true);
+    }
+    ask(b, model, u, &allowed, &arena, &s);
+  }
+  wn_interval n = wn_bootstrap_mean(s.ndcg, s.users, 1000, 1);
+  wn_interval r = wn_bootstrap_mean(s.recall, s.users, 1000, 1);
+  printf("%-8s among %-8s ndcg@10 %.4f (%.4f-%.4f)  recall@10 %.4f (%.4f-%.4f)  %zu users, %zu "
+         "empty\n",
+         model->cls->name, among_cold ? "held-out" : "all", n.mean, n.low, n.high, r.mean, r.low,
+         r.high, s.users, s.empty);
+  wn_arena_clear(&arena);
+  wn_bitset_clear(&allowed);
+  wn_free(s.ndcg);
+  wn_free(s.recall);
+}
+
+static void cold(bench *b) {
+  static const char *const names[] = {"random", "content", "als"};
+  wn_error err = {0};
+  wn_pool *pool = wn_pool_create(1);
+  wn_models models = {0};
+  need(pool != NULL);
+  split(b);
+  printf("%u users, %u items, %zu held out\n", b->train.users, b->train.items,
+         wn_bitset_count(&b->cold));
+  for (size_t i = 0; i < 3; i++) {
+    wn_train_spec *spec = wn_train_options_want(&b->options, names[i]);
+    wn_fit_env env = {.pool = pool, .seed = 1, .fitted = &models, .run = &b->options};
+    check(wn_fit_one(&b->train, spec, &env, &models.data[models.len], &err), &err);
+    const wn_model *model = models.data[models.len++];
+    measure(b, model, true);
+    measure(b, model, false);
+  }
+  wn_models_clear(&models);
+  wn_pool_free(pool);
+}
+
+int main(int argc, char **argv) {
+  bench b = {.seed = 1};
+  wn_error err = {0};
+  wn_train_options_defaults(&b.options);
+  if (argc < 3 || strcmp(argv[1], "cold") != 0) {
+    fprintf(stderr, "usage: bench_als cold DIR [SEED] [MODEL.KEY=VALUE …]\n");
+    return 2;
+  }
+  for (int i = 3; i < argc; i++) {
+    if (strchr(argv[i], '=') == NULL) {
+      b.seed = strtoull(argv[i], NULL, 10);
+    } else {
+      check(wn_train_options_set(&b.options, argv[i], &err), &err);
+    }
+  }
+  load(&b, argv[2]);
+  cold(&b);
+  return 0;
+}

@@ -57,44 +57,17 @@ static void ease_free(wn_model *model) {
 
 typedef struct ease_fit {
   const wn_ridge_rows *rows;
-  float *A; /* [active × active] */
+  wn_ridge_head active; /* items with an entry */
+  float *A;             /* [active × active] */
   double lambda;
-  wn_ridge_sums *sums; /* [threads] */
-  size_t threads;
 } ease_fit;
 
-static void fit_clear(ease_fit *f) {
-  for (size_t t = 0; f->sums != NULL && t < f->threads; t++) {
-    wn_free(f->sums[t].sum);
-    wn_free(f->sums[t].touched);
-  }
-  wn_free(f->sums);
-}
-
-static wn_status fit_init(ease_fit *f, const wn_fit_env *env, wn_error *err) {
-  f->threads = (size_t)wn_pool_threads(env->pool);
-  f->sums = wn_calloc(f->threads, sizeof *f->sums);
-  bool good = f->sums != NULL;
-  for (size_t t = 0; good && t < f->threads; t++) {
-    f->sums[t].sum = wn_calloc((size_t)f->rows->items + 1, sizeof *f->sums[t].sum);
-    f->sums[t].touched = wn_calloc((size_t)f->rows->items + 1, sizeof *f->sums[t].touched);
-    good = f->sums[t].sum && f->sums[t].touched;
-  }
-  return good ? WN_OK : wn_fail_memory(err);
-}
-
-/* Sums of row i name the partners from i on: column i of the lower triangle. */
 static void gram_rows(void *ctx, size_t begin, size_t end, int worker) {
   ease_fit *f = ctx;
-  wn_ridge_sums *sums = &f->sums[worker];
-  size_t n = f->rows->items;
+  size_t n = f->active.len;
+  (void)worker;
   for (size_t i = begin; i < end; i++) {
-    wn_ridge_gram_row(f->rows, (uint32_t)i, sums);
-    for (size_t t = 0; t < sums->len; t++) {
-      f->A[sums->touched[t] * n + i] = sums->sum[sums->touched[t]];
-      sums->sum[sums->touched[t]] = 0;
-    }
-    sums->len = 0;
+    wn_ridge_gram_row(f->rows, &f->active, (uint32_t)i, f->A + i * n);
     f->A[i * n + i] += (float)f->lambda;
   }
 }
@@ -107,18 +80,9 @@ static wn_status check_size(uint32_t active, wn_error *err) {
                  active, ITEMS_MAX);
 }
 
-static wn_status solve(ease_fit *f, const wn_fit_env *env, wn_error *err) {
-  size_t n = f->rows->items;
-  wn_status status = fit_init(f, env, err);
-  if (status != WN_OK) return status;
-  if (!wn_progress_at(env->progress, "ease", 0, 2, "steps"))
-    return wn_fail(err, WN_E_CANCELLED, "", "training was cancelled");
-  wn_pool_run(env->pool, n, 4, gram_rows, f);
-  if (!wn_progress_at(env->progress, "ease", 1, 2, "steps"))
-    return wn_fail(err, WN_E_CANCELLED, "", "training was cancelled");
-  status = wn_inverse(env->pool, f->A, n, (float)f->lambda, err);
-  if (status != WN_OK) return status;
-  float *diagonal = f->sums[0].sum;
+/* −P[i][j]/P[j][j] in P's place. */
+static void divide(const ease_fit *f, float *diagonal) {
+  size_t n = f->active.len;
   for (size_t j = 0; j < n; j++) diagonal[j] = -1 / f->A[j * n + j];
   for (size_t i = 0; i < n; i++) {
     float *row = f->A + i * n;
@@ -126,20 +90,33 @@ static wn_status solve(ease_fit *f, const wn_fit_env *env, wn_error *err) {
       row[j] = isfinite(row[j] * diagonal[j]) ? row[j] * diagonal[j] : 0;
     row[i] = 0;
   }
-  return WN_OK;
 }
 
-static wn_status take(ease *m, const wn_ridge_rows *rows, wn_error *err) {
-  size_t n = rows->items;
+static wn_status solve(ease_fit *f, const wn_fit_env *env, wn_error *err) {
+  size_t n = f->active.len;
+  wn_status status = WN_OK;
+  float *diagonal = wn_calloc(n + 1, sizeof *diagonal);
+  if (diagonal == NULL) WN_TRY(wn_fail_memory(err));
+  if (!wn_progress_at(env->progress, "ease", 0, 2, "steps"))
+    WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "training was cancelled"));
+  wn_pool_run(env->pool, n, 4, gram_rows, f);
+  if (!wn_progress_at(env->progress, "ease", 1, 2, "steps"))
+    WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "training was cancelled"));
+  WN_TRY(wn_inverse(env->pool, f->A, n, (float)f->lambda, err));
+  divide(f, diagonal);
+cleanup:
+  wn_free(diagonal);
+  return status;
+}
+
+static wn_status take(ease *m, const wn_ridge_head *active, wn_error *err) {
+  size_t n = active->len;
   uint32_t *item_of = m->owned[0] = wn_calloc(n + 1, sizeof *item_of);
   uint32_t *row_of = m->owned[1] = wn_calloc((size_t)m->head.items + 1, sizeof *row_of);
   float *weight = m->owned[2] = wn_calloc(n * n + 1, sizeof *weight);
   if (!item_of || !row_of || !weight) return wn_fail_memory(err);
-  for (uint32_t i = 0; i < m->head.items; i++) row_of[i] = WN_NO_IX;
-  for (uint32_t r = 0; r < n; r++) {
-    item_of[r] = rows->item_of[r];
-    row_of[item_of[r]] = r;
-  }
+  memcpy(item_of, active->item, n * sizeof *item_of);
+  memcpy(row_of, active->number, m->head.items * sizeof *row_of);
   m->item_of = item_of;
   m->row_of = row_of;
   m->weight = weight;
@@ -158,20 +135,21 @@ static wn_status ease_fit_model(const wn_dataset *data, const wn_params *params,
                         .items = data->by_user.cols,
                         .history_max = (uint32_t)wn_param(cls, params, "history_max"),
                         .power = wn_param(cls, params, "power")};
-  wn_ridge_rows_options of_rows = {.power = m->head.power,
-                                   .user_exponent = wn_param(cls, params, "user_exponent"),
-                                   .row_max = (uint32_t)wn_param(cls, params, "row_max")};
+  wn_ridge_rule rule = {.power = m->head.power,
+                        .user_exponent = wn_param(cls, params, "user_exponent"),
+                        .row_max = (uint32_t)wn_param(cls, params, "row_max")};
   wn_status status;
-  WN_TRY(wn_ridge_rows_build(data, &of_rows, &rows, err));
-  WN_TRY(check_size(rows.items, err));
-  m->head.active = rows.items;
-  WN_TRY(take(m, &rows, err));
+  WN_TRY(wn_ridge_rows_build(data, &rule, &rows, err));
+  WN_TRY(wn_ridge_head_choose(&rows, 0, WN_NO_IX, &f.active, err));
+  WN_TRY(check_size(f.active.len, err));
+  m->head.active = f.active.len;
+  WN_TRY(take(m, &f.active, err));
   f.A = m->owned[2];
   WN_TRY(solve(&f, env, err));
   *out = &m->base;
   m = NULL;
 cleanup:
-  fit_clear(&f);
+  wn_ridge_head_clear(&f.active);
   wn_ridge_rows_clear(&rows);
   if (m != NULL) ease_free(&m->base);
   return status;

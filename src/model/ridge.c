@@ -15,13 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOUR_MS       3.6e6
-#define NEIGHBOUR_MAX 1024
-#define HISTORY_MAX   1000000
+#define HOUR_MS     3.6e6
+#define HISTORY_MAX 1000000
 
 static const wn_param_spec ridge_params[] = {
     {"lambda", 10, 0.001, 1e6, "ridge"},
-    {"k", 128, 1, NEIGHBOUR_MAX, "sources of each item at most"},
+    {"k", 128, 1, WN_RIDGE_K_MAX, "sources of each item at most"},
     {"user_exponent", 0.25, 0, 1, "users count by their number of items to minus twice this power"},
     {"power", 0.5, 0, 1, "a value is the interaction's weight to this power"},
     {"row_max", 1000, 2, 1e6, "newest items of a user that count"},
@@ -30,10 +29,9 @@ static const wn_param_spec ridge_params[] = {
 
 static const wn_param_spec ridge_seq_params[] = {
     {"lambda", 200, 0.001, 1e6, "ridge"},
-    {"k", 128, 1, NEIGHBOUR_MAX, "sources of each item at most"},
+    {"k", 128, 1, WN_RIDGE_K_MAX, "sources of each item at most"},
     {"tau", 4, 0.01, 1e6, "steps over which a source's weight falls to 1/e"},
     {"hours", 0, 0, 1e6, "hours over which it does so as well; 0: steps alone"},
-    {"floor", 0, 0, 1, "weight below which no source of the row falls"},
     {"tau_query", 3, 0.01, 1e6, "steps over which a history item's weight falls to 1/e"},
     {"user_exponent", 0, 0, 1, "users count by their number of items to minus twice this power"},
     {"power", 0.5, 0, 1, "a value is the interaction's weight to this power"},
@@ -80,19 +78,18 @@ static wn_status fit_class(const wn_model_class *cls, const wn_dataset *data,
                          .power = wn_param(cls, params, "power"),
                          .tau_query = wn_param(cls, params, "tau_query"),
                          .hours = wn_param(cls, params, "hours")};
-  wn_ridge_rows_options of_rows = {.power = m->head.power,
-                                   .user_exponent = wn_param(cls, params, "user_exponent"),
-                                   .row_max = (uint32_t)wn_param(cls, params, "row_max"),
-                                   .ordered = m->head.tau_query > 0,
-                                   .tau = wn_param(cls, params, "tau"),
-                                   .hours = m->head.hours,
-                                   .floor = wn_param(cls, params, "floor")};
+  wn_ridge_rule rule = {.power = m->head.power,
+                        .user_exponent = wn_param(cls, params, "user_exponent"),
+                        .row_max = (uint32_t)wn_param(cls, params, "row_max"),
+                        .ordered = m->head.tau_query > 0,
+                        .tau = wn_param(cls, params, "tau"),
+                        .hours = m->head.hours};
   wn_ridge_solve_options of_solve = {.stage = cls->name,
                                      .k = (uint32_t)wn_param(cls, params, "k"),
                                      .lambda = wn_param(cls, params, "lambda")};
   wn_status status;
-  WN_TRY(wn_ridge_rows_build(data, &of_rows, &rows, err));
-  WN_TRY(wn_ridge_solve(&rows, m->head.items, &of_solve, env, &m->owned, err));
+  WN_TRY(wn_ridge_rows_build(data, &rule, &rows, err));
+  WN_TRY(wn_ridge_solve(&rows, &of_solve, env, &m->owned, err));
   m->row_ptr = m->owned.row_ptr;
   m->col = m->owned.col;
   m->weight = m->owned.weight;

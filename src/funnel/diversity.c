@@ -1,6 +1,7 @@
-/* Similarity for maximal marginal relevance (order.c): cosine of a model's item vectors, or Jaccard
- * of the values of an attribute (for single values: equality). Vectors are gathered and scaled to
- * length 1 once, so that a step of MMR is one matrix–vector product. */
+/* Similarity for the ordering stage: cosine of a model's item vectors, or Jaccard of the values of
+ * an attribute (for single values: equality). Both matrices are positive semidefinite, as a
+ * determinant wants. Vectors are gathered and scaled to length 1 once, so that a row is one
+ * matrix–vector product. */
 
 #include "base/simd/simd.h"
 #include "funnel/diversity.h"
@@ -89,18 +90,14 @@ static void unit_vector(const wn_similarity *s, wn_item_ix item, float *out) {
 }
 
 static wn_status gather_vectors(wn_similarity *s, bool *active, wn_error *err) {
-  const wn_candidate *candidates = s->funnel->candidates;
   for (size_t i = 0; i < s->len && s->d == 0; i++) {
-    if (s->model->cls->item_vector(s->model, candidates[i].item, &s->d) == NULL) s->d = 0;
+    if (s->model->cls->item_vector(s->model, s->items[i], &s->d) == NULL) s->d = 0;
   }
   *active = s->d > 0;
   if (!*active) return WN_OK;
   s->vectors = wn_arena_alloc(s->funnel->arena, s->len * s->d * sizeof *s->vectors);
-  s->scratch = wn_arena_alloc(s->funnel->arena, (s->len + s->d) * sizeof *s->scratch);
-  if (s->vectors == NULL || s->scratch == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < s->len; i++) {
-    unit_vector(s, candidates[i].item, s->vectors + i * s->d);
-  }
+  if (s->vectors == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < s->len; i++) unit_vector(s, s->items[i], s->vectors + i * s->d);
   return WN_OK;
 }
 
@@ -108,16 +105,16 @@ static wn_status gather_values(wn_similarity *s, wn_error *err) {
   s->values = wn_arena_alloc(s->funnel->arena, (s->len + 1) * sizeof *s->values);
   if (s->values == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < s->len; i++) {
-    wn_item_ix item = s->funnel->candidates[i].item;
-    if (!wn_values_of(s->column, item, s->funnel->arena, &s->values[i])) return wn_fail_memory(err);
+    if (!wn_values_of(s->column, s->items[i], s->funnel->arena, &s->values[i]))
+      return wn_fail_memory(err);
   }
   return WN_OK;
 }
 
-wn_status wn_similarity_init(wn_similarity *s, const wn_funnel *funnel, size_t len, bool *active,
-                             wn_error *err) {
+wn_status wn_similarity_init(wn_similarity *s, const wn_funnel *funnel, const wn_item_ix *items,
+                             size_t len, bool *active, wn_error *err) {
   const wn_surface *surface = funnel->surface;
-  *s = (wn_similarity){.funnel = funnel, .len = len};
+  *s = (wn_similarity){.funnel = funnel, .items = items, .len = len};
   *active = false;
   if (surface->diversity_by[0] == '\0' || surface->mmr_lambda >= 1.0f || len == 0) return WN_OK;
   if (!surface->diversity_is_model) {
@@ -132,21 +129,10 @@ wn_status wn_similarity_init(wn_similarity *s, const wn_funnel *funnel, size_t l
   return gather_vectors(s, active, err);
 }
 
-wn_status wn_similarity_raise(wn_similarity *s, wn_item_ix item, float *most, wn_error *err) {
-  if (s->vectors != NULL) {
-    float *product = s->scratch, *vector = s->scratch + s->len;
-    unit_vector(s, item, vector);
-    wn_simd()->gemv(s->vectors, s->len, s->d, vector, s->d, product);
-    for (size_t i = 0; i < s->len; i++) {
-      if (product[i] > most[i]) most[i] = product[i];
-    }
-    return WN_OK;
-  }
-  wn_values values;
-  if (!wn_values_of(s->column, item, s->funnel->arena, &values)) return wn_fail_memory(err);
-  for (size_t i = 0; i < s->len; i++) {
-    float similarity = wn_values_jaccard(&values, &s->values[i]);
-    if (similarity > most[i]) most[i] = similarity;
-  }
-  return WN_OK;
+void wn_similarity_row(const wn_similarity *s, size_t at, float *row) {
+  if (s->vectors != NULL)
+    wn_simd()->gemv(s->vectors, s->len, s->d, s->vectors + at * s->d, s->d, row);
+  else
+    for (size_t i = 0; i < s->len; i++) row[i] = wn_values_jaccard(&s->values[at], &s->values[i]);
+  row[at] = 1;
 }

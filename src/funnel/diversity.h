@@ -22,23 +22,23 @@ bool wn_values_hold(const wn_values *values, uint64_t key);
 /* |a ∩ b| / |a ∪ b|; 0 when both are empty: nothing is known of them. */
 float wn_values_jaccard(const wn_values *a, const wn_values *b);
 
-/* Similarity, 0 … 1, of the first `len` candidates with any item. */
+/* Similarity of `len` items with each other. */
 typedef struct wn_similarity {
   const wn_funnel *funnel;
+  const wn_item_ix *items; /* [len], borrowed */
   size_t len;
-  const wn_model *model; /* by cosine of item vectors, clamped to ≥ 0; */
+  const wn_model *model; /* by cosine of item vectors, −1 … 1; */
   uint32_t d;
   float *vectors;          /* [len × d], of length 1, or 0 when the item has none */
-  float *scratch;          /* [len + d] */
-  const wn_column *column; /* or by Jaccard of an attribute's values */
+  const wn_column *column; /* or by Jaccard of an attribute's values, 0 … 1 */
   wn_values *values;       /* [len] */
 } wn_similarity;
 
 /* *active false: the surface asks for no diversity, or there is nothing to measure it by. */
 WN_MUST_USE wn_status wn_similarity_init(wn_similarity *similarity, const wn_funnel *funnel,
-                                         size_t len, bool *active, wn_error *err);
-/* most[i] = max(most[i], similarity of candidate i and `item`). */
-WN_MUST_USE wn_status wn_similarity_raise(wn_similarity *similarity, wn_item_ix item, float *most,
-                                          wn_error *err);
+                                         const wn_item_ix *items, size_t len, bool *active,
+                                         wn_error *err);
+/* row[len]: similarities with items[at]; 1 with itself. */
+void wn_similarity_row(const wn_similarity *similarity, size_t at, float *row);
 
 #endif

@@ -1,21 +1,23 @@
 /* Stage 4, order: which slate, in which order, is best together.
  *
- * Greedy maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) over the best
- * max(4n, 200) candidates: each next item is the one with the largest
- *   λ · score − (1 − λ) · max over the items shown so far of similarity
- * (departure: similarity clamped to 0 … 1; an item unlike all others gains nothing). Candidates
- * past the pool follow by score when the pool is used up.
+ * Greedy over the best max(4n, 200) candidates: each next item is the one with the largest
+ *   dpp  λ · score + (1 − λ) · what it adds to ln det of the similarities shown so far (dpp.h):
+ * with θ = λ the log-probability of Chen, Zhang and Zhou, NeurIPS 2018, equation 8 mmr  λ · score −
+ * (1 − λ) · max over the items shown so far of similarity (Carbonell and Goldstein, SIGIR 1998;
+ * departure: similarity clamped to 0 … 1) Candidates past the pool follow by score when the pool is
+ * used up.
  *
  * Pins stand at their positions and take their share of the caps first; a pin yields to every rule
  * but "seen". Caps always hold: when they leave too few candidates the slate is shorter, and the
  * trace says so. A cap that is reached blocks all candidates that share the value at once, so that
  * a step only looks at flags.
  *
- * Cost: O(n · pool · d), and for each cap one pass over the candidates whenever a value becomes
- * full. Deterministic: ties go to the better score, then to the lower item index. */
+ * Cost: O(n · pool · (d + window)), and for each cap one pass over the candidates whenever a value
+ * becomes full. Deterministic: ties go to the better score, then to the lower item index. */
 
 #include "base/map64.h"
 #include "funnel/diversity.h"
+#include "funnel/dpp.h"
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4 };
 enum { FREE, TAKEN, BLOCKED };
@@ -31,9 +33,11 @@ typedef struct cap {
 typedef struct order {
   wn_funnel *funnel;
   size_t pool;
-  bool mmr;
-  wn_similarity similarity;
-  float *most;             /* [pool] similarity with the slate so far */
+  bool diverse;
+  wn_similarity similarity; /* of the pool, then of the pins */
+  float *row;               /* [pool + pins] */
+  float *most;              /* [pool + pins] MMR: similarity with the slate so far, at most */
+  wn_dpp dpp;
   uint8_t *state;          /* [candidates] */
   const char **blocked_by; /* [candidates] */
   size_t blocked;
@@ -162,9 +166,20 @@ static void trace_move(order *o, wn_item_ix item, uint32_t from, const char *why
   trace->moves[trace->moves_len++] = (wn_move_trace){item, from, to, why};
 }
 
+/* What stands in the slate counts for the places below. `entry`: of `similarity`. */
+static void remember(order *o, size_t entry) {
+  if (!o->diverse || entry >= o->similarity.len) return;
+  wn_similarity_row(&o->similarity, entry, o->row);
+  if (o->funnel->surface->diversity_method == WN_DIVERSITY_DPP) {
+    wn_dpp_choose(&o->dpp, entry, o->row);
+    return;
+  }
+  for (size_t i = 0; i < o->similarity.len; i++)
+    if (o->row[i] > o->most[i]) o->most[i] = o->row[i];
+}
+
 /* Appends to the slate; candidate == candidates_len: a pin that nobody proposed. */
-static wn_status place(order *o, wn_item_ix item, size_t candidate, const char *why,
-                       wn_error *err) {
+static void place(order *o, wn_item_ix item, size_t candidate, const char *why) {
   wn_funnel *funnel = o->funnel;
   wn_slate_item *slot = &funnel->slate[funnel->slate_len++];
   *slot = (wn_slate_item){.item = item, .propensity = 1.0f};
@@ -174,10 +189,9 @@ static wn_status place(order *o, wn_item_ix item, size_t candidate, const char *
     o->state[candidate] = TAKEN;
   }
   trace_move(o, item, candidate < funnel->candidates_len ? (uint32_t)candidate + 1 : 0, why);
-  return o->mmr ? wn_similarity_raise(&o->similarity, item, o->most, err) : WN_OK;
 }
 
-static wn_status place_pin(order *o, wn_error *err) {
+static void place_pin(order *o) {
   size_t p = o->pins_placed++;
   wn_funnel *funnel = o->funnel;
   uint32_t position = (uint32_t)funnel->slate_len + 1;
@@ -187,9 +201,17 @@ static wn_status place_pin(order *o, wn_error *err) {
                                    o->pins[p]->position, position));
   }
   o->moved_by = "pin above";
-  wn_status status = place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin", err);
+  place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin");
+  remember(o, o->pool + p);
   funnel->slate[funnel->slate_len - 1].pinned = true;
-  return status;
+}
+
+/* Of a candidate in the pool. */
+static float value_of(const order *o, size_t i) {
+  const wn_surface *surface = o->funnel->surface;
+  float unlike = surface->diversity_method == WN_DIVERSITY_DPP ? o->dpp.gain[i] : -o->most[i];
+  return surface->mmr_lambda * o->funnel->candidates[i].score +
+         (1.0f - surface->mmr_lambda) * unlike;
 }
 
 /* The free candidate to show next; candidates_len: none is left. `next` is set to the best-scored
@@ -198,11 +220,11 @@ static size_t choose(order *o) {
   const wn_funnel *funnel = o->funnel;
   while (o->next < funnel->candidates_len && o->state[o->next] != FREE) o->next++;
   size_t best = o->next;
-  if (!o->mmr || best >= o->pool) return best;
-  float lambda = funnel->surface->mmr_lambda, best_value = 0.0f;
+  float best_value = 0.0f;
+  if (!o->diverse || best >= o->pool) return best;
   for (size_t i = o->next; i < o->pool; i++) {
     if (o->state[i] != FREE) continue;
-    float value = lambda * funnel->candidates[i].score - (1.0f - lambda) * o->most[i];
+    float value = value_of(o, i);
     if (i != o->next && !(value > best_value)) continue;
     best = i;
     best_value = value;
@@ -230,16 +252,17 @@ static wn_status fill(order *o, wn_error *err) {
   while (status == WN_OK && funnel->slate_len < funnel->n) {
     bool pin = o->pins_placed < o->pins_len;
     if (pin && o->pins[o->pins_placed]->position == funnel->slate_len + 1) {
-      status = place_pin(o, err);
+      place_pin(o);
       continue;
     }
     size_t chosen = choose(o);
     if (chosen < funnel->candidates_len) {
       wn_item_ix item = funnel->candidates[chosen].item;
-      status = place(o, item, chosen, reason_of(o, chosen), err);
-      if (status == WN_OK) status = count_item(o, item, err);
+      place(o, item, chosen, reason_of(o, chosen));
+      if (chosen < o->pool) remember(o, chosen);
+      status = count_item(o, item, err);
     } else if (pin) {
-      status = place_pin(o, err); /* too few items to reach its position */
+      place_pin(o); /* too few items to reach its position */
     } else {
       break;
     }
@@ -273,16 +296,34 @@ static wn_status init(order *o, wn_error *err) {
   o->moved_by = "";
   o->state = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->state);
   o->blocked_by = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->blocked_by);
-  o->most = wn_arena_calloc(funnel->arena, o->pool + 1, sizeof *o->most);
   funnel->slate = wn_arena_alloc(funnel->arena, funnel->n * sizeof *funnel->slate);
-  if (o->state == NULL || o->blocked_by == NULL || o->most == NULL || funnel->slate == NULL) {
+  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL) {
     return wn_fail_memory(err);
   }
   if (funnel->trace != NULL) {
     funnel->trace->moves = wn_arena_alloc(funnel->arena, funnel->n * sizeof(wn_move_trace));
     if (funnel->trace->moves == NULL) return wn_fail_memory(err);
   }
-  return wn_similarity_init(&o->similarity, funnel, o->pool, &o->mmr, err);
+  return WN_OK;
+}
+
+/* Once the pins are known. */
+static wn_status init_diversity(order *o, wn_error *err) {
+  wn_funnel *funnel = o->funnel;
+  const wn_surface *surface = funnel->surface;
+  size_t len = o->pool + o->pins_len;
+  wn_item_ix *items = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *items);
+  o->row = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *o->row);
+  o->most = wn_arena_calloc(funnel->arena, len + 1, sizeof *o->most);
+  if (items == NULL || o->row == NULL || o->most == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len; i++)
+    items[i] = i < o->pool ? funnel->candidates[i].item : o->pin_items[i - o->pool];
+  wn_status status = wn_similarity_init(&o->similarity, funnel, items, len, &o->diverse, err);
+  if (status != WN_OK || !o->diverse || surface->diversity_method != WN_DIVERSITY_DPP)
+    return status;
+  size_t window = surface->diversity_window < funnel->n ? surface->diversity_window : funnel->n;
+  return wn_dpp_init(&o->dpp, len, window < 2 ? 2 : window, funnel->arena) ? WN_OK
+                                                                           : wn_fail_memory(err);
 }
 
 wn_status wn_order(wn_funnel *funnel, wn_error *err) {
@@ -291,6 +332,7 @@ wn_status wn_order(wn_funnel *funnel, wn_error *err) {
   WN_TRY(init(&o, err));
   WN_TRY(init_caps(&o, err));
   WN_TRY(claim_pins(&o, err));
+  WN_TRY(init_diversity(&o, err));
   WN_TRY(fill(&o, err));
   trace_order(&o);
 cleanup:

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SURFACE_N = 20, QUOTA_MAX = 10000, PATH_MAX_BYTES = 160 };
+enum { SURFACE_N = 20, DIVERSITY_WINDOW = 50, QUOTA_MAX = 10000, PATH_MAX_BYTES = 160 };
 
 /* The default surfaces: what each asks, how many, with which weight; "+": a fallback. Weights are
  * of scores normalised per generator (score.c), so only their ratios matter. Those of home are the
@@ -37,7 +37,7 @@ static const struct default_row {
 static const struct default_surface {
   const char *name;
   wn_flavour flavour;
-  float mmr_lambda; /* 1: no MMR */
+  float mmr_lambda; /* 1: no diversity */
 } default_surfaces[] = {
     {"home", WN_FLAVOUR_PERSONAL, 0.85f},
     {"similar", WN_FLAVOUR_FLAT, 1.0f},
@@ -57,6 +57,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->seen_all = flavour != WN_FLAVOUR_FLAT;
   surface->normalise = WN_NORM_MINMAX;
   surface->mmr_lambda = 1.0f;
+  surface->diversity_window = DIVERSITY_WINDOW;
 }
 
 static void add_row(wn_surface *surface, const struct default_row *row) {
@@ -220,6 +221,10 @@ static wn_status check_diversity(check *c) {
   if (!(s->mmr_lambda >= 0.0f && s->mmr_lambda <= 1.0f)) {
     REFUSE(c, path_of(c, "order.diversity.lambda", -1, ""), "must be 0 to 1, got %g",
            (double)s->mmr_lambda);
+  }
+  if (s->diversity_window < 2 || s->diversity_window > WN_DIVERSITY_WINDOW_MAX) {
+    REFUSE(c, path_of(c, "order.diversity.window", -1, ""), "must be 2 to %d, got %u",
+           WN_DIVERSITY_WINDOW_MAX, s->diversity_window);
   }
   if (s->diversity_is_model) {
     const wn_model_class *cls = wn_model_class_find(s->diversity_by);

@@ -24,6 +24,13 @@ typedef enum wn_normalise {
   WN_NORM_NONE
 } wn_normalise;
 
+/* How stage 4 keeps a slate from being all alike. */
+typedef enum wn_diversity_method {
+  WN_DIVERSITY_MMR, /* maximal marginal relevance: the likest one shown */
+  WN_DIVERSITY_DPP  /* determinantal point process: all that was shown together */
+} wn_diversity_method;
+#define WN_DIVERSITY_WINDOW_MAX 200
+
 typedef struct wn_generator_spec {
   char model[WN_NAME_MAX + 1];
   uint32_t quota; /* candidates it may propose, 1 to 10,000 */
@@ -65,8 +72,10 @@ typedef struct wn_surface {
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +
-                    1]; /* a model with item vectors ("als"), or an attribute; "" = no MMR */
+                    1]; /* a model with item vectors ("als"), or an attribute; "" = none */
   bool diversity_is_model;
+  wn_diversity_method diversity_method;
+  uint32_t diversity_window; /* places above that count, 2 to WN_DIVERSITY_WINDOW_MAX */
   wn_cap caps[WN_RULES_MAX];
   size_t caps_len;
   wn_pin pins[WN_RULES_MAX];
@@ -92,7 +101,7 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
- * .fallback[i].…, .filter.seen[i], .filter.where, .order.diversity.lambda|by,
+ * .fallback[i].…, .filter.seen[i], .filter.where, .order.diversity.lambda|by|window,
  * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor); in
  * an expression line and column are the expression's own. */
 WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);

@@ -130,6 +130,7 @@ static void put_rules(wn_json *json, const wn_surface *surface) {
     wn_json_null(json);
   } else {
     wn_json_object(json);
+    put_cstring(json, "method", surface->diversity_method == WN_DIVERSITY_MMR ? "mmr" : "dpp");
     put_cstring(json, "by", surface->diversity_by);
     put_float(json, "lambda", surface->mmr_lambda);
     wn_json_end_object(json);

@@ -136,7 +136,17 @@ static wn_status read_by_attribute(wn_yaml *y, const yaml_node_t *node, void *ta
   return copy_name(y, node, s->diversity_by, sizeof s->diversity_by);
 }
 
+static wn_status read_method(wn_yaml *y, const yaml_node_t *node, void *target) {
+  static const char *const words[] = {"mmr", "dpp"};
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
+  if (status == WN_OK) ((wn_surface *)target)->diversity_method = (wn_diversity_method)word;
+  return status;
+}
+
 static const wn_yaml_key diversity_keys[] = {
+    {"method", WN_YAML_CALL, 0, 0, 0, read_method},
+    {"window", WN_YAML_U32, FIELD(diversity_window), 2, WN_DIVERSITY_WINDOW_MAX, NULL},
     {"lambda", WN_YAML_FLOAT, FIELD(mmr_lambda), 0, 1, NULL},
     {"by", WN_YAML_CALL, 0, 0, 0, read_by_model},
     {"by_attribute", WN_YAML_CALL, 0, 0, 0, read_by_attribute},

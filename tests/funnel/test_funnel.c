@@ -244,7 +244,7 @@ static void test_json(void **state) {
                                       "\"drops\":[",
                                       "\"score\":{\"normalise\":\"minmax\"",
                                       "\"proposals\":[{\"generator\":",
-                                      "\"order\":{\"diversity\":{\"by\":\"vec\"",
+                                      "\"order\":{\"diversity\":{\"method\":\"mmr\",\"by\":\"vec\"",
                                       "\"moves\":[{\"item\":\"i",
                                       "\"why\":\"pin\"",
                                       "\"reason\":\"cap:section\"",

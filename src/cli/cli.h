@@ -7,6 +7,7 @@
 #include "base/json_write.h"
 #include "base/progress.h"
 #include "base/vec.h"
+#include "data/reader.h"
 #include "serve/config.h"
 
 typedef enum wn_option_kind {
@@ -79,12 +80,22 @@ void wn_table_cell(wn_table *table, const char *format, ...) WN_PRINTF(2, 3);
 void wn_table_cell_str(wn_table *table, wn_str text, size_t width_max); /* cut with … */
 void wn_table_print(wn_table *table, wn_buf *out);                      /* and clears it */
 
+/* --model NAME … and --set [MODEL.]KEY=VALUE …: with a --model, these alone are fitted. */
+WN_MUST_USE wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *models,
+                                           const wn_text_list *set, wn_error *err);
+/* --format of plain files: adjacency, sequence, pairs; NULL: none of these. */
+typedef wn_status wn_cli_reader(const char *path, wn_dataset_builder *builder, wn_error *err);
+wn_cli_reader *wn_cli_format(const char *name);
+WN_MUST_USE wn_status wn_cli_check_ids(const wn_dataset_builder *builder, const char *file,
+                                       wn_error *err);
+
 const char *wn_human_bytes(double bytes, char *buf, size_t size);
 const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 days" */
 
 int wn_cmd_import(int argc, char **argv);
 int wn_cmd_train(int argc, char **argv);
 int wn_cmd_evaluate(int argc, char **argv);
+int wn_cmd_batch(int argc, char **argv);
 int wn_cmd_recommend(int argc, char **argv);
 int wn_cmd_similar(int argc, char **argv);
 int wn_cmd_serve(int argc, char **argv);

@@ -118,33 +118,6 @@ static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
   }
 }
 
-static wn_status choose_models(wn_train_options *train, wn_error *err) {
-  wn_train_options all = *train;
-  for (size_t i = 0; i < opt.set.len; i++) {
-    char assignment[256];
-    const char *equals = strchr(opt.set.data[i], '='), *dot = strchr(opt.set.data[i], '.');
-    bool prefixed = dot != NULL && (equals == NULL || dot < equals);
-    if (!prefixed && opt.models.len != 1)
-      return wn_fail(err, WN_E_ARGUMENT, "set",
-                     "`%s` needs MODEL.KEY=VALUE, or exactly one --model", opt.set.data[i]);
-    snprintf(assignment, sizeof assignment, "%s%s%s", prefixed ? "" : opt.models.data[0],
-             prefixed ? "" : ".", opt.set.data[i]);
-    wn_status status = wn_train_options_set(&all, assignment, err);
-    if (status != WN_OK) return status;
-  }
-  *train = all;
-  for (size_t m = 0; opt.models.len > 0 && m < train->models_len; m++) {
-    bool wanted = false;
-    for (size_t i = 0; i < opt.models.len; i++)
-      wanted = wanted || strcmp(opt.models.data[i], train->models[m].cls->name) == 0;
-    train->models[m].left_out = !wanted;
-  }
-  for (size_t i = 0; i < opt.models.len; i++)
-    if (wn_model_class_find(opt.models.data[i]) == NULL)
-      return wn_fail(err, WN_E_ARGUMENT, "model", "there is no model `%s`", opt.models.data[i]);
-  return WN_OK;
-}
-
 static wn_status split_kind(wn_split_kind *kind, wn_error *err) {
   static const struct {
     const char *name;
@@ -223,36 +196,6 @@ cleanup:
   return status;
 }
 
-/* Memory goes by the largest id, so ids must be numbered more or less densely. */
-static wn_status check_ids(const wn_dataset_builder *builder, const char *file, wn_error *err) {
-  wn_event_list events = events_of(builder);
-  uint64_t most = 1000000 + 1000 * (uint64_t)events.len;
-  for (size_t i = 0; i < events.len; i++) {
-    uint32_t id =
-        events.data[i].user > events.data[i].item ? events.data[i].user : events.data[i].item;
-    if (id > most)
-      return wn_fail(err, WN_E_ARGUMENT, file,
-                     "id %" PRIu32 " is too large for %zu pairs: number users and items from 0", id,
-                     events.len);
-  }
-  return WN_OK;
-}
-
-typedef wn_status reader(const char *path, wn_dataset_builder *builder, wn_error *err);
-
-/* *reads: how --format's files are read, NULL for an unknown one. Whether they have an order. */
-static bool format_reader(reader **reads) {
-  static const struct {
-    const char *name;
-    reader *reads;
-  } formats[] = {
-      {"sequence", wn_read_sequence}, {"adjacency", wn_read_adjacency}, {"pairs", wn_read_pairs}};
-  *reads = NULL;
-  for (size_t i = 0; i < 3 && opt.format != NULL; i++)
-    if (strcmp(opt.format, formats[i].name) == 0) *reads = formats[i].reads;
-  return *reads == wn_read_sequence;
-}
-
 static wn_status check_files(bool ordered, wn_error *err) {
   bool unordered_split = opt.split != NULL &&
                          (strcmp(opt.split, "random") == 0 || strcmp(opt.split, "cold-items") == 0);
@@ -274,27 +217,26 @@ static wn_status read_negatives(run *r, wn_error *err) {
   r->negatives = wn_dataset_builder_create(&r->config.signals);
   if (r->negatives == NULL) return wn_fail_memory(err);
   WN_TRY(wn_read_negatives(opt.negatives, r->negatives, err));
-  WN_TRY(check_ids(r->negatives, "negatives", err));
+  WN_TRY(wn_cli_check_ids(r->negatives, "negatives", err));
   WN_TRY(wn_split_restrict(&r->split, events_of(r->negatives), err));
 cleanup:
   return status;
 }
 
 static wn_status from_files(run *r, wn_error *err) {
-  reader *reads;
-  bool ordered = format_reader(&reads);
+  wn_cli_reader *reads = wn_cli_format(opt.format);
   wn_status status;
   if (reads == NULL)
     return wn_fail(err, WN_E_ARGUMENT, "format", "must be adjacency, sequence or pairs");
-  WN_TRY(check_files(ordered, err));
+  WN_TRY(check_files(reads == wn_read_sequence, err));
   r->train = wn_dataset_builder_create(&r->config.signals);
   r->test = wn_dataset_builder_create(&r->config.signals);
   if (r->train == NULL || r->test == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(reads(opt.train, r->train, err));
-  WN_TRY(check_ids(r->train, "train", err));
+  WN_TRY(wn_cli_check_ids(r->train, "train", err));
   if (opt.test != NULL) {
     WN_TRY(reads(opt.test, r->test, err));
-    WN_TRY(check_ids(r->test, "test", err));
+    WN_TRY(wn_cli_check_ids(r->test, "test", err));
     WN_TRY(wn_split_given(events_of(r->train), events_of(r->test), &r->config.signals, &r->split,
                           err));
   } else {
@@ -425,7 +367,7 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   r->options.users_max = (uint32_t)opt.users;
   r->options.progress = &r->meter.progress;
   WN_TRY(cutoffs(&r->options, err));
-  WN_TRY(choose_models(&r->options.train, err));
+  WN_TRY(wn_cli_choose_models(&r->options.train, &opt.models, &opt.set, err));
   WN_TRY(choose_data(&r->options, err));
   WN_TRY(opt.data != NULL ? from_store(r, err) : from_files(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));

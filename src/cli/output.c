@@ -35,8 +35,9 @@ static void draw(wn_meter *m, double seconds, const char *unit) {
   if (m->total > 0 && m->done > 0)
     snprintf(left, sizeof left, "%.0f s left", seconds * fmax(0, m->total - m->done) / m->done);
   if (!m->terminal) {
-    fprintf(stderr, "progress stage=\"%s\" percent=%.1f rate=\"%s\" seconds=%.1f\n", m->stage,
-            percent, rate, seconds);
+    fprintf(stderr, "progress stage=\"%s\" percent=%.1f rate=\"%s\" seconds=%.1f%s%s%s\n", m->stage,
+            percent, rate, seconds, left[0] != '\0' ? " left=\"" : "", left,
+            left[0] != '\0' ? "\"" : "");
     return;
   }
   int filled = (int)(percent / 5);

@@ -76,6 +76,10 @@ WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
 /* Voids the base rows of users that were deleted after the snapshot was trained. */
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 
+/* The newest pairs that say something become the query's history. */
+WN_MUST_USE wn_status wn_engine_history(wn_query *query, wn_pair_list pairs, wn_arena *arena,
+                                        wn_error *err);
+
 /* Deleted users (engine_erased.c). Under the lock (exclusive where something changes), or before
  * serving starts. */
 WN_MUST_USE wn_status wn_engine_erased_add(wn_engine *engine, wn_user_ix user, uint64_t seq,

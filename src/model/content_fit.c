@@ -48,9 +48,9 @@ static void *own(wn_content *m, size_t count, size_t size) {
   return p;
 }
 
-static bool count_term(void *ctx, wn_str term, float count, bool attribute) {
+static bool count_term(void *ctx, wn_str term, float count, wn_term_kind kind) {
   content_build *b = ctx;
-  if (!attribute) b->length += (double)count;
+  if (kind == WN_TERM_WORD) b->length += (double)count;
   uint32_t ix = wn_dict_find(b->terms, term);
   if (ix == WN_NO_IX) {
     if (wn_dict_count(b->terms) >= WN_CONTENT_VOCABULARY_MAX) return true;
@@ -80,7 +80,8 @@ static wn_status first_pass(void *ctx, wn_item_ix ix, const wn_item_record *item
   wn_status status = report(b, "content: terms", err);
   if (status != WN_OK || ix >= b->m->head.items) return status;
   b->length = 0;
-  if (!wn_content_terms(item, (float)b->m->head.title_weight, count_term, b)) {
+  wn_term_rules rules = wn_content_rules(&b->m->head);
+  if (!wn_content_terms(item, &rules, count_term, b)) {
     return wn_fail_memory(err);
   }
   b->length_sum += b->length;
@@ -88,12 +89,12 @@ static wn_status first_pass(void *ctx, wn_item_ix ix, const wn_item_record *item
   return WN_OK;
 }
 
-static bool collect_term(void *ctx, wn_str term, float count, bool attribute) {
+static bool collect_term(void *ctx, wn_str term, float count, wn_term_kind kind) {
   content_build *b = ctx;
-  if (!attribute) b->length += (double)count;
+  if (kind == WN_TERM_WORD) b->length += (double)count;
   uint32_t ix = wn_dict_find(b->terms, term);
   if (ix == WN_NO_IX || b->number[ix] == WN_NO_IX) return true;
-  return wn_vec_push(&b->hits, ((wn_term_hit){b->number[ix], count, attribute}));
+  return wn_vec_push(&b->hits, ((wn_term_hit){b->number[ix], count, kind}));
 }
 
 static wn_status second_pass(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err) {
@@ -104,11 +105,12 @@ static wn_status second_pass(void *ctx, wn_item_ix ix, const wn_item_record *ite
   b->documents++;
   b->length = 0;
   b->hits.len = 0;
-  if (!wn_content_terms(item, (float)h->title_weight, collect_term, b) ||
+  wn_term_rules rules = wn_content_rules(h);
+  if (!wn_content_terms(item, &rules, collect_term, b) ||
       !wn_vec_reserve(&b->values, b->values.len + WN_CONTENT_TERMS_MAX)) {
     return wn_fail_memory(err);
   }
-  wn_bm25 bm25 = {h->k1, h->b, h->length_mean, b->idf};
+  wn_bm25 bm25 = wn_content_bm25(h, b->idf);
   b->begin[ix] = b->values.len;
   b->len[ix] = (uint8_t)wn_content_vector(&bm25, b->hits.data, b->hits.len, b->length,
                                           b->values.data + b->values.len);
@@ -148,6 +150,7 @@ static wn_status write_vocabulary(content_build *b, const named_term *kept, uint
     memcpy(words + word_ptr[t], kept[t].word.ptr, kept[t].word.len);
     word_ptr[t + 1] = word_ptr[t] + kept[t].word.len;
     double df = b->df.data[kept[t].ix];
+    b->m->head.ngrams += kept[t].word.ptr[0] == WN_NGRAM_MARK;
     b->idf[t] = (float)log1p(((double)b->documents - df + 0.5) / (df + 0.5));
     b->number[kept[t].ix] = t;
   }
@@ -249,13 +252,15 @@ wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const 
   wn_content *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = cls;
-  m->head = (wn_content_head){.version = 1,
+  m->head = (wn_content_head){.version = 2,
                               .items = data->items,
                               .history_max = (uint32_t)wn_param(cls, params, "history_max"),
                               .k1 = wn_param(cls, params, "k1"),
                               .b = wn_param(cls, params, "b"),
                               .title_weight = wn_param(cls, params, "title_weight"),
-                              .tau_query = wn_param(cls, params, "tau_query")};
+                              .tau_query = wn_param(cls, params, "tau_query"),
+                              .ngram = (uint32_t)wn_param(cls, params, "ngram")};
+  if (m->head.ngram > 0) m->head.ngram_share = wn_param(cls, params, "ngram_share");
   content_build b = {.m = m, .env = env};
   wn_status status = build(&b, data, params, err);
   build_clear(&b);

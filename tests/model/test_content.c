@@ -1,5 +1,6 @@
 #include "fitting.h"
 #include "model/content.h"
+#include "model/text.h"
 
 #define ITEMS 60u
 
@@ -69,27 +70,27 @@ static wn_model *fit_catalogue(catalogue *c, uint32_t items, const char *text) {
 
 /* ---- the naive twin: strings, dense vectors, brute force ---- */
 
-#define WORDS_MAX 400
+#define WORDS_MAX 700
 
 typedef struct naive {
   char word[WORDS_MAX][64];
-  bool attribute[WORDS_MAX];
+  wn_term_kind kind[WORDS_MAX];
   uint32_t words;
   double count[ITEMS + 10][WORDS_MAX];
   double vector[ITEMS + 10][WORDS_MAX];
   double length[ITEMS + 10];
 } naive;
 
-static void naive_add(naive *n, uint32_t item, const char *word, double count, bool attribute) {
+static void naive_add(naive *n, uint32_t item, const char *word, double count, wn_term_kind kind) {
   uint32_t w = 0;
   while (w < n->words && strcmp(n->word[w], word) != 0) w++;
   if (w == n->words) {
     assert_true(n->words < WORDS_MAX);
     snprintf(n->word[n->words++], sizeof n->word[w], "%s", word);
   }
-  n->attribute[w] = attribute;
+  n->kind[w] = kind;
   n->count[item][w] += count;
-  if (!attribute) n->length[item] += count;
+  if (kind == WN_TERM_WORD) n->length[item] += count;
 }
 
 static void naive_words(naive *n, uint32_t item, const char *text, double count) {
@@ -97,7 +98,35 @@ static void naive_words(naive *n, uint32_t item, const char *text, double count)
   snprintf(copy, sizeof copy, "%s", text);
   while ((part = strsep(&rest, " ")) != NULL) {
     if (*part == 'T') *part = 't';
-    if (*part != '\0') naive_add(n, item, part, count, false);
+    if (*part != '\0') naive_add(n, item, part, count, WN_TERM_WORD);
+  }
+}
+
+/* Four letters of "<word>" at a time, named by a mark of their own. */
+static void naive_ngrams(naive *n, uint32_t item, const char *text, double count) {
+  char copy[256], *rest = copy, *part;
+  snprintf(copy, sizeof copy, "%s", text);
+  while ((part = strsep(&rest, " ")) != NULL) {
+    char framed[80], gram[8];
+    if (*part == 'T') *part = 't';
+    snprintf(framed, sizeof framed, "<%s>", part);
+    for (size_t i = 0; i == 0 || i + 4 <= strlen(framed); i++) {
+      snprintf(gram, sizeof gram, "\1%.4s", framed + i);
+      naive_add(n, item, gram, count, WN_TERM_NGRAM);
+    }
+  }
+}
+
+#define SHARE 0.1
+
+/* N-grams to a square of SHARE, the rest to one of 1 − SHARE. */
+static void naive_scale(const naive *n, double *vector) {
+  double square[2] = {0, 0};
+  for (uint32_t w = 0; w < n->words; w++)
+    square[n->kind[w] == WN_TERM_NGRAM] += vector[w] * vector[w];
+  for (uint32_t w = 0; w < n->words; w++) {
+    bool ngram = n->kind[w] == WN_TERM_NGRAM;
+    if (square[ngram] > 0) vector[w] *= sqrt((ngram ? SHARE : 1 - SHARE) / square[ngram]);
   }
 }
 
@@ -108,42 +137,37 @@ static naive *naive_of(const catalogue *c, uint32_t fitted, uint32_t all) {
   for (uint32_t i = 0; i < all; i++) {
     char section[32];
     naive_words(n, i, c->title[i], 2);
+    naive_ngrams(n, i, c->title[i], 2);
     naive_words(n, i, c->text[i], 1);
     snprintf(section, sizeof section, "section:group%u", i % 5);
-    naive_add(n, i, section, 1, true);
-    naive_add(n, i, i % 5 % 2 ? "tag:odd" : "tag:even", 1, true);
-    naive_add(n, i, i % 3 ? "tag:common thing" : "tag:third thing", 1, true);
+    naive_add(n, i, section, 1, WN_TERM_ATTRIBUTE);
+    naive_add(n, i, i % 5 % 2 ? "tag:odd" : "tag:even", 1, WN_TERM_ATTRIBUTE);
+    naive_add(n, i, i % 3 ? "tag:common thing" : "tag:third thing", 1, WN_TERM_ATTRIBUTE);
     if (i < fitted) mean += n->length[i] / fitted;
   }
   for (uint32_t w = 0; w < n->words; w++) {
     double df = 0;
     for (uint32_t i = 0; i < fitted; i++) df += n->count[i][w] > 0;
-    bool kept = df >= 2 && df <= fmax(16, floor((n->attribute[w] ? 0.5 : 0.25) * fitted));
+    bool attribute = n->kind[w] == WN_TERM_ATTRIBUTE;
+    bool kept = df >= 2 && df <= fmax(16, floor((attribute ? 0.5 : 0.25) * fitted));
     double idf = log(1 + (fitted - df + .5) / (df + .5));
     for (uint32_t i = 0; i < all; i++) {
       double f = n->count[i][w];
-      double soft = n->attribute[w] ? 1 : 1 - .75 + .75 * n->length[i] / mean;
+      double soft = attribute ? 1 : 1 - .75 + .75 * n->length[i] / mean;
       n->vector[i][w] = kept ? idf * f * 2.2 / (f + 1.2 * soft) : 0;
     }
   }
-  for (uint32_t i = 0; i < all; i++) {
-    double norm = 0;
-    for (uint32_t w = 0; w < n->words; w++) norm += n->vector[i][w] * n->vector[i][w];
-    for (uint32_t w = 0; norm > 0 && w < n->words; w++) n->vector[i][w] /= sqrt(norm);
-  }
+  for (uint32_t i = 0; i < all; i++) naive_scale(n, n->vector[i]);
   return n;
 }
 
 static void assert_cosines(const wn_model *model, const wn_query *query, const double *asked,
                            const naive *n, uint32_t items) {
   float scores[ITEMS + 10];
-  double norm = 0;
-  for (uint32_t w = 0; w < n->words; w++) norm += asked[w] * asked[w];
   assert_ok(model->cls->score_all(model, query, scores, items, err));
   for (uint32_t i = 0; i < items; i++) {
     double cosine = 0;
     for (uint32_t w = 0; w < n->words; w++) cosine += asked[w] * n->vector[i][w];
-    if (norm > 0) cosine /= sqrt(norm);
     if (cosine < 1e-9 || (query->history_len == 0 && i == query->anchor)) {
       assert_true(scores[i] == -INFINITY);
     } else if (!(fabs(cosine - (double)scores[i]) < 1e-5)) {
@@ -180,6 +204,7 @@ static void test_profile(void **state) {
   for (uint32_t w = 0; w < n->words; w++) {
     profile[w] = 2 * n->vector[4][w] + exp(-.5) * (n->vector[9][w] + n->vector[23][w]);
   }
+  naive_scale(n, profile);
   assert_cosines(model, &query, profile, n, ITEMS);
   assert_twins(model, &query, ITEMS);
   history[0].weight = history[3].weight = history[4].weight = history[5].weight = -1;
@@ -287,6 +312,58 @@ static void test_order_and_snapshot(void **state) {
   backward->cls->free(backward);
 }
 
+/* Without n-grams a misspelt title of unknown words says nothing; with them it is found. */
+static void test_misspelt(void **state) {
+  (void)state;
+  catalogue c;
+  make_catalogue(&c, 52, ITEMS);
+  snprintf(c.title[7], sizeof c.title[7], "Chrysanthemum garden");
+  snprintf(c.title[8], sizeof c.title[8], "Chrysanthemum gardening"); /* one more: df 2 */
+  for (int with = 0; with < 2; with++) {
+    wn_model *model = fit_catalogue(&c, ITEMS, with ? "" : "ngram=0");
+    wn_item_record item = {.id = WN_STR("x"), .title = WN_STR("crysantemum gardn")};
+    assert_ok(model->cls->update_item(model, ITEMS, &item, err));
+    wn_query query = {.anchor = ITEMS, .user = WN_NO_IX};
+    wn_scored out[2];
+    size_t count;
+    assert_ok(model->cls->candidates(model, &query, 2, out, &count, err));
+    assert_int_equal(count, with ? 2 : 0);
+    if (with) assert_int_equal(out[0].ix + out[1].ix, 7 + 8);
+    assert_twins(model, &query, ITEMS + 1);
+    model->cls->free(model);
+  }
+}
+
+/* Every length, words of several bytes a letter, the longest words. */
+static bool count_term(void *ctx, wn_str term, float count, wn_term_kind kind) {
+  size_t *seen = ctx;
+  seen[kind]++;
+  seen[3] += (size_t)count;
+  assert_true(term.len > 0 && (term.ptr[0] == WN_NGRAM_MARK) == (kind == WN_TERM_NGRAM));
+  assert_true(wn_utf8_valid(term));
+  return true;
+}
+
+static void test_ngrams(void **state) {
+  (void)state;
+  char title[200] = "ab \xd0\xb4\xd0\xbe\xd0\xbc "; /* a Cyrillic word of three letters */
+  memset(title + strlen(title), 'x', 100);          /* cut to 64 bytes */
+  for (uint32_t n = 0; n <= WN_CONTENT_NGRAM_MAX; n++) {
+    size_t seen[4] = {0}, want = 0;
+    wn_item_record item = {
+        .id = WN_STR("x"), .title = wn_str_of(title), .text = WN_STR("more text")};
+    wn_term_rules rules = {3, n};
+    assert_true(wn_content_terms(&item, &rules, count_term, seen));
+    for (int k = 0; k < 3 && n > 0; k++) {
+      size_t framed = (size_t[]){2, 3, WN_TOKEN_BYTES_MAX}[k] + 2;
+      want += framed > n ? framed - n + 1 : 1;
+    }
+    assert_int_equal(seen[WN_TERM_WORD], 5);
+    assert_int_equal(seen[WN_TERM_NGRAM], want);
+    assert_int_equal(seen[3], 3 * (3 + want) + 2);
+  }
+}
+
 static void test_filter(void **state) {
   (void)state;
   catalogue c;
@@ -329,29 +406,37 @@ static void test_edges(void **state) {
 /* Merging, the cut to the strongest, norm and order, against sorting everything. */
 static void test_strongest(void **state) {
   (void)state;
-  enum { TERMS = 150, HITS = 400 };
+  enum { TERMS = 150, HITS = 800, BEGIN = 20 };
   wn_rng rng;
   wn_rng_seed(&rng, 50);
   wn_term_hit *hits = wn_calloc(HITS, sizeof *hits);
-  double sum[TERMS] = {0}, norm = 0;
+  double sum[TERMS] = {0};
   for (size_t i = 0; i < HITS; i++) {
-    hits[i] = (wn_term_hit){(uint32_t)wn_rng_below(&rng, TERMS), 1 + (float)i / 64, false};
+    hits[i] = (wn_term_hit){(uint32_t)wn_rng_below(&rng, TERMS), 1 + (float)i / 64, WN_TERM_WORD};
     sum[hits[i].term] += (double)hits[i].value;
   }
+  const wn_term_blocks blocks = {BEGIN, 0.25};
   wn_term_weight out[WN_CONTENT_TERMS_MAX];
-  assert_int_equal(wn_content_strongest(hits, HITS, out), WN_CONTENT_TERMS_MAX);
-  double least = INFINITY;
-  for (size_t i = 0; i < WN_CONTENT_TERMS_MAX; i++) {
-    assert_true(i == 0 || out[i].term > out[i - 1].term);
-    least = fmin(least, sum[out[i].term]);
-    norm += sum[out[i].term] * sum[out[i].term];
+  size_t len = wn_content_strongest(&blocks, hits, HITS, out), at = 0;
+  assert_int_equal(len,
+                   BEGIN + WN_CONTENT_WORDS_MAX); /* all of the first block, a part of the other */
+  for (size_t t = 1; t < len; t++) assert_true(out[t].term > out[t - 1].term);
+  for (int block = 0; block < 2; block++) {
+    double norm = 0, least = INFINITY, share = block == 0 ? 0.25 : 0.75;
+    size_t begin = at;
+    for (; at < len && (out[at].term < BEGIN) == (block == 0); at++) {
+      least = fmin(least, sum[out[at].term]);
+      norm += sum[out[at].term] * sum[out[at].term];
+    }
+    for (size_t i = begin; i < at; i++) {
+      double want = sum[out[i].term] * sqrt(share / norm);
+      assert_true(fabs(want - (double)out[i].weight) < 1e-5);
+      sum[out[i].term] = 0;
+    }
+    for (size_t t = block * BEGIN; t < (block == 0 ? BEGIN : TERMS); t++)
+      assert_true(sum[t] <= least * (1 + 1e-6));
   }
-  for (size_t i = 0; i < WN_CONTENT_TERMS_MAX; i++) {
-    assert_true(fabs(sum[out[i].term] / sqrt(norm) - (double)out[i].weight) < 1e-5);
-    sum[out[i].term] = 0;
-  }
-  for (size_t t = 0; t < TERMS; t++) assert_true(sum[t] <= least * (1 + 1e-6));
-  assert_int_equal(wn_content_strongest(hits, 0, out), 0);
+  assert_int_equal(wn_content_strongest(&blocks, hits, 0, out), 0);
   wn_free(hits);
 }
 
@@ -411,8 +496,8 @@ static void test_bad_sections(void **state) {
   (void)state;
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
-  for (int bad = 0; bad < 13; bad++) {
-    wn_content_head head = {.version = 1,
+  for (int bad = 0; bad < 16; bad++) {
+    wn_content_head head = {.version = 2,
                             .items = 2,
                             .terms = 2,
                             .history_max = 30,
@@ -439,6 +524,9 @@ static void test_bad_sections(void **state) {
     if (bad == 10) item[0] = 2;
     if (bad == 11) weight[1] = NAN;
     if (bad == 12) posts -= 4;
+    if (bad == 13) head.ngram = 9;
+    if (bad == 14) head.ngrams = 1; /* "a" is none */
+    if (bad == 15) head.ngram_share = 1.5;
     wn_snapshot_writer *writer = NULL;
     assert_ok(wn_snapshot_writer_create(path, &writer, err));
     assert_ok(wn_snapshot_write(writer, "content/head", &head, sizeof head, err));
@@ -472,6 +560,8 @@ int main(void) {
       cmocka_unit_test(test_updates),
       cmocka_unit_test(test_many_updates),
       cmocka_unit_test(test_order_and_snapshot),
+      cmocka_unit_test(test_misspelt),
+      cmocka_unit_test(test_ngrams),
       cmocka_unit_test(test_filter),
       cmocka_unit_test(test_edges),
       cmocka_unit_test(test_long_text),

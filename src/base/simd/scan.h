@@ -1,0 +1,53 @@
+#ifndef WN_BASE_SIMD_SCAN_H
+#define WN_BASE_SIMD_SCAN_H
+/* Kernels that scan many short vectors for one or a few queries.
+ *
+ * Codes lie in blocks of 16 vectors (lanes), four dimensions at a time: group g of a block is 64
+ * bytes, lane l's dimensions 4g … 4g+3 at 4l, each an int8 code plus 128 so that it is unsigned, as
+ * VNNI wants one side to be. A block is groups·64 bytes. The sums are integers, so every
+ * instruction set finds the same ones; sixteen lanes are what AVX-512 holds. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WN_SCAN_LANES 16u
+
+/* `count` blocks in a row. */
+typedef struct wn_scan_blocks {
+  const uint8_t *codes;
+  const float *scale; /* [16·count] */
+  const float *bias;  /* [16·count], or NULL: 0 */
+  size_t count;
+  size_t groups; /* 1 to 2^13 */
+} wn_scan_blocks;
+
+/* A lane's score: (Σ query·code + offset)·(scale·lane's scale) + bias + shift. */
+typedef struct wn_scan_query {
+  const int8_t *codes; /* [4·groups], −127 … 127 */
+  int32_t start;       /* −128·Σ codes: takes the 128 out again */
+  float offset;
+  float scale;
+  float shift;
+} wn_scan_query;
+
+typedef struct wn_scan_table {
+  const char *name;
+  /* The lanes with score ≥ least, ascending: their numbers from the first block's lane 0, and their
+   * scores; returns how many. Both have room for 16·(count + 1). */
+  size_t (*scan)(const wn_scan_blocks *blocks, const wn_scan_query *query, float least,
+                 uint32_t *at, float *score);
+  /* out[q·ld + lane] = score, for 1 to 4 queries that share the pass over the codes. */
+  void (*score)(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
+                float *out, size_t ld);
+  /* out[lane] = ⟨x, lane⟩ for `count` blocks of 16 float vectors, dimension j of lane l at 16j + l
+   */
+  void (*dots)(const float *blocks, size_t count, const float *x, size_t dims, float *out);
+  float (*distance2)(const float *a, const float *b, size_t n); /* ‖a − b‖² */
+  size_t (*count_bits)(const uint64_t *words, size_t n);
+} wn_scan_table;
+
+/* Chosen at the first call as wn_simd()'s table is, by the same WINNOW_SIMD. */
+const wn_scan_table *wn_scan(void);
+const wn_scan_table *wn_scan_named(const char *name); /* NULL: the CPU lacks it */
+
+#endif

@@ -1,0 +1,79 @@
+/* Plain C: the reference, and what runs where nothing better is known. The inner loops are written
+ * for the compiler to vectorise. */
+#include "base/simd/scan_tables.h"
+
+#include <string.h>
+
+#define LANES WN_SCAN_LANES
+
+/* The scores of one block. */
+static void score_block(const wn_scan_blocks *blocks, size_t block, const wn_scan_query *query,
+                        float *out) {
+  const uint8_t *codes = blocks->codes + block * blocks->groups * 64;
+  const float *scale = blocks->scale + block * LANES;
+  int32_t sum[LANES];
+  for (size_t l = 0; l < LANES; l++) sum[l] = query->start;
+  for (size_t g = 0; g < blocks->groups; g++, codes += 64) {
+    const int8_t *q = query->codes + 4 * g;
+    for (size_t l = 0; l < LANES; l++) {
+      const uint8_t *x = codes + 4 * l;
+      sum[l] += q[0] * x[0] + q[1] * x[1] + q[2] * x[2] + q[3] * x[3];
+    }
+  }
+  for (size_t l = 0; l < LANES; l++) {
+    float s = ((float)sum[l] + query->offset) * (query->scale * scale[l]);
+    if (blocks->bias != NULL) s += blocks->bias[block * LANES + l];
+    out[l] = s + query->shift;
+  }
+}
+
+static size_t scan(const wn_scan_blocks *blocks, const wn_scan_query *query, float least,
+                   uint32_t *at, float *score) {
+  size_t len = 0;
+  for (size_t b = 0; b < blocks->count; b++) {
+    float s[LANES];
+    score_block(blocks, b, query, s);
+    for (size_t l = 0; l < LANES; l++) {
+      if (!(s[l] >= least)) continue;
+      at[len] = (uint32_t)(b * LANES + l);
+      score[len++] = s[l];
+    }
+  }
+  return len;
+}
+
+static void score(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
+                  float *out, size_t ld) {
+  for (size_t b = 0; b < blocks->count; b++) {
+    for (size_t q = 0; q < query_count; q++) {
+      score_block(blocks, b, &queries[q], out + q * ld + b * LANES);
+    }
+  }
+}
+
+static void dots(const float *blocks, size_t count, const float *x, size_t dims, float *out) {
+  for (size_t b = 0; b < count; b++, blocks += dims * LANES, out += LANES) {
+    memset(out, 0, LANES * sizeof *out);
+    for (size_t j = 0; j < dims; j++) {
+      for (size_t l = 0; l < LANES; l++) out[l] += x[j] * blocks[j * LANES + l];
+    }
+  }
+}
+
+static float distance2(const float *a, const float *b, size_t n) {
+  float sum[8] = {0};
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (size_t l = 0; l < 8; l++) sum[l] += (a[i + l] - b[i + l]) * (a[i + l] - b[i + l]);
+  }
+  for (; i < n; i++) sum[0] += (a[i] - b[i]) * (a[i] - b[i]);
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+static size_t count_bits(const uint64_t *words, size_t n) {
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) count += (size_t)__builtin_popcountll(words[i]);
+  return count;
+}
+
+const wn_scan_table wn_scan_scalar = {"scalar", scan, score, dots, distance2, count_bits};

@@ -1,0 +1,171 @@
+/* Every table that this CPU offers against a plain sum; the integer kernels must agree to the bit.
+ */
+#include "harness.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/simd/scan.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char *const names[] = {"scalar", "avx2", "avx512"};
+
+typedef struct sample {
+  size_t groups, count;
+  uint8_t *codes;
+  float *scale, *bias;
+  int8_t *query[4];
+  wn_scan_query queries[4];
+} sample;
+
+static void *need(size_t bytes) {
+  void *p = wn_malloc(bytes); /* exact blocks, so that ASan sees a read past the end */
+  assert_non_null(p);
+  return p;
+}
+
+static void fill(sample *s, wn_rng *rng) {
+  size_t lanes = s->count * WN_SCAN_LANES, bytes = s->count * s->groups * 64;
+  s->codes = need(bytes);
+  s->scale = need(lanes * sizeof(float));
+  s->bias = need(lanes * sizeof(float));
+  for (size_t i = 0; i < bytes; i++) s->codes[i] = (uint8_t)(1 + wn_rng_below(rng, 255));
+  for (size_t i = 0; i < lanes; i++) {
+    s->scale[i] = (float)wn_rng_double(rng);
+    s->bias[i] = (float)wn_rng_normal(rng) * 1e4f;
+  }
+  for (size_t q = 0; q < 4; q++) {
+    int32_t sum = 0;
+    s->query[q] = need(4 * s->groups);
+    for (size_t i = 0; i < 4 * s->groups; i++) {
+      s->query[q][i] = (int8_t)((int)wn_rng_below(rng, 255) - 127);
+      sum += s->query[q][i];
+    }
+    s->queries[q] = (wn_scan_query){s->query[q], -128 * sum, 17.0f, .5f, 3.0f};
+  }
+}
+
+static void drop(sample *s) {
+  wn_free(s->codes);
+  wn_free(s->scale);
+  wn_free(s->bias);
+  for (size_t q = 0; q < 4; q++) wn_free(s->query[q]);
+}
+
+static float twin(const sample *s, size_t lane, const wn_scan_query *q, bool bias) {
+  const uint8_t *block = s->codes + lane / WN_SCAN_LANES * s->groups * 64;
+  int64_t sum = 0;
+  for (size_t i = 0; i < 4 * s->groups; i++) {
+    sum += q->codes[i] * ((int)block[i / 4 * 64 + lane % WN_SCAN_LANES * 4 + i % 4] - 128);
+  }
+  float t = ((float)sum + q->offset) * (q->scale * s->scale[lane]);
+  if (bias) t += s->bias[lane];
+  return t + q->shift;
+}
+
+static void check_scan(const wn_scan_table *t, const sample *s, bool bias) {
+  size_t lanes = s->count * WN_SCAN_LANES;
+  wn_scan_blocks blocks = {s->codes, s->scale, bias ? s->bias : NULL, s->count, s->groups};
+  uint32_t *at = need((lanes + 16) * sizeof *at);
+  float *score = need((lanes + 16) * sizeof *score), *out = need(lanes * 4 * sizeof *out);
+  size_t len = t->scan(&blocks, &s->queries[0], 0, at, score), want = 0;
+  for (size_t l = 0; l < lanes; l++) {
+    float expect = twin(s, l, &s->queries[0], bias);
+    if (!(expect >= 0)) continue;
+    assert_true(want < len);
+    assert_int_equal(at[want], l);
+    assert_true(score[want++] == expect);
+  }
+  assert_int_equal(len, want);
+  for (size_t n = 1; n <= 4; n++) {
+    t->score(&blocks, s->queries, n, out, lanes);
+    for (size_t q = 0; q < n; q++) {
+      for (size_t l = 0; l < lanes; l++) {
+        assert_true(out[q * lanes + l] == twin(s, l, &s->queries[q], bias));
+      }
+    }
+  }
+  wn_free(at);
+  wn_free(score);
+  wn_free(out);
+}
+
+static void test_codes(WN_UNUSED void **state) {
+  wn_rng rng;
+  wn_rng_seed(&rng, 3);
+  for (size_t k = 0; k < COUNT_OF(names); k++) {
+    const wn_scan_table *t = wn_scan_named(names[k]);
+    if (t == NULL) {
+      print_message("%s: not on this CPU\n", names[k]);
+      continue;
+    }
+    for (size_t groups = 1; groups <= 40; groups += groups < 5 ? 1 : 7) {
+      for (size_t count = 0; count <= 9; count++) {
+        sample s = {.groups = groups, .count = count};
+        fill(&s, &rng);
+        check_scan(t, &s, false);
+        check_scan(t, &s, true);
+        drop(&s);
+      }
+    }
+  }
+}
+
+static void test_floats(WN_UNUSED void **state) {
+  wn_rng rng;
+  wn_rng_seed(&rng, 4);
+  for (size_t k = 0; k < COUNT_OF(names); k++) {
+    const wn_scan_table *t = wn_scan_named(names[k]);
+    if (t == NULL) continue;
+    for (size_t dims = 1; dims <= 70; dims++) {
+      size_t count = (size_t)wn_rng_below(&rng, 7), lanes = count * WN_SCAN_LANES;
+      float *blocks = need(lanes * dims * sizeof(float)), *out = need(lanes * sizeof(float));
+      float *x = need(dims * sizeof(float)), *y = need(dims * sizeof(float));
+      double want = 0;
+      for (size_t i = 0; i < lanes * dims; i++) blocks[i] = (float)wn_rng_normal(&rng);
+      for (size_t i = 0; i < dims; i++) {
+        x[i] = (float)wn_rng_normal(&rng);
+        y[i] = (float)wn_rng_normal(&rng);
+        want += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+      }
+      assert_true(fabs((double)t->distance2(x, y, dims) - want) <= 1e-5 * want);
+      assert_true(t->distance2(x, x, dims) == 0);
+      t->dots(blocks, count, x, dims, out);
+      for (size_t l = 0; l < lanes; l++) {
+        double sum = 0;
+        for (size_t j = 0; j < dims; j++) {
+          sum += (double)x[j] * (double)blocks[(l / 16 * dims + j) * 16 + l % 16];
+        }
+        assert_true(fabs((double)out[l] - sum) <= 1e-4);
+      }
+      wn_free(blocks);
+      wn_free(out);
+      wn_free(x);
+      wn_free(y);
+    }
+  }
+}
+
+static void test_bits(WN_UNUSED void **state) {
+  uint64_t words[5] = {1, UINT64_MAX, 0, 6, UINT64_MAX};
+  for (size_t k = 0; k < COUNT_OF(names); k++) {
+    const wn_scan_table *t = wn_scan_named(names[k]);
+    if (t == NULL) continue;
+    assert_string_equal(t->name, names[k]);
+    assert_int_equal(t->count_bits(words, 0), 0);
+    assert_int_equal(t->count_bits(words, 4), 67);
+    assert_int_equal(t->count_bits(words, 5), 131);
+  }
+  assert_null(wn_scan_named("sse9"));
+  assert_ptr_equal(wn_scan(), wn_scan());
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_codes),
+      cmocka_unit_test(test_floats),
+      cmocka_unit_test(test_bits),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

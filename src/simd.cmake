@@ -10,3 +10,6 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(base/simd/scan_avx512.c TARGET_DIRECTORY wn_base
     PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mavx512vnni;-mfma;-mpopcnt")
 endif()
+# no errno from sqrtf, so that loops over it vectorise; no value changes
+set_source_files_properties(index/seek_lists.c TARGET_DIRECTORY wn_index
+  PROPERTIES COMPILE_OPTIONS "-fno-math-errno")

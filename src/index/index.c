@@ -1,0 +1,188 @@
+/* Building: check the rows, cluster, lay out, measure. */
+#include "index/index.h"
+#include "base/mem.h"
+#include "index/cluster.h"
+#include "index/tune.h"
+#include "index/live.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const metric_names[] = {"ip", "cosine", "l2"};
+
+const char *wn_metric_name(wn_metric metric) {
+  return metric_names[metric];
+}
+
+bool wn_metric_parse(const char *name, wn_metric *metric) {
+  for (unsigned i = 0; i < 3; i++) {
+    if (strcmp(name, metric_names[i]) != 0) continue;
+    *metric = (wn_metric)i;
+    return true;
+  }
+  return false;
+}
+
+void wn_index_options_defaults(wn_index_options *options) {
+  *options = (wn_index_options){.recall = .99, .k = 100, .lists = WN_INDEX_LISTS_AUTO, .seed = 1};
+}
+
+static wn_status check_options(const wn_vectors *rows, const wn_index_options *options,
+                               wn_error *err) {
+  if (rows->dims == 0 || rows->dims > WN_INDEX_DIMS_MAX) {
+    return wn_fail(err, WN_E_ARGUMENT, "dims", "must be 1 to %u, got %u", WN_INDEX_DIMS_MAX,
+                   rows->dims);
+  }
+  if (rows->count > WN_INDEX_ROWS_MAX) {
+    return wn_fail(err, WN_E_TOO_LARGE, "rows", "at most %u, got %u", WN_INDEX_ROWS_MAX,
+                   rows->count);
+  }
+  if (!(options->recall >= .5 && options->recall <= 1)) {
+    return wn_fail(err, WN_E_ARGUMENT, "recall", "must be .5 to 1");
+  }
+  if (options->k == 0 || options->k > 10000) {
+    return wn_fail(err, WN_E_ARGUMENT, "k", "must be 1 to 10000, got %u", options->k);
+  }
+  if ((unsigned)options->metric > WN_METRIC_L2) {
+    return wn_fail(err, WN_E_ARGUMENT, "metric", "must be ip, cosine or l2");
+  }
+  if (options->lists != WN_INDEX_LISTS_AUTO && options->lists > (1u << 20)) {
+    return wn_fail(err, WN_E_ARGUMENT, "lists", "at most %u, got %u", 1u << 20, options->lists);
+  }
+  if (options->queries.count > 0 && options->queries.dims != rows->dims) {
+    return wn_fail(err, WN_E_ARGUMENT, "queries", "have %u dimensions, the rows %u",
+                   options->queries.dims, rows->dims);
+  }
+  return WN_OK;
+}
+
+typedef struct row_check {
+  const wn_vectors *rows;
+  atomic_uint first; /* bad one */
+} row_check;
+
+static void check_rows(void *ctx, size_t begin, size_t end, int worker) {
+  row_check *check = ctx;
+  (void)worker;
+  for (size_t i = begin; i < end; i++) {
+    const float *row = check->rows->data + i * check->rows->dims;
+    if (wn_vector_fault(row, check->rows->dims) == NULL) continue;
+    unsigned first = atomic_load(&check->first);
+    while (i < first && !atomic_compare_exchange_weak(&check->first, &first, (unsigned)i)) {
+    }
+    return;
+  }
+}
+
+static wn_status check_vectors(const wn_vectors *rows, const char *what, wn_pool *pool,
+                               wn_error *err) {
+  row_check check = {.rows = rows};
+  atomic_init(&check.first, UINT32_MAX);
+  wn_for_all(pool, rows->count, 4096, check_rows, &check);
+  unsigned bad = atomic_load(&check.first);
+  if (bad == UINT32_MAX) return WN_OK;
+  return wn_fail(err, WN_E_ARGUMENT, what, "row %u %s", bad,
+                 wn_vector_fault(rows->data + (size_t)bad * rows->dims, rows->dims));
+}
+
+/* About 1.5·√n, as a multiple of 16; one list below 4,096 rows. */
+static uint32_t auto_lists(uint32_t rows) {
+  if (rows < 4096) return 1;
+  uint32_t lists = (uint32_t)(1.5 * sqrt(rows)) / 16 * 16;
+  return lists < 16 ? 16 : lists;
+}
+
+static wn_status find_centres(const wn_vectors *rows, const wn_index_options *options,
+                              uint32_t lists, float *centres, wn_error *err) {
+  if (lists == 1) return WN_OK; /* one list around 0 */
+  wn_cluster_task task = {.rows = rows->data,
+                          .ids = rows->count,
+                          .dims = rows->dims,
+                          .metric = options->metric,
+                          .lists = lists,
+                          .seed = options->seed,
+                          .pool = options->pool,
+                          .progress = options->progress};
+  return wn_cluster(&task, centres, err);
+}
+
+wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options, wn_index **out,
+                         wn_error *err) {
+  wn_status status;
+  wn_base *base = NULL;
+  float *centres = NULL;
+  *out = NULL;
+  WN_TRY(check_options(rows, options, err));
+  WN_TRY(check_vectors(rows, "rows", options->pool, err));
+  WN_TRY(check_vectors(&options->queries, "queries", options->pool, err));
+  uint32_t lists = options->lists == WN_INDEX_LISTS_AUTO ? auto_lists(rows->count)
+                   : options->lists == 0                 ? 1
+                                                         : options->lists;
+  centres = wn_calloc((size_t)lists * rows->dims, sizeof *centres);
+  if (centres == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(find_centres(rows, options, lists, centres, err));
+  wn_base_task task = {.rows = rows->data,
+                       .ids = rows->count,
+                       .dims = rows->dims,
+                       .metric = options->metric,
+                       .lists = lists,
+                       .centres = centres,
+                       .pool = options->pool};
+  WN_TRY(wn_base_build(&task, &base, err));
+  base->rows = rows->data;
+  if (options->copy) {
+    size_t count = (size_t)rows->count * rows->dims;
+    base->own_rows = wn_malloc(count * sizeof *base->own_rows);
+    if (base->own_rows == NULL) WN_TRY(wn_fail_memory(err));
+    if (count > 0) memcpy(base->own_rows, rows->data, count * sizeof *base->own_rows);
+    base->rows = base->own_rows;
+  }
+  WN_TRY(wn_tune(base, options, err));
+  *out = wn_index_of_base(base);
+  if (*out == NULL) WN_TRY(wn_fail_memory(err));
+  base = NULL;
+cleanup:
+  wn_base_free(base);
+  wn_free(centres);
+  return status;
+}
+
+wn_status wn_index_map(const void *bytes, size_t size, const wn_vectors *rows, wn_index **out,
+                       wn_error *err) {
+  wn_base *base;
+  *out = NULL;
+  wn_status status = wn_base_map(bytes, size, rows, &base, err);
+  if (status != WN_OK) return status;
+  *out = wn_index_of_base(base);
+  if (*out != NULL) return WN_OK;
+  wn_base_free(base);
+  return wn_fail_memory(err);
+}
+
+void wn_index_about_of(const wn_index *index, wn_index_about *about) {
+  wn_reading reading = wn_reading_begin(index);
+  const wn_image_header *head = &reading.view->base->head;
+  wn_image_header laid = *head;
+  *about = (wn_index_about){.metric = (wn_metric)head->metric,
+                            .dims = head->dims,
+                            .ids = head->ids,
+                            .lists = head->lists,
+                            .changes = reading.now,
+                            .recall = (double)head->recall};
+  about->rows = atomic_load_explicit(&index->rows, memory_order_relaxed);
+  laid.with_rows = 0;
+  if (wn_image_layout(&laid)) about->bytes = (size_t)laid.bytes;
+  about->row_bytes = (size_t)head->ids * head->dims * sizeof(float);
+  about->delta_bytes = (size_t)(reading.now + WN_DELTA_CHUNK - 1) / WN_DELTA_CHUNK *
+                       (sizeof(wn_delta_chunk) + (size_t)WN_DELTA_CHUNK * head->dims * 5);
+  about->achieved = 1;
+  for (int i = WN_INDEX_LEVELS - 1; i >= 0; i--) {
+    wn_image_level level = head->levels[i];
+    about->levels[i] =
+        (wn_index_level){(double)level.recall, (double)level.achieved, (double)level.lanes};
+    if (level.recall > 0 && (double)level.recall >= about->recall - 1e-6) {
+      about->achieved = (double)level.achieved;
+    }
+  }
+  wn_reading_end(&reading);
+}

@@ -1,0 +1,97 @@
+#ifndef WN_INDEX_SEEK_H
+#define WN_INDEX_SEEK_H
+/* One search: who may still be among the k best, and the ways to find them. */
+
+#include "index/lists.h"
+#include "index/live.h"
+
+/* One that may be among the k best: its true score lies in lower … upper. */
+typedef struct wn_candidate {
+  uint32_t place; /* WN_IN_BASE, WN_IS_KNOWN (lower = upper, exact), or the delta's entry */
+  uint32_t id;
+  float upper;
+  float lower;
+} wn_candidate;
+
+#define WN_IN_BASE  (UINT32_MAX - 1)
+#define WN_IS_KNOWN UINT32_MAX
+
+#define WN_TALLY 1024u
+
+/* How many candidates' lower ends lie in each of 1,024 steps above a first bound: the k-th greatest
+ * of a growing set, to a step. */
+typedef struct wn_tally {
+  uint32_t *count; /* [WN_TALLY] */
+  float floor;     /* of step 0 */
+  float step;
+  float steps;   /* 1 / step; 0: not begun */
+  uint32_t edge; /* at least k candidates lie in steps edge … 1,023 */
+  size_t above;  /* this many */
+} wn_tally;
+
+typedef struct wn_seek {
+  const wn_base *base;
+  const wn_delta *delta;
+  uint32_t now;
+  const wn_bitset *allowed; /* NULL: all */
+  uint32_t k;
+  float eta; /* share of the codes' error bound that counts; 1: exact */
+  wn_probe probe;
+  wn_arena *arena;
+  wn_index_trace trace;
+  /* the candidates: all of which `upper` ≥ least; least is the k-th greatest `lower` so far */
+  float least;
+  size_t len, cap;
+  size_t next; /* at this many, the worst are dropped */
+  wn_candidate *candidates;
+  wn_tally tally;
+  float *lowers;    /* scratch [cap] */
+  uint64_t *keys;   /* scratch [2·cap] */
+  uint32_t *hit_at; /* scratch for one run of blocks */
+  float *hit_score;
+} wn_seek;
+
+#define WN_SEEK_RUN 16u /* blocks scanned between two looks at `least` */
+
+/* Scratch from the arena; false: none left. `seek` has base, delta, now, allowed, k, eta, arena. */
+bool wn_seek_init(wn_seek *seek, const float *vector);
+/* A candidate whose exact score is known. */
+void wn_seek_known(wn_seek *seek, uint32_t id, float score);
+/* Hits of a scan of blocks whose first lane's id is ids[0]; `width`: upper − lower for scale 1. */
+typedef struct wn_hits {
+  const uint32_t *ids;
+  const float *scale;
+  const uint32_t *at;
+  const float *score;
+  size_t count;
+  float width;
+} wn_hits;
+void wn_seek_base_hits(wn_seek *seek, const wn_hits *hits);
+void wn_seek_delta_hits(wn_seek *seek, const wn_delta_chunk *chunk, uint32_t first,
+                        const wn_hits *hits);
+/* Scores what is left in fp32 and writes the k best. */
+size_t wn_seek_finish(wn_seek *seek, wn_scored *out);
+/* The exact score of a visible row of the base. */
+float wn_seek_row(wn_seek *seek, uint32_t id);
+
+void wn_seek_delta(wn_seek *seek);
+/* Lists, careful to kappa; `exact`: then until nothing better can be left. False: no memory. */
+bool wn_seek_lists(wn_seek *seek, float kappa, bool exact);
+/* Each allowed row. */
+bool wn_seek_rows(wn_seek *seek);
+/* `count` searches of the same base share one pass over its codes. */
+bool wn_seek_pass(wn_seek *seeks, size_t count, wn_arena *arena);
+
+static inline float wn_seek_width(const wn_seek *seek, wn_code_fit fit) {
+  return 2 * seek->eta * wn_probe_offset(&seek->probe, fit) * seek->probe.scan.scale;
+}
+static inline bool wn_seek_allows(const wn_seek *seek, uint32_t id) {
+  return seek->allowed == NULL || wn_bitset_test(seek->allowed, id);
+}
+
+/* How a header's levels answer a wanted recall. */
+float wn_kappa_for(const wn_image_header *head, double recall);
+/* eta for the codes of a base: about two deviations of the error. */
+float wn_eta_for(uint32_t dims);
+
+#endif

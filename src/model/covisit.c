@@ -8,13 +8,19 @@
  * over the history's items i, newest step 0. An anchor's answer is its own row. covisit_fit.c sums
  * over a dataset; covisit_live.c adds each event after that, and the next query sees it.
  *
+ * With `half_life_days` a pair counts 2^(−age/half-life), age from the later of its two entries.
+ * Nothing is ever faded: a row holds 2^(time/half-life) in units of its own, powers of two that move
+ * on with its newest pair (forward decay: Cormode, Shkapenyuk, Srivastava, Xu 2009), so that no
+ * number overflows and a clock that ran ahead spoils only the rows that met it. Popularity does not
+ * fade.
+ *
  * Departure: steps are counted in distinct times, not in events. Items that share a time are a
  * basket: they pair symmetrically at full weight and each brings m = √w·B^(−¼), B the basket's
  * size, so that a pair within one counts 1/√B. Data without times are the limit case (every row
  * one basket), and need no mode of their own.
  *
  * Bounds: the newest `row_max` items of a row count and gaps up to `window` steps. A snapshot holds
- * 8 bytes a kept neighbour, 12 an item; serving adds 16 an item and what events change. Nothing is
+ * 8 bytes a kept neighbour, 12 to 16 an item; serving adds 16 an item and what events change. Nothing is
  * random. */
 #include "model/covisit.h"
 #include "model/query.h"
@@ -34,6 +40,7 @@ static const wn_param_spec covisit_params[] = {
     {"neighbours", 200, 1, WN_COVISIT_NEIGHBOURS_MAX, "kept for each item"},
     {"row_max", 500, 2, 1e6, "newest items of a user that count"},
     {"history_max", 100, 1, WN_HISTORY_MAX, "newest items of a query that count"},
+    {"half_life_days", 0, 0, 36500, "days after which a pair counts half; 0: never fades"},
 };
 
 /* The k-th least, k < n; reorders (Hoare's selection). */
@@ -103,6 +110,30 @@ static void add_row(wn_accum *accum, const wn_covisit *m, wn_item_ix i, float fa
   }
 }
 
+static int32_t row_epoch(const wn_covisit *m, wn_item_ix i) {
+  const wn_covisit_row *row = changed_row(m, i);
+  if (row != NULL) return row->epoch;
+  return m->epoch != NULL && i < m->head.items ? m->epoch[i] : 0;
+}
+
+/* The newest epoch among the history's rows. */
+static int32_t newest_epoch(const wn_covisit *m, const wn_positive *history, size_t len) {
+  int32_t newest = INT32_MIN;
+  for (size_t i = 0; i < len; i++) {
+    int32_t epoch = row_epoch(m, history[i].item);
+    if (row_len(m, history[i].item) > 0 && epoch > newest) newest = epoch;
+  }
+  return newest;
+}
+
+/* What a unit of that epoch is worth at the time of the newest event. One clock that ran ahead must
+ * not make everybody's scores vanish: order is what matters. */
+static double worth_now(const wn_covisit *m, int32_t epoch) {
+  if (!(m->head.half_life_ms > 0)) return 1;
+  double exponent = WN_COVISIT_EPOCH * (double)epoch - m->live.now_ms / m->head.half_life_ms;
+  return exp2(fmin(fmax(exponent, -2 * WN_COVISIT_EPOCH), WN_COVISIT_EPOCH));
+}
+
 static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
                              wn_arena *arena, wn_error *err) {
   const wn_covisit *m = (const wn_covisit *)model;
@@ -118,10 +149,15 @@ static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query 
   if (adds == 0) return WN_OK;
   ask->any = true;
   if (!wn_accum_init(&ask->accum, m->live.items, (size_t)adds, arena)) return wn_fail_memory(err);
+  int32_t epoch = newest_epoch(m, history, len);
+  double worth = worth_now(m, epoch);
   for (size_t i = 0; i < len; i++) {
+    wn_item_ix item = history[i].item;
     double decay = exp(-(double)history[i].step / m->head.tau_query);
     if (decay < STEP_WEIGHT_MIN) break;
-    add_row(&ask->accum, m, history[i].item, sqrtf(history[i].weight) * (float)decay);
+    if (row_len(m, item) == 0) continue;
+    decay *= worth * (double)wn_covisit_fade(epoch - row_epoch(m, item));
+    add_row(&ask->accum, m, item, sqrtf(history[i].weight) * (float)decay);
   }
   return WN_OK;
 }
@@ -153,6 +189,8 @@ static wn_status covisit_save(const wn_model *model, wn_snapshot_writer *writer,
   WN_TRY(wn_snapshot_write(writer, "covisit/col", m->col, nnz * sizeof *m->col, err));
   WN_TRY(wn_snapshot_write(writer, "covisit/weight", m->weight, nnz * sizeof *m->weight, err));
   WN_TRY(wn_snapshot_write(writer, "covisit/count", m->count, items * sizeof *m->count, err));
+  if (m->epoch != NULL)
+    WN_TRY(wn_snapshot_write(writer, "covisit/epoch", m->epoch, items * sizeof *m->epoch, err));
 cleanup:
   return status;
 }
@@ -166,14 +204,15 @@ static bool in_range(const char *name, double value) {
 }
 
 static wn_status check_head(const wn_covisit_head *h, wn_error *err) {
-  if (h->version != 2) {
-    return wn_fail(err, WN_E_CORRUPT, "covisit/head", "version %u, expected 2: train again",
+  if (h->version != 3) {
+    return wn_fail(err, WN_E_CORRUPT, "covisit/head", "version %u, expected 3: train again",
                    h->version);
   }
   if (!in_range("history_max", h->history_max) || !in_range("neighbours", h->neighbours) ||
       !in_range("window", h->window) || !in_range("row_max", h->row_max) ||
       !in_range("tau_query", h->tau_query) || !in_range("tau", h->tau) ||
-      !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b)) {
+      !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b) ||
+      !in_range("half_life_days", h->half_life_ms / 86400000) || !isfinite(h->now_ms)) {
     return wn_fail(err, WN_E_CORRUPT, "covisit/head", "parameters are out of range");
   }
   return WN_OK;
@@ -183,6 +222,14 @@ static wn_status check_rows(const wn_covisit *m, wn_error *err) {
   for (uint32_t i = 0; i < m->head.items; i++) {
     if (m->row_ptr[i + 1] - m->row_ptr[i] > m->head.neighbours)
       return wn_fail(err, WN_E_CORRUPT, "covisit/row_ptr", "a row is longer than neighbours");
+  }
+  return WN_OK;
+}
+
+static wn_status check_epochs(const wn_covisit *m, wn_error *err) {
+  for (uint32_t i = 0; i < m->head.items; i++) {
+    if (m->epoch[i] < -WN_COVISIT_EPOCHS_MAX || m->epoch[i] > WN_COVISIT_EPOCHS_MAX)
+      return wn_fail(err, WN_E_CORRUPT, "covisit/epoch", "row %u is of no time", i);
   }
   return WN_OK;
 }
@@ -203,6 +250,12 @@ static wn_status covisit_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(wn_section_floats(snapshot, "covisit/weight", nnz, &m->weight, err));
   WN_TRY(wn_section_array(snapshot, "covisit/count", sizeof *m->count, m->head.items, &data, err));
   m->count = data;
+  if (m->head.half_life_ms > 0) {
+    WN_TRY(
+        wn_section_array(snapshot, "covisit/epoch", sizeof *m->epoch, m->head.items, &data, err));
+    m->epoch = data;
+    WN_TRY(check_epochs(m, err));
+  }
   WN_TRY(wn_history_map(snapshot, &m->live.history, err));
   WN_TRY(wn_covisit_live_init(m, err));
   *out = &m->base;

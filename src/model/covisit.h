@@ -25,7 +25,19 @@ typedef struct wn_covisit_head {
   double tau;
   double rho;
   double a, b;
+  double half_life_ms; /* 0: nothing fades */
+  double now_ms;       /* time of the newest entry */
 } wn_covisit_head;
+
+/* When a pair came about, as forward decay needs it: fade · 2^(WN_COVISIT_EPOCH · epoch) is
+ * 2^(time/half-life), fade in [1, 2^WN_COVISIT_EPOCH). */
+typedef struct wn_covisit_stamp {
+  float fade;
+  int32_t epoch;
+} wn_covisit_stamp;
+
+#define WN_COVISIT_EPOCH      32         /* half-lives */
+#define WN_COVISIT_EPOCHS_MAX 1000000000 /* ± */
 
 /* One entry of a changed row. */
 typedef struct wn_covisit_cell {
@@ -39,7 +51,8 @@ typedef struct wn_covisit_row {
   float *granted;        /* [slots] behind the cells: to newcomers, see covisit_live.c */
   uint32_t slots;
   uint32_t len;
-  float floor; /* weight · target scale of what was left out, at most */
+  float floor;   /* weight · target scale of what was left out, at most */
+  int32_t epoch; /* all of these are in units of 2^(WN_COVISIT_EPOCH · epoch) */
 } wn_covisit_row;
 
 typedef struct wn_covisit_visit {
@@ -47,6 +60,7 @@ typedef struct wn_covisit_visit {
   float weight; /* the pair's; ≤ 0: is remembered, does not count */
   float mass;   /* with which its pairs are in the rows now */
   int64_t time_ms;
+  wn_covisit_stamp stamp;
 } wn_covisit_visit;
 
 /* A user's newest items, oldest first. */
@@ -66,6 +80,7 @@ typedef struct wn_covisit_live {
   wn_map64 user_of;        /* user → index into users */
   WN_VEC(wn_covisit_user) users;
   float *forward, *backward; /* [window + 1] a pair's weight by gap */
+  double now_ms;             /* time of the newest event met */
   size_t block_bytes;        /* of all rows' and users' blocks */
 } wn_covisit_live;
 
@@ -76,7 +91,8 @@ typedef struct wn_covisit {
   const uint32_t *col;
   const float *weight;   /* W > 0, not yet divided by popularity */
   const uint32_t *count; /* [items] users who have it */
-  void *owned[4];        /* of a fitted model */
+  const int32_t *epoch;  /* [items] the rows' units; NULL: nothing fades */
+  void *owned[5];        /* of a fitted model */
   wn_covisit_live live;
 } wn_covisit;
 
@@ -110,6 +126,21 @@ static inline void wn_covisit_decays(const wn_covisit_head *head, float *forward
     forward[g] = (float)exp(-(double)(g - 1) / head->tau);
     backward[g] = (float)(head->rho * (double)forward[g]);
   }
+}
+
+static inline wn_covisit_stamp wn_covisit_stamp_of(const wn_covisit_head *head, int64_t time_ms) {
+  if (!(head->half_life_ms > 0)) return (wn_covisit_stamp){1, 0};
+  double age = (double)time_ms / head->half_life_ms;
+  double epoch = floor(age / WN_COVISIT_EPOCH);
+  epoch = fmin(fmax(epoch, -WN_COVISIT_EPOCHS_MAX), WN_COVISIT_EPOCHS_MAX);
+  double rest = fmin(fmax(age - WN_COVISIT_EPOCH * epoch, 0), WN_COVISIT_EPOCH);
+  return (wn_covisit_stamp){(float)exp2(rest), (int32_t)epoch};
+}
+
+/* 2^−(WN_COVISIT_EPOCH · epochs), epochs ≥ 0: a power of two, so that scaling by it is exact. */
+static inline float wn_covisit_fade(int32_t epochs) {
+  static const float fade[] = {1, 0x1p-32f, 0x1p-64f, 0x1p-96f};
+  return epochs < 4 ? fade[epochs] : 0;
 }
 
 static inline float wn_covisit_scale(uint32_t count, double exponent) {

@@ -22,11 +22,14 @@ typedef struct visit {
 #define BLOCK_ROWS 1024
 
 typedef struct covisit_fit {
+  const wn_covisit_head *head;
   uint32_t users, items, window, neighbours, row_max;
   bool back;
   uint64_t *user_ptr; /* [users + 1] kept positive entries, oldest first */
   visit *visit;
-  uint64_t *item_ptr; /* [items + 1] where each item occurs, users ascending */
+  wn_covisit_stamp *stamp; /* of each visit; NULL: nothing fades */
+  int32_t *epoch;          /* [items] of each row; NULL likewise */
+  uint64_t *item_ptr;      /* [items + 1] where each item occurs, users ascending */
   occurrence *where;
   uint32_t *count;                    /* [items] */
   float *source_scale, *target_scale; /* [items] count^−a, count^−b */
@@ -63,7 +66,7 @@ static void share(visit *basket, const visit *end) {
 }
 
 /* √w·B^(−¼) for the entries of each basket; steps. Returns the row's end. */
-static visit *weigh_row(const covisit_fit *f, const wn_csr *csr, uint32_t user, visit *row) {
+static visit *weigh_row(covisit_fit *f, const wn_csr *csr, uint32_t user, visit *row) {
   visit *end = row, *basket = row;
   int64_t last = 0;
   for (uint64_t i = row_begin(csr, user, f->row_max); i < csr->row_ptr[user + 1]; i++) {
@@ -75,6 +78,7 @@ static visit *weigh_row(const covisit_fit *f, const wn_csr *csr, uint32_t user, 
       basket = end;
     }
     uint32_t step = end == row ? 0 : end[-1].step + new_step;
+    if (f->stamp != NULL) f->stamp[end - f->visit] = wn_covisit_stamp_of(f->head, last);
     *end++ = (visit){csr->col[i], step, sqrtf(csr->weight[i])};
   }
   share(basket, end);
@@ -113,16 +117,20 @@ static wn_status fit_alloc(covisit_fit *f, const wn_csr *csr, size_t threads, wn
   f->sum = wn_calloc(threads * items, sizeof *f->sum);
   f->touched = wn_calloc(threads * (items + 1), sizeof *f->touched);
   f->key = wn_calloc(threads * items, sizeof *f->key);
+  bool fades = f->head->half_life_ms > 0;
+  if (fades) f->stamp = wn_calloc(n, sizeof *f->stamp);
+  if (fades) f->epoch = wn_calloc(items, sizeof *f->epoch);
   f->best = wn_calloc((size_t)BLOCK_ROWS * f->neighbours, sizeof *f->best);
   f->best_len = wn_calloc(BLOCK_ROWS, sizeof *f->best_len);
   bool good = f->user_ptr && f->visit && f->item_ptr && f->where && f->count && f->source_scale &&
               f->target_scale && f->forward && f->backward && f->sum && f->touched && f->key &&
-              f->best && f->best_len;
+              f->best && f->best_len && (!fades || (f->stamp && f->epoch));
   return good ? WN_OK : wn_fail_memory(err);
 }
 
 static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covisit_head *head,
                           const wn_fit_env *env, wn_error *err) {
+  f->head = head;
   f->users = data->by_user.rows;
   f->items = data->by_user.cols;
   f->window = head->window;
@@ -146,69 +154,101 @@ static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covis
   return WN_OK;
 }
 
-/* Adds what stands beside one occurrence; returns the new count of touched items. What comes out
- * as 0 is not added: `touched` must name no item twice. */
-static size_t add_beside(const covisit_fit *f, occurrence o, float *sum, uint32_t *touched,
-                         size_t n) {
+/* The epoch of the newest pair of item i: all are stored in its unit. */
+static int32_t epoch_of_row(const covisit_fit *f, uint32_t i) {
+  int32_t newest = INT32_MIN;
+  for (uint64_t o = f->item_ptr[i]; o < f->item_ptr[i + 1]; o++) {
+    uint64_t p = f->user_ptr[f->where[o].user] + f->where[o].at, q = p;
+    uint64_t end = f->user_ptr[f->where[o].user + 1];
+    while (q + 1 < end && f->visit[q + 1].step - f->visit[p].step <= f->window) q++;
+    if (f->stamp[q].epoch > newest) newest = f->stamp[q].epoch;
+  }
+  return newest > INT32_MIN ? newest : 0;
+}
+
+/* What a pair is worth whose later visit is v, in the unit of `epoch`. */
+static float fade_of(const covisit_fit *f, const visit *v, int32_t epoch) {
+  wn_covisit_stamp stamp = f->stamp[v - f->visit];
+  return stamp.fade * wn_covisit_fade(epoch - stamp.epoch);
+}
+
+typedef struct row_sum {
+  float *sum;        /* [items] */
+  uint32_t *touched; /* [items + 1] whose sum is not 0 */
+  size_t len;
+  int32_t epoch;
+} row_sum;
+
+/* What comes out as 0 is not added: `touched` must name no item twice. */
+static void add(row_sum *r, uint32_t j, float x) {
+  float before = r->sum[j];
+  r->touched[r->len] = j;
+  r->len += before == 0 && x > 0;
+  r->sum[j] = before + x;
+}
+
+/* Adds what stands beside one occurrence. */
+static void add_beside(const covisit_fit *f, occurrence o, row_sum *r) {
   const visit *begin = f->visit + f->user_ptr[o.user], *end = f->visit + f->user_ptr[o.user + 1];
   const visit *p = begin + o.at;
   for (const visit *q = p + 1; q < end; q++) {
     uint32_t gap = q->step - p->step;
     if (gap > f->window) break;
-    float x = p->mass * q->mass * f->forward[gap], before = sum[q->item];
-    touched[n] = q->item;
-    n += before == 0 && x > 0;
-    sum[q->item] = before + x;
+    float x = p->mass * q->mass * f->forward[gap];
+    add(r, q->item, f->stamp != NULL ? x * fade_of(f, q, r->epoch) : x);
   }
+  float mass = f->stamp != NULL ? p->mass * fade_of(f, p, r->epoch) : p->mass;
   for (const visit *q = p; q-- > begin;) {
     uint32_t gap = p->step - q->step;
     if (gap > f->window || (gap > 0 && !f->back)) break;
-    float x = p->mass * q->mass * f->backward[gap], before = sum[q->item];
-    touched[n] = q->item;
-    n += before == 0 && x > 0;
-    sum[q->item] = before + x;
+    add(r, q->item, mass * q->mass * f->backward[gap]);
   }
-  return n;
 }
 
-/* Leaves what counts in `touched`, with S in `key`; returns how many. */
-static size_t rate_row(const covisit_fit *f, uint32_t i, float *sum, uint32_t *touched, size_t n,
-                       float *key) {
+/* Leaves what counts in `touched`, with S in `key`. */
+static void rate_row(const covisit_fit *f, uint32_t i, row_sum *r, float *key) {
   size_t good = 0;
-  for (size_t t = 0; t < n; t++) {
-    uint32_t j = touched[t];
-    float s = sum[j] * f->source_scale[i] * f->target_scale[j];
-    if (s > 0 && isfinite(s) && isfinite(sum[j])) {
-      touched[good] = j;
+  for (size_t t = 0; t < r->len; t++) {
+    uint32_t j = r->touched[t];
+    float s = r->sum[j] * f->source_scale[i] * f->target_scale[j];
+    if (s > 0 && isfinite(s) && isfinite(r->sum[j])) {
+      r->touched[good] = j;
       key[good++] = s;
     } else {
-      sum[j] = 0;
+      r->sum[j] = 0;
     }
   }
-  return good;
+  r->len = good;
 }
 
 /* The best by S, their W, in the order in which they were met; of equals the first. */
+static uint32_t take_best(const covisit_fit *f, uint32_t i, row_sum *r, float *key,
+                          wn_scored *best) {
+  uint32_t len = 0;
+  rate_row(f, i, r, key);
+  wn_cut cut = wn_covisit_cut(key, r->len, f->neighbours);
+  for (size_t t = 0; t < r->len; t++) {
+    uint32_t j = r->touched[t];
+    float s = r->sum[j] * f->source_scale[i] * f->target_scale[j];
+    if (wn_covisit_keeps(&cut, s)) best[len++] = (wn_scored){j, r->sum[j]};
+    r->sum[j] = 0;
+  }
+  return len;
+}
+
 static void fit_rows(void *ctx, size_t begin, size_t end, int worker) {
   covisit_fit *f = ctx;
-  float *sum = f->sum + (size_t)worker * f->items, *key = f->key + (size_t)worker * f->items;
-  uint32_t *touched = f->touched + (size_t)worker * (f->items + 1);
+  row_sum sum = {.sum = f->sum + (size_t)worker * f->items,
+                 .touched = f->touched + (size_t)worker * (f->items + 1)};
   for (size_t r = begin; r < end; r++) {
-    uint32_t i = f->block_begin + (uint32_t)r, len = 0;
-    wn_scored *best = f->best + r * f->neighbours;
-    size_t n = 0;
+    uint32_t i = f->block_begin + (uint32_t)r;
+    sum.len = 0;
+    if (f->stamp != NULL) sum.epoch = f->epoch[i] = epoch_of_row(f, i);
     for (uint64_t o = f->item_ptr[i]; o < f->item_ptr[i + 1]; o++) {
-      n = add_beside(f, f->where[o], sum, touched, n);
+      add_beside(f, f->where[o], &sum);
     }
-    n = rate_row(f, i, sum, touched, n, key);
-    wn_cut cut = wn_covisit_cut(key, n, f->neighbours);
-    for (size_t t = 0; t < n; t++) {
-      uint32_t j = touched[t];
-      float s = sum[j] * f->source_scale[i] * f->target_scale[j];
-      if (wn_covisit_keeps(&cut, s)) best[len++] = (wn_scored){j, sum[j]};
-      sum[j] = 0;
-    }
-    f->best_len[r] = len;
+    f->best_len[r] =
+        take_best(f, i, &sum, f->key + (size_t)worker * f->items, f->best + r * f->neighbours);
   }
 }
 
@@ -245,10 +285,19 @@ static wn_status fit_blocks(covisit_fit *f, const wn_fit_env *env, wn_covisit *m
   return status;
 }
 
-static wn_covisit_head head_of(const wn_params *params, uint32_t items) {
+static double newest_ms(const wn_csr *csr) {
+  double newest = csr->nnz > 0 && csr->time_ms != NULL ? (double)csr->time_ms[0] : 0;
+  for (uint64_t i = 1; csr->time_ms != NULL && i < csr->nnz; i++)
+    newest = fmax(newest, (double)csr->time_ms[i]);
+  return newest;
+}
+
+static wn_covisit_head head_of(const wn_params *params, const wn_csr *csr) {
   const wn_model_class *cls = &wn_model_covisit;
-  return (wn_covisit_head){.version = 2,
-                           .items = items,
+  return (wn_covisit_head){.version = 3,
+                           .items = csr->cols,
+                           .half_life_ms = wn_param(cls, params, "half_life_days") * 86400000,
+                           .now_ms = newest_ms(csr),
                            .history_max = (uint32_t)wn_param(cls, params, "history_max"),
                            .neighbours = (uint32_t)wn_param(cls, params, "neighbours"),
                            .window = (uint32_t)wn_param(cls, params, "window"),
@@ -266,12 +315,14 @@ wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params, const 
   wn_covisit *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = &wn_model_covisit;
-  m->head = head_of(params, data->by_user.cols);
+  m->head = head_of(params, &data->by_user);
   wn_status status;
   WN_TRY(fit_init(&f, data, &m->head, env, err));
   WN_TRY(fit_blocks(&f, env, m, err));
   m->count = m->owned[3] = f.count;
   f.count = NULL;
+  m->epoch = m->owned[4] = f.epoch;
+  f.epoch = NULL;
   WN_TRY(wn_covisit_live_init(m, err));
   *out = &m->base;
   m = NULL;

@@ -13,7 +13,8 @@
  *   – an event meets the user's newest WN_COVISIT_RECENT items; nothing is taken back when a row
  *     outgrows row_max; an item that returns after more items than that counts as a new one;
  *   – members of a basket of more than BASKET_EXACT items keep the share they came with;
- *   – nothing fades (`half_life_days`) before the next training; events of weight 0 change nothing.
+ *   – a signal's own `half_life_days` waits for the next training; events of weight 0 change
+ * nothing.
  *
  * Why the model remembers users' newest items itself: the engine's merged history costs a sort of
  * everything the user did since the snapshot, for each event; what is needed here is 64 items in
@@ -22,7 +23,7 @@
  * the same state again. Nothing of it is saved.
  *
  * Bounds: a changed row at most 12 bytes · (the power of two from 2 · neighbours on): 6 KB at 200;
- * a user met since the snapshot at most 24 · 64 bytes; 16 bytes an item. Time: two table look-ups
+ * a user met since the snapshot at most 32 · 64 bytes; 16 bytes an item. Time: two table look-ups
  * for each of at most 64 items; 8 times that in a basket, some ten times for an item that comes
  * again or late in the middle of the others. No threads, no randomness, no clock. When memory is
  * out, the pair or event is left out. */
@@ -96,6 +97,7 @@ wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err) {
     return wn_fail_memory(err);
   }
   wn_covisit_decays(&m->head, live->forward, live->backward);
+  live->now_ms = m->head.items > 0 ? m->head.now_ms : -INFINITY;
   return WN_OK;
 }
 
@@ -156,6 +158,7 @@ static bool row_grow(wn_covisit_live *live, wn_covisit_row *row) {
     if (row->cell[s].col != WN_NO_IX) row_put(&larger, row->cell[s], row->granted[s]);
   }
   larger.floor = row->floor;
+  larger.epoch = row->epoch;
   live->block_bytes -= row->slots * CELL_BYTES;
   wn_free(row->cell);
   *row = larger;
@@ -180,6 +183,7 @@ static bool row_copy(wn_covisit *m, wn_item_ix i) {
     least = fminf(least, m->weight[k] * live->target[j]);
   }
   if (end - begin >= m->head.neighbours) row.floor = least;
+  if (m->epoch != NULL && i < m->head.items) row.epoch = m->epoch[i];
   live->rows.data[live->rows.len++] = row;
   live->row_of[i] = (uint32_t)live->rows.len;
   return true;
@@ -210,10 +214,25 @@ static void row_purge(wn_covisit *m, wn_covisit_row *row) {
   }
 }
 
-/* W[i][j] += x */
-static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x) {
+/* The row counts in the unit of a later epoch from now on. */
+static void row_fade(wn_covisit_row *row, int32_t epoch) {
+  float fade = row->len > 0 ? wn_covisit_fade(epoch - row->epoch) : 0;
+  for (uint32_t s = 0; s < row->slots && row->len > 0; s++) {
+    if (row->cell[s].col == WN_NO_IX) continue;
+    row->cell[s].weight *= fade;
+    row->granted[s] *= fade;
+  }
+  row->floor *= fade;
+  row->epoch = epoch;
+}
+
+/* W[i][j] += x, a pair's that came about at `stamp` */
+static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x, wn_covisit_stamp stamp) {
   if (x == 0 || !isfinite(x) || (m->live.row_of[i] == 0 && !row_copy(m, i))) return;
   wn_covisit_row *row = &m->live.rows.data[m->live.row_of[i] - 1];
+  if (stamp.epoch > row->epoch || row->len == 0) row_fade(row, stamp.epoch);
+  x *= stamp.fade * wn_covisit_fade(row->epoch - stamp.epoch);
+  if (x == 0 || !isfinite(x)) return;
   wn_covisit_cell *cell = row_cell(row, j);
   if (cell->col == j) {
     float sum = cell->weight + x;
@@ -270,8 +289,10 @@ static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
   if (!user_reserve(&m->live, u, n)) return false;
   for (uint64_t k = begin; k < h->row_ptr[user + 1]; k++) {
     if (h->weight[k] == 0 || h->item[k] >= m->live.items) continue;
-    u->data[u->len++] =
-        (wn_covisit_visit){.item = h->item[k], .weight = h->weight[k], .time_ms = h->time_ms[k]};
+    u->data[u->len++] = (wn_covisit_visit){.item = h->item[k],
+                                           .weight = h->weight[k],
+                                           .time_ms = h->time_ms[k],
+                                           .stamp = wn_covisit_stamp_of(&m->head, h->time_ms[k])};
   }
   for (uint32_t k = 0; k < u->len; k++) {
     u->data[k].mass = mass_of(u->data[k].weight, basket_size(u, u->data[k].time_ms));
@@ -380,8 +401,9 @@ static void set_mass(pass *p, uint32_t k, float mass) {
     uint32_t gap = before ? p->step[k] - p->step[q] : p->step[q] - p->step[k];
     wn_item_ix earlier = v[before ? q : k].item, later = v[before ? k : q].item;
     float x = change * v[q].mass;
-    row_add(p->m, earlier, later, x * m->live.forward[gap]);
-    row_add(p->m, later, earlier, x * m->live.backward[gap]);
+    wn_covisit_stamp stamp = v[q > k ? q : k].stamp;
+    row_add(p->m, earlier, later, x * m->live.forward[gap], stamp);
+    row_add(p->m, later, earlier, x * m->live.backward[gap], stamp);
   }
 }
 
@@ -409,9 +431,11 @@ static void change_gaps(pass *p, const uint32_t *old_step, uint32_t at, uint32_t
       float x = v[q].mass * v[k].mass;
       if (!(x > 0)) continue;
       row_add(p->m, v[k].item, v[q].item,
-              x * (at_gap(live->forward, gap, window) - at_gap(live->forward, old, window)));
+              x * (at_gap(live->forward, gap, window) - at_gap(live->forward, old, window)),
+              v[q].stamp);
       row_add(p->m, v[q].item, v[k].item,
-              x * (at_gap(live->backward, gap, window) - at_gap(live->backward, old, window)));
+              x * (at_gap(live->backward, gap, window) - at_gap(live->backward, old, window)),
+              v[q].stamp);
     }
   }
 }
@@ -491,5 +515,7 @@ void wn_covisit_update(wn_model *model, const wn_event *event, float weight) {
   if (counts != counted) {
     set_count(m, event->item, counts ? count + 1 : count > 0 ? count - 1 : 0);
   }
+  visit.stamp = wn_covisit_stamp_of(&m->head, visit.time_ms);
+  m->live.now_ms = fmax(m->live.now_ms, (double)event->time_ms);
   put_in(&p, visit);
 }

@@ -7,6 +7,7 @@
 typedef struct rule {
   double tau, rho, a, b;
   uint32_t window, neighbours, row_max;
+  double half_life_ms;
 } rule;
 
 /* S[i][j] as the formula says, pair by pair; nothing is cut to the best. */
@@ -15,6 +16,8 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
   uint32_t I = data->items;
   double *pop = wn_calloc(I, sizeof *pop);
   memset(S, 0, sizeof *S * I * I);
+  double newest = 0;
+  for (uint64_t i = 0; i < csr->nnz; i++) newest = fmax(newest, (double)csr->time_ms[i]);
   for (uint32_t u = 0; u < data->users; u++) {
     uint32_t item[512], step[512], n = 0;
     double mass[512];
@@ -39,6 +42,8 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
         int gap = (int)step[q] - (int)step[p];
         if (q == p || abs(gap) > (int)r->window) continue;
         double w = gap == 0 ? 1 : exp(-(abs(gap) - 1) / r->tau) * (gap < 0 ? r->rho : 1);
+        int64_t later = csr->time_ms[kept[n - 1 - (p > q ? p : q)]];
+        if (r->half_life_ms > 0) w *= exp2(((double)later - newest) / r->half_life_ms);
         S[item[p] * I + item[q]] += w * mass[p] * mass[q] * pow(basket_p * basket_q, -.25);
       }
     }
@@ -52,8 +57,9 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
 }
 
 static const char *text_of(const rule *r, char *buf, size_t size) {
-  snprintf(buf, size, "tau=%g rho=%g a=%g b=%g window=%u neighbours=%u row_max=%u", r->tau, r->rho,
-           r->a, r->b, r->window, r->neighbours, r->row_max);
+  snprintf(buf, size,
+           "tau=%g rho=%g a=%g b=%g window=%u neighbours=%u row_max=%u half_life_days=%.9g", r->tau,
+           r->rho, r->a, r->b, r->window, r->neighbours, r->row_max, r->half_life_ms / 86400000);
   return buf;
 }
 
@@ -97,8 +103,10 @@ static void make_data(wn_dataset *data, uint64_t seed, bool timeless) {
 static void test_formula(void **state) {
   (void)state;
   const rule rules[] = {
-      {3, .5, .5, .3, 50, 200, 500},   {1, 0, 0, 0, 50, 200, 500},  {2, 1, 1, 1, 3, 200, 500},
-      {1e6, .2, .5, .3, 50, 200, 500}, {3, .5, .5, .3, 50, 5, 500}, {3, .5, .5, .3, 50, 200, 4},
+      {3, .5, .5, .3, 50, 200, 500, 0}, {1, 0, 0, 0, 50, 200, 500, 0},
+      {2, 1, 1, 1, 3, 200, 500, 0},     {1e6, .2, .5, .3, 50, 200, 500, 0},
+      {3, .5, .5, .3, 50, 5, 500, 0},   {3, .5, .5, .3, 50, 200, 4, 0},
+      {3, .5, .5, .3, 50, 5, 500, 30},
   };
   for (int timeless = 0; timeless < 2; timeless++) {
     wn_dataset data;
@@ -113,7 +121,7 @@ static void test_personal(void **state) {
   (void)state;
   wn_dataset data;
   make_data(&data, 33, false);
-  rule r = {3, .5, .5, .3, 50, 200, 500};
+  rule r = {3, .5, .5, .3, 50, 200, 500, 0};
   static double S[ITEMS * ITEMS];
   naive(&data, &r, S);
   wn_model *model = fit(&wn_model_covisit, &data, "tau_query=2 rho=.5 b=.3");
@@ -277,14 +285,14 @@ static void test_no_memory(void **state) {
 
 static void test_bad_sections(void **state) {
   (void)state;
-  wn_covisit_head head = {.version = 2, .items = 2, .rho = .5};
+  wn_covisit_head head = {.version = 3, .items = 2, .rho = .5};
   uint64_t ptr[3] = {0, 1, 2};
   uint32_t col[2] = {1, 0}, users[2] = {3, 0};
   float weight[2] = {1, 2};
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
   for (int bad = 0; bad < 16; bad++) {
-    head.version = bad == 1 ? 1 : 2;
+    head.version = bad == 1 ? 2 : 3;
     head.history_max = bad == 2 ? 0 : bad == 3 ? WN_HISTORY_MAX + 1 : 100;
     head.tau_query = bad == 4 ? NAN : 3;
     ptr[1] = bad == 5 ? 3 : 1;

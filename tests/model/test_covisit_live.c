@@ -123,7 +123,9 @@ static void check_same(const wn_model *got, const wn_model *want) {
 }
 
 static const char *const settings[] = {"", "rho=0 a=1 b=0", "window=3 tau=2 rho=1",
-                                       "tau=1000 window=100"};
+                                       "tau=1000 window=100",
+                                       /* 35 half-lives from the first event to the last */
+                                       "half_life_days=0.0003", "half_life_days=0.0003 rho=1"};
 
 /* From nothing, and from a snapshot of any part: the same as a fit of everything. */
 static void test_equals_fit(void **state) {
@@ -146,6 +148,41 @@ static void test_equals_fit(void **state) {
       }
       whole->cls->free(whole);
     }
+  }
+}
+
+/* Clocks that run ahead by years and come back: the rows that met them hold, all others go on, and
+ * a fit over the same events says the same. */
+static void test_jumping_clock(void **state) {
+  (void)state;
+  static wn_event events[STREAM];
+  static const int64_t jumps[] = {(int64_t)1 << 30, (int64_t)1 << 40, INT64_MAX / 4,
+                                  -((int64_t)1 << 50)};
+  for (size_t j = 0; j < sizeof jumps / sizeof *jumps; j++) {
+    size_t n = random_stream(70 + j, 1, events);
+    for (size_t i = 100; i < 103; i++) events[i].time_ms += jumps[j];
+    wn_model *whole = fit_events(events, n, "half_life_days=0.001");
+    wn_model *live = fit_events(NULL, 0, "half_life_days=0.001");
+    learn(live, events, n);
+    check_same(live, whole);
+    served half = serve(events, n / 2, "half_life_days=0.001");
+    learn(half.model, events + n / 2, n - n / 2);
+    check_same(half.model, whole);
+    uint32_t full = 0;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+      float scores[ITEMS];
+      uint32_t more = 0;
+      row_of(live, i, scores, ITEMS);
+      for (uint32_t k = 0; k < ITEMS; k++) {
+        assert_true(scores[k] == -INFINITY || (scores[k] > 0 && isfinite(scores[k])));
+        more += scores[k] > 0;
+      }
+      full += more > 2;
+    }
+    assert_true(full > ITEMS / 4);
+    served_clear(&half);
+    live->cls->free(live);
+    whole->cls->free(whole);
   }
 }
 
@@ -386,11 +423,12 @@ static void test_save(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_equals_fit),   cmocka_unit_test(test_repeated),
-      cmocka_unit_test(test_any_stream),   cmocka_unit_test(test_full_rows),
-      cmocka_unit_test(test_long_history), cmocka_unit_test(test_at_once),
-      cmocka_unit_test(test_ignored),      cmocka_unit_test(test_forget),
-      cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_save),
+      cmocka_unit_test(test_equals_fit), cmocka_unit_test(test_jumping_clock),
+      cmocka_unit_test(test_repeated),   cmocka_unit_test(test_any_stream),
+      cmocka_unit_test(test_full_rows),  cmocka_unit_test(test_long_history),
+      cmocka_unit_test(test_at_once),    cmocka_unit_test(test_ignored),
+      cmocka_unit_test(test_forget),     cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_save),
   };
   return cmocka_run_group_tests(tests, setup, remove_scratch);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Counting costs a shared cache line, so it starts with the first wn_mem_fail_after(). */
 static atomic_bool counting;
@@ -50,6 +51,17 @@ void *wn_reallocarray(void *old, size_t count, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
   return wn_realloc(old, bytes);
+}
+
+void wn_mem_scattered(void *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t page = (uintptr_t)1 << 21;
+  uintptr_t begin = ((uintptr_t)p + page - 1) & ~(page - 1),
+            end = ((uintptr_t)p + bytes) & ~(page - 1);
+  if (p != NULL && begin < end) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+  (void)p, (void)bytes;
+#endif
 }
 
 void wn_free(void *p) {

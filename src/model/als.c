@@ -29,7 +29,8 @@ static const wn_param_spec als_params[] = {
 
 float wn_als_confidence(const wn_als_head *head, float weight) {
   if (!(fabsf(weight) > 0)) return 0;
-  double c = head->scale * pow(fabs((double)weight), head->power);
+  double w = fabs((double)weight);
+  double c = head->scale * (head->power == 0.5 ? sqrt(w) : pow(w, head->power));
   if (weight < 0) c *= head->negative;
   float bounded = fminf((float)c, WN_ALS_CONFIDENCE_MAX);
   return weight > 0 ? bounded : -bounded;

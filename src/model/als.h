@@ -23,11 +23,15 @@ typedef struct wn_als_system {
 
 /* What one solve needs besides; memory of wn_als_scratch_floats() floats. */
 typedef struct wn_als_scratch {
-  float *z;    /* [min(n, d) × d] scaled rows; the primal needs one */
-  float *m;    /* [min(n, d)²] the system's matrix */
-  float *half; /* [d] 1 / √(α₀·eigen + λᵤ) */
-  float *rhs;  /* [d] */
-  float *work; /* [d] */
+  size_t width;   /* d padded to whole vectors */
+  size_t side;    /* padded unknowns of the largest dual system */
+  float *z;       /* [panel × stride(width)] scaled rows */
+  float *zt;      /* [width × stride(side)] the same, transposed: dual only */
+  float *m;       /* the system's matrix */
+  float *half;    /* [width] 1 / √(α₀·eigen + λᵤ) */
+  float *target;  /* [panel] t */
+  float *rhs;     /* [max(width, side)] */
+  float *inverse; /* [max(width, side)] of the diagonal of the factor */
 } wn_als_scratch;
 
 /* For rows of up to n interactions; n ≥ d serves rows of any length. */
@@ -44,6 +48,35 @@ typedef struct wn_als_row {
  * x = 0. Exact; no allocation. */
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x);
+
+/* λᵤ of a row whose confidences add up to `sum`. */
+double wn_als_ridge(const wn_als_system *system, double sum);
+/* out[k] = 1 / √(α₀·eigen[k] + ridge), zero from d to the next multiple of WN_SIMD_PAD. */
+void wn_als_half(const wn_als_system *system, double ridge, float *out);
+/* x ← half ∘ x; returns ‖x‖². */
+double wn_als_unscale(const float *half, size_t d, float *x);
+
+/* ---- many short rows at once: als_short.c ---- */
+
+#define WN_ALS_SHORT_LANES 16 /* at most; wn_simd()->lanes is what runs */
+#define WN_ALS_SHORT_N     48 /* interactions of a row at most */
+
+/* One row's entries, none with c = 0, its result and where its factors go. */
+typedef struct wn_als_task {
+  const uint32_t *col;
+  const float *c;
+  size_t n;
+  double sum;   /* of |c| */
+  double liked; /* of the c > 0; at least one */
+  float *x;     /* [d] */
+  wn_als_row *row;
+} wn_als_task;
+
+size_t wn_als_short_floats(size_t d);
+/* Up to wn_simd()->lanes rows of at most WN_ALS_SHORT_N entries; each comes out as wn_als_solve
+ * would have it but for rounding. memory: wn_als_short_floats() floats. */
+void wn_als_solve_short(const wn_als_system *system, const wn_als_task *tasks, size_t count,
+                        float *memory);
 
 /* Initial factors of one row, N(0, sigma²): a function of seed and row alone. */
 void wn_als_init_row(uint64_t seed, uint32_t row, size_t d, double sigma, float *out);

@@ -15,8 +15,7 @@
  * Shapes: U × d and I × d floats, 16 bytes an interaction, 32 a row. Cost of an epoch: see
  * als_solve.c, plus 18·d³ flops for the two eigenproblems. Threads: rows are independent and sums
  * are merged in a fixed order, so the model has the same bits for any number of threads. */
-#include "model/als.h"
-#include "model/linalg.h"
+#include "model/als_fit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/simd/simd.h"
@@ -25,33 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct als_side {
-  const wn_csr *csr;
-  float *confidence;  /* [nnz] as wn_als_solve takes it */
-  float *factors;     /* [rows × d] */
-  wn_als_row *solved; /* [rows] */
-  uint32_t active;    /* rows with a positive entry */
-} als_side;
-
-typedef struct als_fit {
-  const wn_fit_env *env;
-  wn_als_head *head;
-  size_t d;
-  als_side user, item;
-  double *gram, *eigen, *work; /* [d × d], [d], [d] */
-  float *basis;                /* [d × d] rows are eigenvectors */
-  float *scratch;              /* [threads × scratch_floats] */
-  size_t scratch_floats;
-  /* of the half-epoch that runs */
-  als_side *fixed, *free;
-} als_fit;
-
 static void fit_clear(als_fit *f) {
   als_side *sides[2] = {&f->user, &f->item};
   for (int i = 0; i < 2; i++) {
-    wn_free(sides[i]->confidence);
-    wn_free(sides[i]->factors);
+    wn_free(sides[i]->memory);
     wn_free(sides[i]->solved);
+    wn_free(sides[i]->order);
   }
   wn_free(f->gram);
   wn_free(f->eigen);
@@ -60,27 +38,23 @@ static void fit_clear(als_fit *f) {
   wn_free(f->scratch);
 }
 
-static bool side_init(als_side *side, const wn_csr *csr, const wn_als_head *head) {
+static wn_status side_init(als_side *side, const wn_csr *csr, size_t d, bool negative,
+                           wn_error *err) {
   side->csr = csr;
-  size_t rows = csr->rows > 0 ? csr->rows : 1, nnz = csr->nnz > 0 ? csr->nnz : 1;
-  side->confidence = wn_calloc(nnz, sizeof *side->confidence);
-  side->factors = wn_calloc(rows * (size_t)head->d, sizeof *side->factors);
+  size_t rows = csr->rows > 0 ? csr->rows : 1;
+  side->memory = wn_calloc(rows * d + WN_SIMD_PAD, sizeof *side->memory);
+  wn_mem_scattered(side->memory, (rows * d + WN_SIMD_PAD) * sizeof *side->memory);
   side->solved = wn_calloc(rows, sizeof *side->solved);
-  if (side->confidence == NULL || side->factors == NULL || side->solved == NULL) return false;
-  for (uint32_t r = 0; r < csr->rows; r++) {
-    bool positive = false;
-    for (uint64_t i = csr->row_ptr[r]; i < csr->row_ptr[r + 1]; i++) {
-      side->confidence[i] = wn_als_confidence(head, csr->weight[i]);
-      positive |= side->confidence[i] > 0;
-    }
-    side->active += positive;
-  }
-  return true;
+  if (side->memory == NULL || side->solved == NULL) return wn_fail_memory(err);
+  side->factors =
+      side->memory + (size_t)(-(uintptr_t)side->memory / sizeof *side->memory) % WN_SIMD_PAD;
+  return als_order_rows(side, negative, err);
 }
 
 /* scale = 1 / mean of weight^power over the positive weights; exactly 1 / w^power when all are
  * equal. */
-static uint64_t measure_confidence(const wn_csr *csr, wn_als_head *head) {
+static uint64_t measure_confidence(const wn_csr *csr, als_fit *f) {
+  wn_als_head *head = f->head;
   uint64_t n = 0;
   double sum = 0, low = INFINITY, high = 0;
   for (uint64_t i = 0; i < csr->nnz; i++) {
@@ -91,6 +65,7 @@ static uint64_t measure_confidence(const wn_csr *csr, wn_als_head *head) {
     high = fmax(high, w);
     n++;
   }
+  f->uniform = low == high && n == csr->nnz;
   head->scale = n == 0 ? 1 : low == high ? 1 / low : (double)n / sum;
   return n;
 }
@@ -105,18 +80,22 @@ static double alpha0_of_density(uint64_t nnz, uint32_t users, uint32_t items) {
 }
 
 static wn_status fit_init(als_fit *f, const wn_dataset *data, wn_error *err) {
-  uint64_t nnz = measure_confidence(&data->by_user, f->head);
+  uint64_t nnz = measure_confidence(&data->by_user, f);
   size_t d = f->d = f->head->d;
-  f->scratch_floats = wn_als_scratch_floats(d, d);
+  bool negative = f->head->negative > 0;
+  wn_status status = side_init(&f->user, &data->by_user, d, negative, err);
+  if (status == WN_OK) status = side_init(&f->item, &data->by_item, d, negative, err);
+  if (status != WN_OK) return status;
+  size_t longest = f->user.longest > f->item.longest ? f->user.longest : f->item.longest;
+  f->scratch_floats = als_worker_floats(d, longest);
   f->gram = wn_calloc(d * d, sizeof *f->gram);
   f->eigen = wn_calloc(d, sizeof *f->eigen);
   f->work = wn_calloc(d, sizeof *f->work);
-  f->basis = wn_calloc(d * d, sizeof *f->basis);
+  f->basis = wn_calloc(d * (d + WN_SIMD_PAD), sizeof *f->basis);
   f->scratch =
       wn_calloc((size_t)wn_pool_threads(f->env->pool) * f->scratch_floats, sizeof *f->scratch);
   if (f->gram == NULL || f->eigen == NULL || f->work == NULL || f->basis == NULL ||
-      f->scratch == NULL || !side_init(&f->user, &data->by_user, f->head) ||
-      !side_init(&f->item, &data->by_item, f->head)) {
+      f->scratch == NULL) {
     return wn_fail_memory(err);
   }
   if (f->head->alpha0 == 0) {
@@ -125,73 +104,20 @@ static wn_status fit_init(als_fit *f, const wn_dataset *data, wn_error *err) {
   return WN_OK;
 }
 
-static bool row_is_active(const als_side *side, uint32_t row) {
-  for (uint64_t i = side->csr->row_ptr[row]; i < side->csr->row_ptr[row + 1]; i++) {
-    if (side->confidence[i] > 0) return true;
-  }
-  return false;
-}
-
 /* Only the items' start matters: the users are solved first. */
 static void init_items(als_fit *f, double sigma) {
   const wn_als *warm = (const wn_als *)f->env->warm;
   if (warm != NULL && warm->head.d != f->head->d) warm = NULL;
   size_t d = f->d;
-  for (uint32_t i = 0; i < f->item.csr->rows; i++) {
+  for (uint32_t at = 0; at < f->item.active; at++) {
+    uint32_t i = f->item.order[at];
     float *row = f->item.factors + i * d;
-    if (!row_is_active(&f->item, i)) continue;
     if (warm != NULL && i < warm->head.items && warm->row_of[i] != WN_NO_IX) {
       memcpy(row, warm->item + warm->row_of[i] * d, d * sizeof *row);
     } else {
       wn_als_init_row(f->env->seed, i, d, sigma / sqrt((double)d), row);
     }
   }
-}
-
-static void rotate_rows(void *ctx, size_t begin, size_t end, int worker) {
-  als_fit *f = ctx;
-  const wn_simd_table *simd = wn_simd();
-  float *out = f->scratch + (size_t)worker * f->scratch_floats;
-  for (size_t r = begin; r < end; r++) {
-    float *row = f->fixed->factors + r * f->d;
-    simd->gemv(f->basis, f->d, f->d, row, f->d, out);
-    memcpy(row, out, f->d * sizeof *row);
-  }
-}
-
-static void solve_rows(void *ctx, size_t begin, size_t end, int worker) {
-  als_fit *f = ctx;
-  const wn_csr *csr = f->free->csr;
-  wn_als_system system = {.factors = f->fixed->factors,
-                          .eigen = f->eigen,
-                          .d = f->d,
-                          .count = f->fixed->active,
-                          .alpha0 = f->head->alpha0,
-                          .lambda = f->head->lambda,
-                          .nu = f->head->nu};
-  wn_als_scratch scratch;
-  wn_als_scratch_init(&scratch, f->d, f->d, f->scratch + (size_t)worker * f->scratch_floats);
-  for (size_t r = begin; r < end; r++) {
-    uint64_t at = csr->row_ptr[r];
-    f->free->solved[r] =
-        wn_als_solve(&system, csr->col + at, f->free->confidence + at,
-                     (size_t)(csr->row_ptr[r + 1] - at), &scratch, f->free->factors + r * f->d);
-  }
-}
-
-static wn_status half_epoch(als_fit *f, als_side *fixed, als_side *free_side, wn_error *err) {
-  f->fixed = fixed;
-  f->free = free_side;
-  wn_status status = wn_gram(f->env->pool, fixed->factors, fixed->csr->rows, f->d, f->gram, err);
-  if (status != WN_OK) return status;
-  if (!wn_eigen_symmetric(f->gram, f->d, f->eigen, f->work)) {
-    return wn_fail(err, WN_E_INTERNAL, "als", "factors have grown beyond all bounds");
-  }
-  for (size_t k = 0; k < f->d; k++) f->eigen[k] = fmax(f->eigen[k], 0);
-  for (size_t k = 0; k < f->d * f->d; k++) f->basis[k] = (float)f->gram[k];
-  wn_pool_run(f->env->pool, fixed->csr->rows, 256, rotate_rows, f);
-  wn_pool_run(f->env->pool, free_side->csr->rows, 64, solve_rows, f);
-  return WN_OK;
 }
 
 /* After the items were solved: their minima hold everything but the users' ridge. */
@@ -208,8 +134,8 @@ static wn_status run_epochs(als_fit *f, uint32_t epochs, double tolerance, wn_er
     if (!wn_progress_at(f->env->progress, "als", epoch, epochs, "epochs")) {
       return wn_fail(err, WN_E_CANCELLED, "", "training was cancelled");
     }
-    wn_status status = half_epoch(f, &f->item, &f->user, err);
-    if (status == WN_OK) status = half_epoch(f, &f->user, &f->item, err);
+    wn_status status = als_half_epoch(f, &f->item, &f->user, err);
+    if (status == WN_OK) status = als_half_epoch(f, &f->user, &f->item, err);
     if (status != WN_OK) return status;
     f->head->objective = objective(f);
     f->head->epochs = epoch + 1;
@@ -218,7 +144,7 @@ static wn_status run_epochs(als_fit *f, uint32_t epochs, double tolerance, wn_er
     before = f->head->objective;
   }
   (void)wn_progress_at(f->env->progress, "als", epochs, epochs, "epochs");
-  return half_epoch(f, &f->item, &f->user, err);
+  return als_half_epoch(f, &f->item, &f->user, err);
 }
 
 static float inverse_norm(const float *x, size_t d) {
@@ -238,6 +164,13 @@ static int falling(const void *a, const void *b) {
   return (x->item > y->item) - (x->item < y->item);
 }
 
+static bool row_is_active(const wn_csr *csr, uint32_t row) {
+  for (uint64_t i = csr->row_ptr[row]; i < csr->row_ptr[row + 1]; i++) {
+    if (csr->weight[i] > 0) return true;
+  }
+  return false;
+}
+
 /* The items with a vector by falling norm, ties by index; *rows: how many. */
 static wn_status order_items(const als_fit *f, uint32_t items, by_norm **out, uint32_t *rows,
                              wn_error *err) {
@@ -246,7 +179,7 @@ static wn_status order_items(const als_fit *f, uint32_t items, by_norm **out, ui
   if (order == NULL) return wn_fail_memory(err);
   for (uint32_t i = 0; i < items; i++) {
     float scale = inverse_norm(f->item.factors + i * f->d, f->d);
-    if (scale > 0 || row_is_active(&f->item, i)) {
+    if (scale > 0 || row_is_active(f->item.csr, i)) {
       order[n++] = (by_norm){scale > 0 ? 1 / scale : 0, i};
     }
   }
@@ -298,8 +231,8 @@ static wn_status keep_users(als_fit *f, wn_als *als, wn_error *err) {
   als->eigen = eigen;
   als->user = f->user.factors;
   als->user_scale = user_scale;
-  als->owned[als->owned_len++] = f->user.factors;
-  f->user.factors = NULL;
+  als->owned[als->owned_len++] = f->user.memory;
+  f->user.memory = NULL;
   return WN_OK;
 }
 

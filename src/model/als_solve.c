@@ -10,8 +10,12 @@
  * zᵢ = √|cᵢ|·D^(−½)hᵢ and tᵢ = √cᵢ (0 for c < 0) the solution is x = D^(−½)x' with
  *     primal, n > d:  (I + ZᵀZ) x' = Zᵀt          n·d²/2 + d³/6 multiply-adds
  *     dual,   n ≤ d:  x' = Zᵀa, (I + ZZᵀ) a = t   n²·d/2 + n³/6
- * Both matrices have pivots ≥ 1, so single precision is enough. The minimum itself is
- * ⟨t, t⟩ − ⟨Zᵀt, x'⟩ = ⟨t, a⟩. Float throughout; deterministic. */
+ * Both matrices have pivots ≥ 1, so single precision is enough. With U the factor and y = U⁻ᵀ of
+ * the right-hand side, the minimum itself is ⟨t, t⟩ − ‖y‖² or ‖y‖².
+ *
+ * Both are one kernel, a sum of outer products in registers: the primal adds panels of gathered
+ * rows, the dual transposes what it gathers. Widths are padded with zeros, so that the padding's
+ * unknowns are zero. Float throughout; deterministic. */
 #include "model/als.h"
 #include "model/linalg.h"
 #include "base/rng.h"
@@ -20,116 +24,156 @@
 #include <math.h>
 #include <string.h>
 
+#define PANEL 64  /* rows gathered before they are added up: 32 KB at d 128 */
+#define DEEP  256 /* the same for the dual's columns */
+#define AHEAD 8   /* rows are scattered over memory: ask for them early */
+
+static size_t padded(size_t n) {
+  return (n + WN_SIMD_PAD - 1) / WN_SIMD_PAD * WN_SIMD_PAD;
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
 size_t wn_als_scratch_floats(size_t d, size_t n) {
-  size_t side = n < d ? n : d;
-  return side * d + side * side + 3 * d;
+  size_t width = padded(d), side = padded(n < d ? n : d), both = larger(width, side);
+  size_t matrix = larger(n > d ? width * wn_simd_stride(width) : 0, side * wn_simd_stride(side));
+  return PANEL * wn_simd_stride(width) + width * wn_simd_stride(side) + matrix + width + PANEL +
+         2 * both + WN_SIMD_PAD;
 }
 
 void wn_als_scratch_init(wn_als_scratch *scratch, size_t d, size_t n, float *memory) {
-  size_t side = n < d ? n : d;
-  scratch->z = memory;
-  scratch->m = scratch->z + side * d;
-  scratch->half = scratch->m + side * side;
-  scratch->rhs = scratch->half + d;
-  scratch->work = scratch->rhs + d;
+  size_t width = padded(d), side = padded(n < d ? n : d), both = larger(width, side);
+  size_t lead = (size_t)(-(uintptr_t)memory / sizeof *memory) % WN_SIMD_PAD;
+  scratch->width = width;
+  scratch->side = side;
+  scratch->half = memory + lead;
+  scratch->target = scratch->half + width;
+  scratch->rhs = scratch->target + PANEL;
+  scratch->inverse = scratch->rhs + both;
+  scratch->z = scratch->inverse + both;
+  scratch->zt = scratch->z + PANEL * wn_simd_stride(width);
+  scratch->m = scratch->zt + width * wn_simd_stride(side);
 }
 
-/* out = root · half ∘ h */
-static void scale_row(const float *h, const float *half, float root, size_t d, float *out) {
-  for (size_t k = 0; k < d; k++) out[k] = root * half[k] * h[k];
+static void prefetch(const wn_als_system *system, const wn_als_task *task, size_t at, size_t rows) {
+  for (size_t i = at; i < at + rows && i < task->n; i++) {
+    const float *row = system->factors + (size_t)task->col[i] * system->d;
+    for (size_t k = 0; k < system->d; k += WN_SIMD_PAD) __builtin_prefetch(row + k);
+  }
 }
 
-#define AHEAD 4 /* rows are scattered over memory: ask for them early */
+/* Scaled rows of the entries from *at on into z, and their targets t; up to `room` of them. */
+static size_t gather(const wn_als_system *system, const wn_als_task *task, size_t *at, size_t room,
+                     wn_als_scratch *s) {
+  const wn_simd_table *simd = wn_simd();
+  size_t d = system->d, stride = wn_simd_stride(s->width), n = 0;
+  for (; *at < task->n && n < room; (*at)++) {
+    prefetch(system, task, *at + AHEAD, 1);
+    float c = task->c[*at], root = sqrtf(fabsf(c));
+    if (!(root > 0)) continue;
+    s->target[n] = c > 0 ? root : 0;
+    simd->scale_by(root, s->half, system->factors + (size_t)task->col[*at] * d, d,
+                   s->z + n * stride);
+    n++;
+  }
+  return n;
+}
 
-static void prefetch_row(const wn_als_system *system, const uint32_t *col, size_t i, size_t n) {
-  if (i + AHEAD >= n) return;
-  const float *row = system->factors + (size_t)col[i + AHEAD] * system->d;
-  for (size_t k = 0; k < system->d; k += 16) __builtin_prefetch(row + k);
+static double norm2(const float *x, size_t n) {
+  double s = 0;
+  for (size_t i = 0; i < n; i++) s += (double)x[i] * (double)x[i];
+  return s;
+}
+
+static void add_to_diagonal(float *m, size_t n, size_t ld) {
+  for (size_t i = 0; i < n; i++) m[i * ld + i] += 1.0f;
 }
 
 /* x' = Zᵀa into x; returns ⟨t, a⟩. */
-static double solve_dual(const wn_als_system *system, const uint32_t *col, const float *c,
-                         size_t entries, wn_als_scratch *s, float *x) {
+static double solve_dual(const wn_als_system *system, const wn_als_task *task, size_t n,
+                         wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
-  size_t d = system->d, n = 0;
-  for (size_t i = 0; i < entries; i++) {
-    prefetch_row(system, col, i, entries);
-    if (!(fabsf(c[i]) > 0)) continue;
-    float root = sqrtf(fabsf(c[i]));
-    s->rhs[n] = c[i] > 0 ? root : 0;
-    scale_row(system->factors + (size_t)col[i] * d, s->half, root, d, s->z + n * d);
-    n++;
+  size_t side = padded(n), ld = wn_simd_stride(side), stride = wn_simd_stride(s->width), at = 0;
+  memset(s->rhs, 0, side * sizeof *s->rhs);
+  memset(s->m, 0, side * ld * sizeof *s->m);
+  for (size_t i = 0; i < side; i += WN_SIMD_PAD) {
+    size_t got = gather(system, task, &at, WN_SIMD_PAD, s);
+    memset(s->z + got * stride, 0, (WN_SIMD_PAD - got) * stride * sizeof *s->z);
+    memcpy(s->rhs + i, s->target, got * sizeof *s->rhs);
+    simd->transpose(s->z, stride, WN_SIMD_PAD, s->width, s->zt + i, ld);
   }
-  for (size_t i = 0; i < n; i++) {
-    float *row = s->m + i * n;
-    simd->gemv(s->z, i + 1, d, s->z + i * d, d, row);
-    row[i] += 1.0f;
+  for (size_t k = 0; k < system->d; k += DEEP) {
+    size_t deep = system->d - k < DEEP ? system->d - k : DEEP;
+    simd->syrk(s->zt + k * ld, deep, ld, side, s->m, ld);
   }
-  wn_cholesky(s->m, n, n, 1.0f, s->work);
-  memcpy(s->work, s->rhs, n * sizeof *s->work);
-  wn_cholesky_solve(s->m, n, n, s->work);
-  double least = 0;
-  memset(x, 0, d * sizeof *x);
-  for (size_t i = 0; i < n; i++) {
-    simd->axpy(s->work[i], s->z + i * d, x, d);
-    least += (double)s->rhs[i] * (double)s->work[i];
-  }
+  add_to_diagonal(s->m, side, ld);
+  simd->cholesky(s->m, side, ld, 1.0f, s->inverse);
+  wn_upper_solve_transposed(s->m, side, ld, s->inverse, s->rhs);
+  double least = norm2(s->rhs, n);
+  wn_upper_solve(s->m, side, ld, s->inverse, s->rhs);
+  simd->gemv(s->zt, system->d, ld, s->rhs, side, task->x);
   return least;
 }
 
 /* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
-static double solve_primal(const wn_als_system *system, const uint32_t *col, const float *c,
-                           size_t entries, wn_als_scratch *s, float *x) {
+static double solve_primal(const wn_als_system *system, const wn_als_task *task,
+                           wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
-  size_t d = system->d;
-  double least = 0;
-  memset(s->m, 0, d * d * sizeof *s->m);
-  for (size_t k = 0; k < d; k++) s->m[k * d + k] = 1.0f;
-  memset(x, 0, d * sizeof *x);
-  for (size_t i = 0; i < entries; i++) {
-    prefetch_row(system, col, i, entries);
-    if (!(fabsf(c[i]) > 0)) continue;
-    float root = sqrtf(fabsf(c[i]));
-    scale_row(system->factors + (size_t)col[i] * d, s->half, root, d, s->z);
-    simd->syr(1.0f, s->z, d, s->m, d);
-    if (!(c[i] > 0)) continue;
-    simd->axpy(root, s->z, x, d);
-    least += (double)c[i];
+  size_t width = s->width, ld = wn_simd_stride(width);
+  memset(s->rhs, 0, width * sizeof *s->rhs);
+  memset(s->m, 0, width * ld * sizeof *s->m);
+  for (size_t at = 0; at < task->n;) {
+    size_t got = gather(system, task, &at, PANEL, s);
+    simd->combine(s->target, s->z, got, ld, width, s->rhs);
+    simd->syrk(s->z, got, ld, width, s->m, ld);
   }
-  memcpy(s->rhs, x, d * sizeof *x);
-  wn_cholesky(s->m, d, d, 1.0f, s->work);
-  wn_cholesky_solve(s->m, d, d, x);
-  for (size_t k = 0; k < d; k++) least -= (double)s->rhs[k] * (double)x[k];
+  add_to_diagonal(s->m, width, ld);
+  simd->cholesky(s->m, width, ld, 1.0f, s->inverse);
+  wn_upper_solve_transposed(s->m, width, ld, s->inverse, s->rhs);
+  double least = task->liked - norm2(s->rhs, width);
+  wn_upper_solve(s->m, width, ld, s->inverse, s->rhs);
+  memcpy(task->x, s->rhs, system->d * sizeof *task->x);
   return least > 0 ? least : 0;
+}
+
+double wn_als_ridge(const wn_als_system *system, double sum) {
+  return system->lambda * pow(sum + system->alpha0 * system->count, system->nu);
+}
+
+void wn_als_half(const wn_als_system *system, double ridge, float *out) {
+  size_t d = system->d;
+  for (size_t k = 0; k < d; k++) out[k] = (float)system->eigen[k];
+  wn_simd()->rsqrt((float)system->alpha0, out, (float)ridge, d, out);
+  for (size_t k = d; k < padded(d); k++) out[k] = 0;
+}
+
+double wn_als_unscale(const float *half, size_t d, float *x) {
+  wn_simd()->scale_by(1, half, x, d / WN_SIMD_PAD * WN_SIMD_PAD, x);
+  for (size_t k = d / WN_SIMD_PAD * WN_SIMD_PAD; k < d; k++) x[k] *= half[k];
+  return (double)wn_simd()->dot(x, x, d);
 }
 
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x) {
+  wn_als_task task = {.col = col, .c = c, .n = n, .x = x};
   size_t d = system->d, entries = 0;
-  bool positive = false;
-  double sum = 0;
   for (size_t i = 0; i < n; i++) {
     entries += fabsf(c[i]) > 0;
-    positive |= c[i] > 0;
-    sum += (double)fabsf(c[i]);
+    task.sum += (double)fabsf(c[i]);
+    task.liked += c[i] > 0 ? (double)c[i] : 0;
   }
-  if (!positive) {
+  if (!(task.liked > 0)) {
     memset(x, 0, d * sizeof *x);
     return (wn_als_row){0, 0};
   }
-  double ridge = system->lambda * pow(sum + system->alpha0 * system->count, system->nu);
-  for (size_t k = 0; k < d; k++) {
-    scratch->half[k] = (float)(1.0 / sqrt(system->alpha0 * system->eigen[k] + ridge));
-  }
+  double ridge = wn_als_ridge(system, task.sum);
+  wn_als_half(system, ridge, scratch->half);
   wn_als_row row;
-  row.loss = entries <= d ? solve_dual(system, col, c, n, scratch, x)
-                          : solve_primal(system, col, c, n, scratch, x);
-  double norm = 0;
-  for (size_t k = 0; k < d; k++) {
-    x[k] *= scratch->half[k];
-    norm += (double)x[k] * (double)x[k];
-  }
-  row.penalty = ridge * norm;
+  row.loss = entries <= d ? solve_dual(system, &task, entries, scratch)
+                          : solve_primal(system, &task, scratch);
+  row.penalty = ridge * wn_als_unscale(scratch->half, d, x);
   return row;
 }
 

@@ -13,6 +13,10 @@ void wn_cholesky(float *A, size_t n, size_t ld, float pivot_min, float *work);
 /* x ← (L·Lᵀ)⁻¹ x */
 void wn_cholesky_solve(const float *L, size_t n, size_t ld, float *x);
 
+/* x ← U⁻ᵀx and x ← U⁻¹x for the factor that wn_simd()->cholesky leaves; n padded. */
+void wn_upper_solve_transposed(const float *U, size_t n, size_t ld, const float *inverse, float *x);
+void wn_upper_solve(const float *U, size_t n, size_t ld, const float *inverse, float *x);
+
 /* A ← A⁻¹ for the symmetric positive definite A (n × n, dense, its lower triangle is read, both are
  * written), in place by `pool`'s threads; pivots as in wn_cholesky. About n³ multiplications. */
 WN_MUST_USE wn_status wn_inverse(wn_pool *pool, float *A, size_t n, float pivot_min, wn_error *err);
@@ -22,8 +26,8 @@ WN_MUST_USE wn_status wn_inverse(wn_pool *pool, float *A, size_t n, float pivot_
  * it does not converge (A holds NaN or infinities); A is lost then. Cost about 9·n³ flops. */
 WN_MUST_USE bool wn_eigen_symmetric(double *A, size_t n, double *values, double *work);
 
-/* gram[d × d] (both triangles) = rowsᵀ·rows for `count` rows of d floats. Sums are taken over a
- * fixed number of stripes and merged in order. Memory: 8 stripes × 12·d² bytes while it runs. */
+/* gram[d × d] (both triangles) = rowsᵀ·rows for `count` rows of d floats. Memory while it runs:
+ * 32·d² bytes and a little. */
 WN_MUST_USE wn_status wn_gram(wn_pool *pool, const float *rows, size_t count, size_t d,
                               double *gram, wn_error *err);
 

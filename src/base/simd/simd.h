@@ -17,6 +17,33 @@ typedef struct wn_simd_panel {
   const float *least; /* [WN_PANEL] infinity: the query is not interested */
 } wn_simd_panel;
 
+/* Operands of C += A·B: a by its strides (so that it may be a transpose), b and c by rows. */
+typedef struct wn_simd_product {
+  const float *a; /* A[r][k] = a[r·a_row + k·a_step] */
+  size_t a_row, a_step;
+  const float *b; /* B[k][j] = b[k·b_row + j] */
+  size_t b_row;
+  float *c; /* C[r][j] = c[r·c_row + j] */
+  size_t c_row;
+  size_t depth; /* k = 0 … depth − 1 */
+} wn_simd_product;
+
+#define WN_SIMD_PAD 16 /* widths that must be padded are multiples of this */
+/* n rounded up to whole vectors, an odd number of cache lines: columns of a matrix with such rows
+ * do not fall into the same few sets of a cache. */
+static inline size_t wn_simd_stride(size_t n) {
+  size_t lines = (n + WN_SIMD_PAD - 1) / WN_SIMD_PAD;
+  return (lines | 1) * WN_SIMD_PAD;
+}
+
+/* `lanes` small systems (I + G) a = t solved at once, one in each lane of a vector. */
+typedef struct wn_simd_batch {
+  size_t blocks; /* of four unknowns, of the largest system */
+  float
+      *matrix; /* [blocks·(blocks + 1)/2][16][lanes]: G, lower triangle in blocks of 4 × 4; lost */
+  float *x;    /* [4·blocks][lanes]: t, becomes a */
+} wn_simd_batch;
+
 typedef struct wn_simd_table {
   const char *name;
   float (*dot)(const float *a, const float *b, size_t n);
@@ -33,6 +60,28 @@ typedef struct wn_simd_table {
    * and returns how many; `out` has room for count·WN_PANEL. The products' own rounding: two
    * kernels differ by at most 2·γₙ·‖row‖·‖query‖, γₙ = n·2⁻²⁴ / (1 − n·2⁻²⁴) (Higham 2002). */
   size_t (*panel_above)(const wn_simd_panel *panel, uint32_t *out);
+  /* ---- dense kernels for the solvers: simd_dense.h ---- */
+  size_t lanes; /* systems of a batch: 16, 8 or 4 */
+  /* C[m × n] += A·B; n padded */
+  void (*product)(const wn_simd_product *p, size_t m, size_t n);
+  /* upper triangle of C[n × n] += rowsᵀ·rows over `count` rows; n padded; the blocks on the
+   * diagonal are written as a whole */
+  void (*syrk)(const float *rows, size_t count, size_t ld, size_t n, float *C, size_t ldc);
+  /* A = Uᵀ·U in place, by and of its upper triangle; n padded; inverse[n] = 1 / diagonal. A's
+   * pivots are known to be ≥ pivot_min; smaller ones are rounding and raised. */
+  void (*cholesky)(float *A, size_t n, size_t ld, float pivot_min, float *inverse);
+  /* out[j] += Σ a[k]·rows[k][j]; n padded */
+  void (*combine)(const float *a, const float *rows, size_t count, size_t ld, size_t n, float *out);
+  /* out[k] = 1 / √(a·x[k] + b) */
+  void (*rsqrt)(float a, const float *x, float b, size_t n, float *out);
+  /* out = a·x∘y, zero from n to the next multiple of WN_SIMD_PAD */
+  void (*scale_by)(float a, const float *x, const float *y, size_t n, float *out);
+  /* out[4r + c] = ⟨a + r·ld, b + c·ld⟩, r, c < 4; n padded */
+  void (*gram4)(const float *a, const float *b, size_t ld, size_t n, float *out);
+  /* out[k][i] = in[i][k]: `in` has `rows` rows of `n`, both padded */
+  void (*transpose)(const float *in, size_t ld, size_t rows, size_t n, float *out, size_t ldo);
+  /* solves the batch; least[lanes] = ⟨t, a⟩ */
+  void (*batch)(const wn_simd_batch *batch, float *least);
 } wn_simd_table;
 
 const wn_simd_table *wn_simd(void);

@@ -1,6 +1,9 @@
 /* AVX2 + FMA. Four sums of eight lanes hide the latency of the multiply-add. */
 #include "base/simd/simd_tables.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 #if defined(__x86_64__)
 #include "base/simd/simd_rows.h"
 
@@ -103,6 +106,72 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
-const wn_simd_table wn_simd_avx2 = {"avx2", dot, axpy,  scale,
-                                    gemv,   syr, above, wn_panel_above_avx2};
+/* ---- dense kernels ---- */
+
+#define W          8
+#define TILE_ROWS  4
+#define TILE_VECS  3
+#define BATCH_ROWS 2
+typedef __m256 V;
+#define v_load      _mm256_loadu_ps
+#define v_store     _mm256_storeu_ps
+#define v_set       _mm256_set1_ps
+#define v_fma       _mm256_fmadd_ps
+#define v_fnma      _mm256_fnmadd_ps
+#define v_add       _mm256_add_ps
+#define v_mul       _mm256_mul_ps
+#define v_div       _mm256_div_ps
+#define v_max(a, b) _mm256_max_ps(a, b)
+#define v_sqrt(a)   _mm256_sqrt_ps(a)
+
+/* Two rows at a time: sixteen sums and their operands would not fit into sixteen registers. */
+static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
+  for (size_t half = 0; half < 4; half += 2, a += 2 * ld) {
+    V s[8];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; i++) s[i] = _mm256_setzero_ps();
+    for (size_t k = 0; k < n; k += 8) {
+      V x0 = v_load(a + k), x1 = v_load(a + ld + k);
+#pragma GCC unroll 4
+      for (size_t c = 0; c < 4; c++) {
+        V y = v_load(b + c * ld + k);
+        s[c] = v_fma(x0, y, s[c]);
+        s[4 + c] = v_fma(x1, y, s[4 + c]);
+      }
+    }
+    _mm_storeu_ps(out + 4 * half, reduce4(s[0], s[1], s[2], s[3]));
+    _mm_storeu_ps(out + 4 * half + 4, reduce4(s[4], s[5], s[6], s[7]));
+  }
+}
+
+/* 8 × 8: within halves of the vectors first, then halves among vectors. */
+static inline void transpose_block(V t[8]) {
+  V u[8];
+#pragma GCC unroll 2
+  for (size_t i = 0; i < 8; i += 4) {
+    V a = _mm256_unpacklo_ps(t[i], t[i + 1]), b = _mm256_unpackhi_ps(t[i], t[i + 1]);
+    V c = _mm256_unpacklo_ps(t[i + 2], t[i + 3]), d = _mm256_unpackhi_ps(t[i + 2], t[i + 3]);
+    u[i] = _mm256_shuffle_ps(a, c, 0x44);
+    u[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    u[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    u[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; i++) {
+    t[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+    t[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+  }
+}
+
+#include "base/simd/simd_dense.h"
+
+const wn_simd_table wn_simd_avx2 = {.name = "avx2",
+                                    .dot = dot,
+                                    .axpy = axpy,
+                                    .scale = scale,
+                                    .gemv = gemv,
+                                    .syr = syr,
+                                    .above = above,
+                                    .panel_above = wn_panel_above_avx2,
+                                    DENSE_KERNELS};
 #endif

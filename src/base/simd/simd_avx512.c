@@ -1,6 +1,9 @@
 /* AVX-512 (F, DQ, BW, VL): as simd_avx2.c with sixteen lanes and masked tails. */
 #include "base/simd/simd_tables.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 #if defined(__x86_64__)
 #include "base/simd/simd_rows.h"
 
@@ -96,6 +99,95 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
-const wn_simd_table wn_simd_avx512 = {"avx512", dot, axpy,  scale,
-                                      gemv,     syr, above, wn_panel_above_avx512};
+/* ---- dense kernels ---- */
+
+#define W          16
+#define TILE_ROWS  8
+#define TILE_VECS  3
+#define BATCH_ROWS 4
+typedef __m512 V;
+#define v_load      _mm512_loadu_ps
+#define v_store     _mm512_storeu_ps
+#define v_set       _mm512_set1_ps
+#define v_fma       _mm512_fmadd_ps
+#define v_fnma      _mm512_fnmadd_ps
+#define v_add       _mm512_add_ps
+#define v_mul       _mm512_mul_ps
+#define v_div       _mm512_div_ps
+#define v_max(a, b) _mm512_max_ps(a, b)
+#define v_sqrt(a)   _mm512_sqrt_ps(a)
+
+#define PAIR(a, b) _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
+#define PAIR_2(a, b)                                                                               \
+  _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),                  \
+      _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+
+/* Each of sixteen vectors added up: lane i is the sum of t[i]. */
+static inline V sums_of(const V t[16]) {
+  V q[4];
+  for (size_t i = 0; i < 4; i++) {
+    V a = PAIR(t[4 * i], t[4 * i + 1]), b = PAIR(t[4 * i + 2], t[4 * i + 3]);
+    q[i] = _mm512_add_ps(PAIR_2(a, b));
+  }
+  V a =
+      _mm512_add_ps(_mm512_shuffle_f32x4(q[0], q[1], 0x88), _mm512_shuffle_f32x4(q[0], q[1], 0xdd));
+  V b =
+      _mm512_add_ps(_mm512_shuffle_f32x4(q[2], q[3], 0x88), _mm512_shuffle_f32x4(q[2], q[3], 0xdd));
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+
+static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
+  V s[16];
+#pragma GCC unroll 16
+  for (size_t i = 0; i < 16; i++) s[i] = _mm512_setzero_ps();
+  for (size_t k = 0; k < n; k += 16) {
+    V x[4];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 4; r++) x[r] = v_load(a + r * ld + k);
+#pragma GCC unroll 4
+    for (size_t c = 0; c < 4; c++) {
+      V y = v_load(b + c * ld + k);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < 4; r++) s[4 * r + c] = v_fma(x[r], y, s[4 * r + c]);
+    }
+  }
+  v_store(out, sums_of(s));
+}
+
+/* 16 × 16: within quarters of the vectors first, then quarters among vectors. */
+static inline void transpose_block(V t[16]) {
+  V u[16];
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 16; i += 4) {
+    V a = _mm512_unpacklo_ps(t[i], t[i + 1]), b = _mm512_unpackhi_ps(t[i], t[i + 1]);
+    V c = _mm512_unpacklo_ps(t[i + 2], t[i + 3]), d = _mm512_unpackhi_ps(t[i + 2], t[i + 3]);
+    u[i] = _mm512_shuffle_ps(a, c, 0x44);
+    u[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+    u[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    u[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+  }
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; i++) {
+    V a = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88),
+      b = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
+    V c = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+    V d = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+    t[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+    t[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    t[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+}
+
+#include "base/simd/simd_dense.h"
+
+const wn_simd_table wn_simd_avx512 = {.name = "avx512",
+                                      .dot = dot,
+                                      .axpy = axpy,
+                                      .scale = scale,
+                                      .gemv = gemv,
+                                      .syr = syr,
+                                      .above = above,
+                                      .panel_above = wn_panel_above_avx512,
+                                      DENSE_KERNELS};
 #endif

@@ -2,6 +2,10 @@
  * compiler may keep them in vector registers without reordering anything. */
 #include "base/simd/simd_tables.h"
 
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
 #define LANES 16
 
 static float dot(const float *restrict a, const float *restrict b, size_t n) {
@@ -56,4 +60,66 @@ static size_t panel_above(const wn_simd_panel *p, uint32_t *out) {
   return len;
 }
 
-const wn_simd_table wn_simd_scalar = {"scalar", dot, axpy, scale, gemv, syr, above, panel_above};
+/* ---- dense kernels: four floats that any compiler can make a vector of, or not ---- */
+
+#define W          4
+#define TILE_ROWS  4
+#define TILE_VECS  3
+#define BATCH_ROWS 2
+typedef float V __attribute__((vector_size(16)));
+
+static inline V v_load(const float *p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static inline void v_store(float *p, V v) {
+  memcpy(p, &v, sizeof v);
+}
+
+static inline V v_set(float x) {
+  return (V){x, x, x, x};
+}
+
+static inline V v_max(V a, V b) {
+  for (int i = 0; i < W; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+  return a;
+}
+
+static inline V v_sqrt(V a) {
+  for (int i = 0; i < W; i++) a[i] = sqrtf(a[i]);
+  return a;
+}
+
+#define v_fma(a, b, c)  ((a) * (b) + (c))
+#define v_fnma(a, b, c) ((c) - (a) * (b))
+#define v_add(a, b)     ((a) + (b))
+#define v_mul(a, b)     ((a) * (b))
+#define v_div(a, b)     ((a) / (b))
+
+static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
+  for (size_t i = 0; i < 16; i++) out[i] = dot(a + i / 4 * ld, b + i % 4 * ld, n);
+}
+
+static inline void transpose_block(V t[W]) {
+  for (int i = 0; i < W; i++) {
+    for (int j = 0; j < i; j++) {
+      float x = t[i][j];
+      t[i][j] = t[j][i];
+      t[j][i] = x;
+    }
+  }
+}
+
+#include "base/simd/simd_dense.h"
+
+const wn_simd_table wn_simd_scalar = {.name = "scalar",
+                                      .dot = dot,
+                                      .axpy = axpy,
+                                      .scale = scale,
+                                      .gemv = gemv,
+                                      .syr = syr,
+                                      .above = above,
+                                      .panel_above = panel_above,
+                                      DENSE_KERNELS};

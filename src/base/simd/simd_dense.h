@@ -1,0 +1,341 @@
+#ifndef WN_BASE_SIMD_DENSE_H
+#define WN_BASE_SIMD_DENSE_H
+/* Dense kernels for the solvers, written once over vectors of W floats; each instruction set
+ * includes this file after it has said what a vector is: the type V, W, TILE_ROWS, TILE_VECS,
+ * BATCH_ROWS, v_load … v_sqrt, transpose_block and gram4.
+ *
+ * All products are sums of outer products held in registers: TILE_ROWS × TILE_VECS vectors of C
+ * meet a few loads of A (one float, broadcast) and B (vectors) a step. Cholesky is left-looking by
+ * panels of W rows of U, so that its work is the same product. The batch solver puts one system
+ * into each lane: no lane waits for another, and square roots and divisions are shared by W
+ * systems. Every sum has a fixed order; results do not depend on alignment or threads. */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* C[rows × vecs·W] ± A·B; rows and vecs are constants where this is called. */
+INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, bool minus) {
+  V s[TILE_ROWS][TILE_VECS];
+  const float *a = p->a, *b = p->b;
+  const size_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row, c_row = p->c_row;
+  float *c = p->c;
+#pragma GCC unroll 8
+  for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+    for (size_t v = 0; v < vecs; v++) s[r][v] = v_load(c + r * c_row + v * W);
+  }
+  for (size_t k = p->depth; k > 0; k--, a += a_step, b += b_row) {
+    V bv[TILE_VECS];
+#pragma GCC unroll 8
+    for (size_t v = 0; v < vecs; v++) bv[v] = v_load(b + v * W);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+      V ar = v_set(a[r * a_row]);
+#pragma GCC unroll 8
+      for (size_t v = 0; v < vecs; v++) {
+        s[r][v] = minus ? v_fnma(ar, bv[v], s[r][v]) : v_fma(ar, bv[v], s[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+    for (size_t v = 0; v < vecs; v++) v_store(c + r * c_row + v * W, s[r][v]);
+  }
+}
+
+INLINE wn_simd_product part(const wn_simd_product *p, size_t row, size_t column) {
+  wn_simd_product q = *p;
+  q.a += row * p->a_row;
+  q.b += column;
+  q.c += row * p->c_row + column;
+  return q;
+}
+
+/* One strip of C: `vecs` vectors wide from `column`, rows 0 … m − 1. */
+INLINE void strip(const wn_simd_product *p, size_t m, size_t column, size_t vecs, bool minus) {
+  size_t r = 0;
+  for (; r + TILE_ROWS <= m; r += TILE_ROWS) {
+    wn_simd_product q = part(p, r, column);
+    tile(&q, TILE_ROWS, vecs, minus);
+  }
+  for (; r < m; r++) {
+    wn_simd_product q = part(p, r, column);
+    tile(&q, 1, vecs, minus);
+  }
+}
+
+INLINE void strips(const wn_simd_product *p, size_t m, size_t n, bool minus) {
+  size_t j = 0;
+  for (; j + TILE_VECS * W <= n; j += TILE_VECS * W) strip(p, m, j, TILE_VECS, minus);
+  if (n - j >= 2 * W) {
+    strip(p, m, j, 2, minus);
+    j += 2 * W;
+  }
+  if (j < n) strip(p, m, j, 1, minus);
+}
+
+static void product(const wn_simd_product *p, size_t m, size_t n) {
+  strips(p, m, n, false);
+}
+
+/* Strips of columns, the rows above each, and on the diagonal ever fewer vectors. */
+static void syrk(const float *rows, size_t count, size_t ld, size_t n, float *C, size_t ldc) {
+  const wn_simd_product p = {rows, 1, ld, rows, ld, C, ldc, count};
+  for (size_t j = 0; j < n;) {
+    size_t vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
+    size_t m = j + W; /* rows that meet the whole strip */
+    if (vecs == 3) {
+      strip(&p, m, j, 3, false);
+    } else if (vecs == 2) {
+      strip(&p, m, j, 2, false);
+    } else {
+      strip(&p, m, j, 1, false);
+    }
+    if (vecs == 3) {
+      wn_simd_product q = part(&p, m, 0);
+      strip(&q, W, j + W, 2, false);
+    }
+    if (vecs >= 2) {
+      wn_simd_product q = part(&p, m + (vecs - 2) * W, 0);
+      strip(&q, W, j + (vecs - 1) * W, 1, false);
+    }
+    j += vecs * W;
+  }
+}
+
+/* The W × W block at A becomes U, inverse[W] the reciprocals of its diagonal. */
+INLINE void factor_block(float *A, size_t ld, float pivot_min, float *inverse) {
+  for (size_t r = 0; r < W; r++) {
+    float *row = A + r * ld, pivot = row[r];
+    if (!(pivot >= pivot_min)) pivot = pivot_min;
+    inverse[r] = 1.0f / sqrtf(pivot);
+    V u = v_mul(v_load(row), v_set(inverse[r]));
+    v_store(row, u);
+    row[r] = pivot * inverse[r];
+    for (size_t s = r + 1; s < W; s++) {
+      v_store(A + s * ld, v_fnma(v_set(row[s]), u, v_load(A + s * ld)));
+    }
+  }
+}
+
+/* X ← U⁻ᵀX for the W × W blocks X right of U. */
+INLINE void solve_block(const float *U, size_t ld, const float *inverse, float *X) {
+  V x[W];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < W; r++) x[r] = v_load(X + r * ld);
+#pragma GCC unroll 16
+  for (size_t r = 0; r < W; r++) {
+    x[r] = v_mul(x[r], v_set(inverse[r]));
+    v_store(X + r * ld, x[r]);
+#pragma GCC unroll 16
+    for (size_t s = r + 1; s < W; s++) x[s] = v_fnma(v_set(U[r * ld + s]), x[r], x[s]);
+  }
+}
+
+static void cholesky(float *A, size_t n, size_t ld, float pivot_min, float *inverse) {
+  for (size_t p = 0; p < n; p += W) {
+    float *block = A + p * ld + p;
+    const wn_simd_product before = {A + p, 1, ld, A + p, ld, block, ld, p};
+    strips(&before, W, n - p, true);
+    factor_block(block, ld, pivot_min, inverse + p);
+    for (size_t j = W; j < n - p; j += W) solve_block(block, ld, inverse + p, block + j);
+  }
+}
+
+INLINE void combine_vecs(const float *a, const float *rows, size_t count, size_t ld, float *out,
+                         size_t vecs) {
+  V s[8];
+#pragma GCC unroll 8
+  for (size_t v = 0; v < vecs; v++) s[v] = v_load(out + v * W);
+  for (size_t k = 0; k < count; k++, rows += ld) {
+    V ak = v_set(a[k]);
+#pragma GCC unroll 8
+    for (size_t v = 0; v < vecs; v++) s[v] = v_fma(ak, v_load(rows + v * W), s[v]);
+  }
+#pragma GCC unroll 8
+  for (size_t v = 0; v < vecs; v++) v_store(out + v * W, s[v]);
+}
+
+static void combine(const float *a, const float *rows, size_t count, size_t ld, size_t n,
+                    float *out) {
+  size_t j = 0;
+  for (; j + 8 * W <= n; j += 8 * W) combine_vecs(a, rows + j, count, ld, out + j, 8);
+  for (; j + 4 * W <= n; j += 4 * W) combine_vecs(a, rows + j, count, ld, out + j, 4);
+  for (; j < n; j += W) combine_vecs(a, rows + j, count, ld, out + j, 1);
+}
+
+static void rsqrt(float a, const float *x, float b, size_t n, float *out) {
+  size_t k = 0;
+  for (; k + W <= n; k += W) {
+    V y = v_fma(v_set(a), v_load(x + k), v_set(b));
+    v_store(out + k, v_div(v_set(1), v_sqrt(y)));
+  }
+  for (; k < n; k++) out[k] = 1.0f / sqrtf(a * x[k] + b);
+}
+
+static void scale_by(float a, const float *x, const float *y, size_t n, float *out) {
+  size_t k = 0;
+  V va = v_set(a);
+  for (; k + W <= n; k += W) v_store(out + k, v_mul(v_mul(va, v_load(y + k)), v_load(x + k)));
+  for (; k < n; k++) out[k] = a * y[k] * x[k];
+  for (; k % WN_SIMD_PAD != 0; k++) out[k] = 0;
+}
+
+static void transpose(const float *in, size_t ld, size_t rows, size_t n, float *out, size_t ldo) {
+  for (size_t i = 0; i < rows; i += W) {
+    for (size_t k = 0; k < n; k += W) {
+      V t[W];
+#pragma GCC unroll 16
+      for (size_t r = 0; r < W; r++) t[r] = v_load(in + (i + r) * ld + k);
+      transpose_block(t);
+#pragma GCC unroll 16
+      for (size_t r = 0; r < W; r++) v_store(out + (k + r) * ldo + i, t[r]);
+    }
+  }
+}
+
+/* ---- the batch: blocks of 4 × 4 entries, each entry a vector of lanes ---- */
+
+#define BLOCK_FLOATS (16 * W)
+
+INLINE float *block_at(const wn_simd_batch *b, size_t i, size_t j) {
+  return b->matrix + (i * (i + 1) / 2 + j) * BLOCK_FLOATS;
+}
+
+/* Rows row … row + BATCH_ROWS − 1 of C −= A·Bᵀ over `count` blocks that follow one another. */
+INLINE void batch_update(const float *A, const float *B, size_t count, float *C, size_t row) {
+  V s[BATCH_ROWS][4];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH_ROWS; r++) {
+#pragma GCC unroll 4
+    for (size_t c = 0; c < 4; c++) s[r][c] = v_load(C + ((row + r) * 4 + c) * W);
+  }
+  for (; count > 0; count--, A += BLOCK_FLOATS, B += BLOCK_FLOATS) {
+#pragma GCC unroll 4
+    for (size_t k = 0; k < 4; k++) {
+      V b[4];
+#pragma GCC unroll 4
+      for (size_t c = 0; c < 4; c++) b[c] = v_load(B + (c * 4 + k) * W);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < BATCH_ROWS; r++) {
+        V a = v_load(A + ((row + r) * 4 + k) * W);
+#pragma GCC unroll 4
+        for (size_t c = 0; c < 4; c++) s[r][c] = v_fnma(a, b[c], s[r][c]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH_ROWS; r++) {
+#pragma GCC unroll 4
+    for (size_t c = 0; c < 4; c++) v_store(C + ((row + r) * 4 + c) * W, s[r][c]);
+  }
+}
+
+/* L of a diagonal block, the reciprocals of L's diagonal in its place. Pivots are ≥ 1 but for
+ * rounding. */
+INLINE void batch_factor(float *C) {
+  for (size_t j = 0; j < 4; j++) {
+    V pivot = v_max(v_load(C + (j * 4 + j) * W), v_set(1));
+    V inverse = v_div(v_set(1), v_sqrt(pivot));
+    v_store(C + (j * 4 + j) * W, inverse);
+    for (size_t i = j + 1; i < 4; i++) {
+      v_store(C + (i * 4 + j) * W, v_mul(v_load(C + (i * 4 + j) * W), inverse));
+    }
+    for (size_t i = j + 1; i < 4; i++) {
+      for (size_t k = j + 1; k <= i; k++) {
+        V a = v_load(C + (i * 4 + j) * W), b = v_load(C + (k * 4 + j) * W);
+        v_store(C + (i * 4 + k) * W, v_fnma(a, b, v_load(C + (i * 4 + k) * W)));
+      }
+    }
+  }
+}
+
+/* C ← C·L⁻ᵀ */
+INLINE void batch_solve(const float *L, float *C) {
+  for (size_t r = 0; r < 4; r++) {
+    V x[4];
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+      x[j] = v_load(C + (r * 4 + j) * W);
+#pragma GCC unroll 4
+      for (size_t k = 0; k < j; k++) x[j] = v_fnma(x[k], v_load(L + (j * 4 + k) * W), x[j]);
+      x[j] = v_mul(x[j], v_load(L + (j * 4 + j) * W));
+      v_store(C + (r * 4 + j) * W, x[j]);
+    }
+  }
+}
+
+/* y −= block·x, or its transpose */
+INLINE void batch_times(const float *block, bool transposed, const float *x, float *y) {
+  for (size_t r = 0; r < 4; r++) {
+    V s = v_load(y + r * W);
+    for (size_t c = 0; c < 4; c++) {
+      size_t at = transposed ? c * 4 + r : r * 4 + c;
+      s = v_fnma(v_load(block + at * W), v_load(x + c * W), s);
+    }
+    v_store(y + r * W, s);
+  }
+}
+
+INLINE void batch_substitute(const wn_simd_batch *b) {
+  for (size_t i = 0; i < b->blocks; i++) {
+    float *x = b->x + i * 4 * W;
+    const float *L = block_at(b, i, i);
+    for (size_t j = 0; j < i; j++) batch_times(block_at(b, i, j), false, b->x + j * 4 * W, x);
+    for (size_t r = 0; r < 4; r++) {
+      V s = v_load(x + r * W);
+      for (size_t c = 0; c < r; c++) s = v_fnma(v_load(L + (r * 4 + c) * W), v_load(x + c * W), s);
+      v_store(x + r * W, v_mul(s, v_load(L + (r * 4 + r) * W)));
+    }
+  }
+}
+
+INLINE void batch_substitute_back(const wn_simd_batch *b) {
+  for (size_t i = b->blocks; i-- > 0;) {
+    float *x = b->x + i * 4 * W;
+    const float *L = block_at(b, i, i);
+    for (size_t j = i + 1; j < b->blocks; j++) {
+      batch_times(block_at(b, j, i), true, b->x + j * 4 * W, x);
+    }
+    for (size_t r = 4; r-- > 0;) {
+      V s = v_load(x + r * W);
+      for (size_t c = r + 1; c < 4; c++) {
+        s = v_fnma(v_load(L + (c * 4 + r) * W), v_load(x + c * W), s);
+      }
+      v_store(x + r * W, v_mul(s, v_load(L + (r * 4 + r) * W)));
+    }
+  }
+}
+
+/* ⟨t, (I + G)⁻¹t⟩ = ‖L⁻¹t‖², which lies between the two substitutions. */
+static void batch(const wn_simd_batch *b, float *least) {
+  for (size_t i = 0; i < b->blocks; i++) {
+    float *C = block_at(b, i, i);
+    for (size_t r = 0; r < 4; r++) {
+      v_store(C + r * 5 * W, v_add(v_load(C + r * 5 * W), v_set(1)));
+    }
+    for (size_t j = 0; j <= i; j++) {
+      C = block_at(b, i, j);
+      for (size_t row = 0; row < 4; row += BATCH_ROWS) {
+        batch_update(block_at(b, i, 0), block_at(b, j, 0), j, C, row);
+      }
+      if (j < i) {
+        batch_solve(block_at(b, j, j), C);
+      } else {
+        batch_factor(C);
+      }
+    }
+  }
+  batch_substitute(b);
+  V s = v_set(0);
+  for (size_t i = 0; i < 4 * b->blocks; i++)
+    s = v_fma(v_load(b->x + i * W), v_load(b->x + i * W), s);
+  v_store(least, s);
+  batch_substitute_back(b);
+}
+
+#define DENSE_KERNELS                                                                              \
+  .lanes = W, .product = product, .syrk = syrk, .cholesky = cholesky, .combine = combine,          \
+  .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4, .transpose = transpose, .batch = batch
+
+#endif

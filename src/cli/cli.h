@@ -80,7 +80,8 @@ void wn_table_cell(wn_table *table, const char *format, ...) WN_PRINTF(2, 3);
 void wn_table_cell_str(wn_table *table, wn_str text, size_t width_max); /* cut with … */
 void wn_table_print(wn_table *table, wn_buf *out);                      /* and clears it */
 
-/* --model NAME … and --set [MODEL.]KEY=VALUE …: with a --model, these alone are fitted. */
+/* --model NAME … and --set [MODEL.]KEY=VALUE …: with a --model, these alone are fitted, and a
+ * blend's members. */
 WN_MUST_USE wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *models,
                                            const wn_text_list *set, wn_error *err);
 /* --format of plain files: adjacency, sequence, pairs; NULL: none of these. */

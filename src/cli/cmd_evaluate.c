@@ -185,8 +185,6 @@ static wn_status from_store(run *r, wn_error *err) {
   WN_TRY(wn_vectors_open(opt.data, wn_store_items(r->store), wn_catalog_count(r->catalog),
                          &r->vectors, err));
   r->options.vectors = r->vectors.vectors;
-  if (r->vectors.vectors.len > 0 && opt.models.len == 0)
-    (void)wn_train_options_want(&r->options.train, "vectors");
   if (!opt.no_funnel && opt.models.len == 0) {
     r->options.surface = wn_surfaces_find(&r->config.surfaces, wn_str_of(opt.surface));
     if (r->options.surface == NULL)

@@ -12,7 +12,7 @@ static struct {
   const char *data, *config;
   wn_text_list set, dataset;
   uint64_t threads, seed;
-  bool no_promote, json;
+  bool no_promote, cold, json;
 } opt = {.seed = UINT64_MAX};
 
 static const wn_option options[] = {
@@ -25,6 +25,7 @@ static const wn_option options[] = {
      "what of the log is fitted on, for example window_days=90"},
     {"threads", WN_OPT_UINT, &opt.threads, "N", "default: all processors"},
     {"seed", WN_OPT_UINT, &opt.seed, "N", "same seed, same threads: the same bits"},
+    {"cold", WN_OPT_FLAG, &opt.cold, NULL, "start from nothing, not from the current snapshot"},
     {"no-promote", WN_OPT_FLAG, &opt.no_promote, NULL,
      "write the snapshot, but go on serving the current one"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "the report as JSON"},
@@ -49,6 +50,7 @@ static wn_status train(wn_config *config, wn_snapshot_about *about, wn_dataset_r
   if (opt.threads > 0) config->train.threads = (int)opt.threads;
   if (opt.seed != UINT64_MAX) config->train.seed = opt.seed;
   config->train.promote = !opt.no_promote;
+  config->train.cold = opt.cold;
   config->train.dataset_report = report;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
   WN_TRY(wn_train_store(store, &config->signals, &config->train, &meter.progress, about, err));

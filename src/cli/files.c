@@ -1,9 +1,17 @@
 /* What commands on plain files of interactions share. */
 #include "cli/cli.h"
 
+#include "model/blend.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+static bool is_named(const wn_text_list *models, const char *name) {
+  for (size_t i = 0; i < models->len; i++)
+    if (strcmp(models->data[i], name) == 0) return true;
+  return false;
+}
 
 wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *models,
                                const wn_text_list *set, wn_error *err) {
@@ -21,11 +29,13 @@ wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *mode
     if (status != WN_OK) return status;
   }
   *train = all;
+  bool blended = is_named(models, wn_model_blend.name);
   for (size_t m = 0; models->len > 0 && m < train->models_len; m++) {
-    bool wanted = false;
-    for (size_t i = 0; i < models->len; i++)
-      wanted = wanted || strcmp(models->data[i], train->models[m].cls->name) == 0;
-    train->models[m].left_out = !wanted;
+    wn_train_spec *spec = &train->models[m];
+    if (is_named(models, spec->cls->name))
+      (void)wn_train_options_want(train, spec->cls->name);
+    else if (!blended || !wn_blend_takes(spec->cls))
+      spec->left_out = true, spec->automatic = false;
   }
   for (size_t i = 0; i < models->len; i++)
     if (wn_model_class_find(models->data[i]) == NULL)

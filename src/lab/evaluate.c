@@ -28,6 +28,7 @@ typedef struct bench {
   const wn_split *split;
   const wn_evaluate_options *options;
   const wn_signals *signals;
+  wn_train_options train;      /* chosen for these data */
   wn_dataset data;             /* fitted on: what options.train.dataset leaves of train */
   wn_dataset whole;            /* all of train, where that is not the same */
   const wn_dataset *histories; /* the one that histories come from: all of train */
@@ -376,7 +377,7 @@ static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_r
                     .progress = o->progress,
                     .seed = o->train.seed,
                     .fitted = &b->models,
-                    .run = &o->train};
+                    .run = &b->train};
   wn_model *model = NULL;
   uint64_t start = wn_mono_ns();
   wn_status status = wn_fit_one(&b->data, spec, &env, &model, err);
@@ -475,7 +476,9 @@ wn_status wn_evaluate(const wn_split *split, const wn_signals *signals,
   WN_TRY(choose_users(&b, out, err));
   WN_TRY(prepare(&b, err));
   describe(&b, out);
-  size_t count = with_baselines(&options->train, specs);
+  b.train = options->train;
+  wn_train_choose(&b.data, &b.train);
+  size_t count = with_baselines(&b.train, specs);
   for (size_t i = 0; i < count; i++) {
     if (!wn_progress_at(options->progress, "evaluating", (double)i, (double)count + 1, "models"))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));

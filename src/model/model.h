@@ -79,7 +79,8 @@ typedef struct wn_fit_env {
 #define WN_MODEL_LIVE    4u /* changes with each event (update) */
 #define WN_MODEL_TEXT    8u /* needs the catalogue's text or attributes */
 #define WN_MODEL_BY_NAME                                                                           \
-  16u /* dear to fit: left out of training until a configuration or option names it */
+  16u /* dear to fit: left out where it would take long until a configuration or option names it   \
+       */
 
 typedef struct wn_model_class {
   const char *name;
@@ -130,10 +131,10 @@ struct wn_model {
 };
 
 /* popular, trending, newest, covisit, content, als, random, ridge, ridge-seq, ease, vectors, vmis,
- * user-knn */
+ * user-knn, blend */
 extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
     wn_model_content, wn_model_als, wn_model_random, wn_model_ridge, wn_model_ridge_seq,
-    wn_model_ease, wn_model_vectors, wn_model_vmis, wn_model_user_knn;
+    wn_model_ease, wn_model_vectors, wn_model_vmis, wn_model_user_knn, wn_model_blend;
 
 /* candidates_batch, or candidates one by one. */
 WN_MUST_USE wn_status wn_model_candidates_batch(const wn_model *model, const wn_query_batch *batch,

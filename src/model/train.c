@@ -6,10 +6,12 @@
 #include "model/vectors_file.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map64.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +22,7 @@ void wn_train_options_defaults(wn_train_options *options) {
   for (size_t i = 0; i < wn_model_class_count(); i++) {
     wn_train_spec *spec = &options->models[options->models_len++];
     spec->cls = wn_model_class_at(i);
-    spec->left_out = (spec->cls->flags & WN_MODEL_BY_NAME) != 0;
+    spec->left_out = spec->automatic = (spec->cls->flags & WN_MODEL_BY_NAME) != 0;
     wn_params_defaults(spec->cls, &spec->params);
   }
 }
@@ -28,7 +30,7 @@ void wn_train_options_defaults(wn_train_options *options) {
 wn_train_spec *wn_train_options_want(wn_train_options *options, const char *name) {
   for (size_t i = 0; i < options->models_len; i++) {
     if (strcmp(options->models[i].cls->name, name) != 0) continue;
-    options->models[i].left_out = false;
+    options->models[i].left_out = options->models[i].automatic = false;
     return &options->models[i];
   }
   return NULL;
@@ -53,6 +55,60 @@ wn_status wn_train_options_set(wn_train_options *options, const char *assignment
                  names);
 }
 
+/* ---- what is cheap ---- */
+
+/* About half a minute of one core, and memory of which nobody needs to be told. */
+#define CHEAP_WORK       4e10  /* multiply-adds */
+#define CHEAP_PAIRS      1.2e8 /* of items that some user has together: 8 bytes each */
+#define CHEAP_EASE_ITEMS 4000
+#define RIDGE_ROW        1000.0
+#define PAIR_WORK        8 /* multiply-adds that one scattered addition takes the time of */
+
+/* What the sizes of a dataset say about fits; an upper bound of the pairs. */
+typedef struct sizes {
+  double active, pairs;
+  bool ordered; /* some user's items have more than one time */
+  bool vectors; /* there are some */
+} sizes;
+
+static sizes sizes_of(const wn_dataset *data) {
+  const wn_csr *m = &data->by_user;
+  sizes s = {0, 0, false, data->vectors.len > 0};
+  for (uint32_t u = 0; u < m->rows; u++) {
+    uint64_t begin = m->row_ptr[u], end = m->row_ptr[u + 1];
+    double n = fmin((double)(end - begin), RIDGE_ROW);
+    s.pairs += n * n / 2;
+    s.ordered |= end > begin && m->time_ms[begin] != m->time_ms[end - 1];
+  }
+  for (uint32_t i = 0; i < data->by_item.rows; i++)
+    s.active += data->by_item.row_ptr[i + 1] > data->by_item.row_ptr[i];
+  return s;
+}
+
+static bool is_cheap(const wn_train_spec *spec, const sizes *s) {
+  if (spec->cls == &wn_model_vectors) return s->vectors;
+  if (spec->cls != &wn_model_ridge && spec->cls != &wn_model_ridge_seq &&
+      spec->cls != &wn_model_ease)
+    return false;
+  if (spec->cls == &wn_model_ease) return s->active <= CHEAP_EASE_ITEMS;
+  if (spec->cls == &wn_model_ridge_seq && !s->ordered) return false;
+  double k = fmin(wn_param(spec->cls, &spec->params, "k"), s->active);
+  double work = s->active * k * k * (k / 6 + 8) + PAIR_WORK * s->pairs;
+  return work <= CHEAP_WORK && fmin(s->pairs, s->active * s->active / 2) <= CHEAP_PAIRS;
+}
+
+void wn_train_choose(const wn_dataset *data, wn_train_options *options) {
+  sizes s = sizes_of(data);
+  for (size_t i = 0; i < options->models_len; i++) {
+    wn_train_spec *spec = &options->models[i];
+    if (!spec->left_out || !spec->automatic) continue;
+    spec->left_out = !is_cheap(spec, &s);
+    wn_log(WN_LOG_INFO, "%s is %s: %.0f items with interactions, at most %.2g pairs of them%s",
+           spec->cls->name, spec->left_out ? "left out" : "fitted", s.active, s.pairs,
+           s.ordered ? "" : ", no times");
+  }
+}
+
 /* ---- fitting ---- */
 
 wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn_fit_env *env,
@@ -63,24 +119,32 @@ wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn
   return spec->cls->fit(data, &spec->params, &own, out, err);
 }
 
+static const wn_train_spec *spec_of(const wn_train_options *options, const wn_model_class *cls) {
+  for (size_t i = 0; i < options->models_len; i++)
+    if (options->models[i].cls == cls) return &options->models[i];
+  return NULL;
+}
+
 /* In class order whatever the order of the options, so that equal options give equal files. */
 wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
                    const wn_progress *progress, wn_models *out, wn_error *err) {
   wn_status status = WN_OK;
+  wn_train_options chosen = *options;
   memset(out, 0, sizeof *out);
   wn_fit_env env = {.pool = wn_pool_create(options->threads),
                     .progress = progress,
                     .seed = options->seed,
                     .fitted = out,
-                    .run = options};
+                    .run = &chosen};
   if (env.pool == NULL) WN_TRY(wn_fail_memory(err));
+  wn_train_choose(data, &chosen);
   for (size_t c = 0; c < wn_model_class_count(); c++) {
-    const wn_train_spec *spec = NULL;
-    for (size_t i = 0; i < options->models_len && spec == NULL; i++)
-      if (options->models[i].cls == wn_model_class_at(c)) spec = &options->models[i];
+    const wn_train_spec *spec = spec_of(&chosen, wn_model_class_at(c));
     if (spec == NULL || spec->left_out) continue;
     if (!wn_progress_at(progress, spec->cls->name, 0, 0, ""))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+    env.warm =
+        options->incumbent != NULL ? wn_models_find(options->incumbent, spec->cls->name) : NULL;
     WN_TRY(wn_fit_one(data, spec, &env, &out->data[out->len], err));
     out->len++;
   }
@@ -215,6 +279,7 @@ typedef struct run {
   store_items items;
   int64_t *created_ms;
   wn_vectors_file vectors;
+  wn_models incumbent; /* of the current snapshot, unless cold */
   wn_models models;
   wn_snapshot_about about;
   uint64_t started_ns;
@@ -248,9 +313,23 @@ cleanup:
   return status;
 }
 
+/* Item and user numbers are the store's for good, so a snapshot of this store is a place to start
+ * from. One that cannot be read is no reason not to train. */
+static void open_incumbent(run *r, const char *dir) {
+  wn_snapshot *snapshot = NULL;
+  wn_error why = {0};
+  char text[512];
+  if (r->options->cold) return;
+  wn_status status = wn_snapshot_open_current(dir, r->about.store_uuid, &snapshot, &why);
+  if (status == WN_OK && snapshot != NULL) status = wn_models_map(snapshot, &r->incumbent, &why);
+  wn_snapshot_unref(snapshot);
+  if (status != WN_OK)
+    wn_log(WN_LOG_WARN, "training starts from nothing: %s",
+           wn_error_format(&why, text, sizeof text));
+}
+
 static void describe(run *r) {
   wn_snapshot_about *about = &r->about;
-  snprintf(about->store_uuid, sizeof about->store_uuid, "%s", wn_store_uuid(r->store));
   about->last_seq = r->data.last_seq;
   about->users = r->data.users;
   about->items = r->data.items;
@@ -286,6 +365,7 @@ cleanup:
 }
 
 static void clear(run *r) {
+  wn_models_clear(&r->incumbent);
   wn_models_clear(&r->models);
   wn_dataset_clear(&r->data);
   wn_dataset_builder_free(r->builder);
@@ -309,9 +389,11 @@ wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_op
   WN_TRY(wn_make_dir(path, err));
   snprintf(path, sizeof path, "%s/snapshots/train.lock", dir);
   WN_TRY(wn_lock_file(path, &lock, err));
+  snprintf(r.about.store_uuid, sizeof r.about.store_uuid, "%s", wn_store_uuid(store));
   WN_TRY(load(&r, err));
+  open_incumbent(&r, dir);
   wn_train_options wanted = *options;
-  if (r.data.vectors.len > 0) (void)wn_train_options_want(&wanted, "vectors");
+  if (r.incumbent.len > 0) wanted.incumbent = &r.incumbent;
   WN_TRY(wn_train(&r.data, &wanted, progress, &r.models, err));
   WN_TRY(write_snapshot(&r, dir, err));
   if (options->promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));

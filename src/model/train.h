@@ -10,7 +10,8 @@
 typedef struct wn_train_spec {
   const wn_model_class *cls;
   wn_params params;
-  bool left_out; /* not fitted */
+  bool left_out;  /* not fitted */
+  bool automatic; /* though left out, it is fitted where that is cheap (wn_train_choose) */
 } wn_train_spec;
 
 typedef struct wn_train_options {
@@ -18,21 +19,27 @@ typedef struct wn_train_options {
   size_t models_len;
   int threads; /* 0: all CPUs */
   uint64_t seed;
+  bool cold; /* wn_train_store starts from nothing, not from the current snapshot */
+  const wn_models *incumbent; /* fits may start from these; NULL: from nothing */
   bool promote;               /* wn_train_store makes its snapshot the current one; default true */
   wn_dataset_options dataset; /* what of the log is fitted on */
   wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 
-/* Every class with its defaults; those of WN_MODEL_BY_NAME are left out until one of the two calls
- * below names them. */
+/* Every class with its defaults; those of WN_MODEL_BY_NAME are left out, but automatic, until one
+ * of the two calls below names them. */
 void wn_train_options_defaults(wn_train_options *options);
 /* This model is fitted. Its entry; NULL when it is unknown. */
 wn_train_spec *wn_train_options_want(wn_train_options *options, const char *name);
 /* Sets one model's parameter, "als.factors=64". WN_E_ARGUMENT when model or key is unknown. */
 WN_MUST_USE wn_status wn_train_options_set(wn_train_options *options, const char *assignment,
                                            wn_error *err);
-/* Fits all; what cannot be fitted (no text, no interactions) is fitted empty, never left out. */
+/* Takes the automatic models in whose fit is cheap on these data; logs which and why not. A rule of
+ * sizes alone, so that equal data give equal sets. */
+void wn_train_choose(const wn_dataset *data, wn_train_options *options);
+/* Chooses, then fits all; what cannot be fitted (no text, no interactions) is fitted empty, never
+ * left out. */
 WN_MUST_USE wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
                                const wn_progress *progress, wn_models *out, wn_error *err);
 

@@ -212,10 +212,11 @@ class Cli(unittest.TestCase):
         data = self.fresh() / "data"
         winnow("import", "--data", data, self.folder / "events.csv")
         fast = ["--set", "als.factors=4", "--set", "als.epochs=1"]
-        self.assertNotIn("ridge", json.loads(winnow("train", "--data", data, *fast, "--json").stdout)["models"])
-        named = json.loads(winnow("train", "--data", data, *fast, "--set", "ridge.lambda=5", "--json").stdout)["models"]
-        self.assertIn("ridge", named)
-        self.assertNotIn("ease", named)
+        small = json.loads(winnow("train", "--data", data, *fast, "--json").stdout)["models"].split(",")
+        self.assertTrue({"ridge", "ease", "blend"} <= set(small))  # cheap on so little
+        self.assertNotIn("vmis", small)
+        named = json.loads(winnow("train", "--data", data, *fast, "--set", "vmis.neighbours=5", "--json").stdout)["models"]
+        self.assertIn("vmis", named)
         (data / "winnow.yaml").write_text("surfaces: {next: {retrieve: [{model: ridge-seq}], fallback: [{model: ease}]}}\n")
         asked = json.loads(winnow("train", "--data", data, *fast, "--json").stdout)["models"]
         self.assertTrue("ridge-seq" in asked and "ease" in asked)

@@ -4,7 +4,8 @@
 #include "model/train.h"
 #include <limits.h>
 
-#define FITTED 7u /* by default: the first ones; the rest when named */
+#define FITTED 7u /* by default: the first ones, and the blend; the rest when cheap or named */
+#define BLEND  13u
 
 static void test_options(void **state) {
   (void)state;
@@ -12,7 +13,8 @@ static void test_options(void **state) {
   wn_error err;
   wn_train_options_defaults(&o);
   assert_int_equal(o.models_len, wn_model_class_count());
-  for (size_t i = 0; i < o.models_len; i++) assert_int_equal(o.models[i].left_out, i >= FITTED);
+  for (size_t i = 0; i < o.models_len; i++)
+    assert_int_equal(o.models[i].left_out, i >= FITTED && i < BLEND);
   assert_int_equal(wn_train_options_set(&o, "ridge.lambda=5", &err), WN_OK);
   assert_false(o.models[FITTED].left_out);
   assert_ptr_equal(wn_train_options_want(&o, "ease"), &o.models[FITTED + 2]);
@@ -171,10 +173,10 @@ static void test_nothing_to_fit(void **state) {
                                              shapes[i][1], &data, &err),
                      WN_OK);
     if (wn_train(&data, &options, NULL, &models, &err) != WN_OK) fail_msg("%s", err.message);
-    assert_int_equal(models.len, FITTED);
+    assert_int_equal(models.len, FITTED + 3); /* ridge, ease, blend; no order for ridge-seq */
     for (size_t m = 0; m < models.len; m++)
       if (models.data[m]->cls != &wn_model_als && models.data[m]->cls != &wn_model_covisit &&
-          models.data[m]->cls != &wn_model_content)
+          models.data[m]->cls != &wn_model_content && m < FITTED)
         check_twin_filtered(models.data[m], shapes[i][1], 1);
     wn_models_clear(&models);
     wn_dataset_clear(&data);
@@ -311,7 +313,9 @@ static void test_store_to_snapshot(void **state) {
   assert_int_equal(about.last_seq, ops[6].seq);
   assert_int_equal(about.data_ms, t + 3);
   assert_true(about.train_seconds > 0 && about.created_ms > t);
-  assert_string_equal(about.models, "popular,trending,newest,covisit,content,als,random");
+  assert_string_equal(
+      about.models,
+      "popular,trending,newest,covisit,content,als,random,ridge,ridge-seq,ease,blend");
   /* signals have the store's numbers */
   const wn_dict *types = wn_store_types(store);
   for (uint32_t i = 0; i < wn_dict_count(types); i++)
@@ -319,7 +323,7 @@ static void test_store_to_snapshot(void **state) {
   assert_int_equal(wn_snapshot_open_current(dir, wn_store_uuid(store), &snapshot, &err), WN_OK);
   assert_non_null(snapshot);
   assert_int_equal(wn_models_map(snapshot, &models, &err), WN_OK);
-  assert_int_equal(models.len, FITTED);
+  assert_int_equal(models.len, FITTED + 4);
   assert_int_equal(best(&models, "popular"), item_ix(store, "old"));
   /* not the deleted one, but the one that its first event dates */
   assert_int_equal(best(&models, "newest"), item_ix(store, "ghost"));

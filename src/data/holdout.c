@@ -1,0 +1,164 @@
+/* Holding out. Who is drawn and what is taken are hashes of the seed with user and item, so the
+ * same seed gives the same part whatever else the data hold and in whatever order they came.
+ *
+ * Cost: O(interactions + users log users); memory: a second copy of the interactions. */
+
+#include "data/holdout.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP_SHARE 5 /* one item in so many */
+
+typedef struct draw {
+  uint64_t key;
+  uint32_t ix;
+} draw;
+
+static int by_key(const void *left, const void *right) {
+  const draw *a = left, *b = right;
+  if (a->key != b->key) return a->key < b->key ? -1 : 1;
+  return (a->ix > b->ix) - (a->ix < b->ix);
+}
+
+static int by_ix(const void *left, const void *right) {
+  const draw *a = left, *b = right;
+  return (a->ix > b->ix) - (a->ix < b->ix);
+}
+
+/* Of one row: its positive entries, and how many of the last of them share one time. */
+typedef struct row {
+  size_t positive, newest;
+} row;
+
+static row row_of(const wn_csr *m, uint32_t user) {
+  row r = {0, 0};
+  int64_t last = 0;
+  for (uint64_t p = m->row_ptr[user + 1]; p-- > m->row_ptr[user];) {
+    if (!(m->weight[p] > 0)) continue;
+    if (r.positive == 0) last = m->time_ms[p];
+    r.newest += m->time_ms[p] == last;
+    r.positive++;
+  }
+  return r;
+}
+
+static size_t targets_of(row r, uint32_t most) {
+  size_t n = r.newest / GROUP_SHARE;
+  if (n > most) n = most;
+  if (n < 1) n = 1;
+  return n < r.positive ? n : r.positive - 1;
+}
+
+static wn_status choose_users(const wn_csr *m, const wn_holdout_options *o, wn_holdout *out,
+                              wn_error *err) {
+  draw *all = wn_reallocarray(NULL, (size_t)m->rows + 1, sizeof *all);
+  size_t n = 0;
+  if (all == NULL) return wn_fail_memory(err);
+  for (uint32_t u = 0; u < m->rows; u++) {
+    if (row_of(m, u).positive < 2) continue;
+    all[n++] = (draw){wn_mix64(o->seed ^ wn_mix64(u)), u};
+  }
+  if (o->users_max > 0 && n > o->users_max) {
+    qsort(all, n, sizeof *all, by_key);
+    n = o->users_max;
+    qsort(all, n, sizeof *all, by_ix);
+  }
+  out->user = wn_reallocarray(NULL, n + 1, sizeof *out->user);
+  out->ptr = wn_calloc(n + 1, sizeof *out->ptr);
+  for (size_t i = 0; out->user != NULL && i < n; i++) out->user[i] = all[i].ix;
+  out->len = n;
+  wn_free(all);
+  return out->user != NULL && out->ptr != NULL ? WN_OK : wn_fail_memory(err);
+}
+
+/* The newest entries with the least keys. `scratch` has room for the longest row. */
+static void choose_targets(const wn_csr *m, const wn_holdout_options *o, size_t at, draw *scratch,
+                           wn_holdout *out) {
+  uint32_t user = out->user[at];
+  row r = row_of(m, user);
+  size_t n = 0, take = targets_of(r, o->targets_max);
+  for (uint64_t p = m->row_ptr[user + 1]; n < r.newest; p--) {
+    if (!(m->weight[p - 1] > 0)) continue;
+    uint32_t item = m->col[p - 1];
+    scratch[n++] = (draw){wn_mix64(o->seed ^ wn_mix64((uint64_t)user << 32 | item)), item};
+  }
+  qsort(scratch, n, sizeof *scratch, by_key);
+  qsort(scratch, take, sizeof *scratch, by_ix);
+  for (size_t i = 0; i < take; i++) out->target[out->ptr[at] + i] = scratch[i].ix;
+  out->ptr[at + 1] = out->ptr[at] + take;
+}
+
+static wn_status choose_all_targets(const wn_csr *m, const wn_holdout_options *o, wn_holdout *out,
+                                    wn_error *err) {
+  size_t most = 1, total = 1;
+  for (size_t i = 0; i < out->len; i++) {
+    row r = row_of(m, out->user[i]);
+    if (r.newest > most) most = r.newest;
+    total += targets_of(r, o->targets_max);
+  }
+  draw *scratch = wn_reallocarray(NULL, most, sizeof *scratch);
+  out->target = wn_reallocarray(NULL, total, sizeof *out->target);
+  if (scratch == NULL || out->target == NULL) {
+    wn_free(scratch);
+    return wn_fail_memory(err);
+  }
+  for (size_t i = 0; i < out->len; i++) choose_targets(m, o, i, scratch, out);
+  wn_free(scratch);
+  return WN_OK;
+}
+
+static bool is_target(const wn_holdout *h, size_t at, uint32_t item) {
+  for (uint64_t i = h->ptr[at]; i < h->ptr[at + 1]; i++)
+    if (h->target[i] == item) return true;
+  return false;
+}
+
+static wn_status copy_rest(const wn_csr *from, wn_holdout *h, wn_error *err) {
+  wn_csr *to = &h->rest.by_user;
+  *to = (wn_csr){.rows = from->rows, .cols = from->cols};
+  to->row_ptr = wn_calloc((size_t)from->rows + 1, sizeof *to->row_ptr);
+  to->col = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->col);
+  to->weight = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->weight);
+  to->time_ms = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->time_ms);
+  if (to->row_ptr == NULL || to->col == NULL || to->weight == NULL || to->time_ms == NULL)
+    return wn_fail_memory(err);
+  size_t at = 0; /* the next of the drawn users */
+  for (uint32_t u = 0; u < from->rows; u++) {
+    bool drawn = at < h->len && h->user[at] == u;
+    for (uint64_t p = from->row_ptr[u]; p < from->row_ptr[u + 1]; p++) {
+      if (drawn && is_target(h, at, from->col[p])) continue;
+      to->col[to->nnz] = from->col[p];
+      to->weight[to->nnz] = from->weight[p];
+      to->time_ms[to->nnz++] = from->time_ms[p];
+    }
+    to->row_ptr[u + 1] = to->nnz;
+    at += drawn;
+  }
+  return wn_csr_transpose(to, &h->rest.by_item, err);
+}
+
+wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,
+                          wn_holdout *out, wn_error *err) {
+  wn_status status;
+  *out = (wn_holdout){.rest = *data};
+  memset(&out->rest.by_user, 0, sizeof out->rest.by_user);
+  memset(&out->rest.by_item, 0, sizeof out->rest.by_item);
+  WN_TRY(choose_users(&data->by_user, options, out, err));
+  WN_TRY(choose_all_targets(&data->by_user, options, out, err));
+  WN_TRY(copy_rest(&data->by_user, out, err));
+cleanup:
+  if (status != WN_OK) wn_holdout_clear(out);
+  return status;
+}
+
+void wn_holdout_clear(wn_holdout *holdout) {
+  wn_dataset_clear(&holdout->rest);
+  wn_free(holdout->user);
+  wn_free(holdout->ptr);
+  wn_free(holdout->target);
+  memset(holdout, 0, sizeof *holdout);
+}

@@ -1,0 +1,29 @@
+#ifndef WN_DATA_HOLDOUT_H
+#define WN_DATA_HOLDOUT_H
+/* A dataset without some users' newest items: what choices between models and their parameters are
+ * made on, so that the test part stays unseen until the end. */
+
+#include "data/dataset.h"
+
+typedef struct wn_holdout_options {
+  uint32_t users_max;   /* 0: all */
+  uint32_t targets_max; /* items of one user at most; at least 1 */
+  uint64_t seed;
+} wn_holdout_options;
+
+typedef struct wn_holdout {
+  wn_dataset rest; /* same sizes and catalogue; what it borrows, it borrows from the whole */
+  uint32_t *user;  /* [len] ascending */
+  uint64_t *ptr;   /* [len + 1] targets of user[i]: target[ptr[i]] … target[ptr[i + 1] − 1] */
+  wn_item_ix *target; /* ascending within a user */
+  size_t len;
+} wn_holdout;
+
+/* Draws users with two positive items or more. Of each, a fifth of the positive items that share
+ * her newest time, at least one, never all that she has: with times that is her last item or some
+ * of her last basket, without times some items of all. */
+WN_MUST_USE wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,
+                                      wn_holdout *out, wn_error *err);
+void wn_holdout_clear(wn_holdout *holdout);
+
+#endif

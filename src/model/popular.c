@@ -2,6 +2,8 @@
  * model's landmark (the end of the data it was fitted on), h the half-life; that is, "events of the
  * landmark's day". Forward decay keeps the order right without a clock (decay.c).
  *
+ * h is chosen from the data unless it is given (half_life.c): news wants days, films a year.
+ *
  * Fitting sees merged (user, item) pairs: a pair's summed weight at its last event's time. Live
  * updates see each event. Negative totals count as nothing: a disliked item is not unpopular.
  *
@@ -10,6 +12,7 @@
  * (20 ns a pair). Memory: 12 bytes an item. */
 
 #include "model/decay.h"
+#include "model/half_life.h"
 #include "model/ranking.h"
 #include "model/section.h"
 
@@ -30,7 +33,8 @@ typedef struct popular_meta {
 } popular_meta;
 
 static const wn_param_spec params[] = {
-    {"half_life_days", 30.0, 0.0, 36500.0, "days after which an event counts half; 0: never fades"},
+    {"half_life_days", -1.0, -1.0, 36500.0,
+     "days after which an event counts half; 0: never fades; below 0: chosen from the data"},
 };
 
 static float score_of(const popular *m, uint32_t ix) {
@@ -68,6 +72,10 @@ static popular *create(double half_life_ms, double landmark_ms, uint32_t items) 
 static wn_status popular_fit(const wn_dataset *data, const wn_params *values, const wn_fit_env *env,
                              wn_model **out, wn_error *err) {
   double days = wn_param(&wn_model_popular, values, "half_life_days");
+  if (days < 0.0) {
+    wn_status status = wn_half_life_choose(data, env->pool, &days, err);
+    if (status != WN_OK) return status;
+  }
   popular *m = create(days * 86400000.0, (double)data->now_ms, data->items);
   if (m == NULL) return wn_fail_memory(err);
   const wn_csr *pairs = &data->by_user;

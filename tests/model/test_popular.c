@@ -53,12 +53,51 @@ static void test_order_and_decay(void **state) {
   m->cls->free(m);
 }
 
+/* Days; what a fit with the defaults has chosen. */
+static double chosen(const wn_event *events, size_t count, uint32_t items) {
+  wn_model *m = fit_events(&wn_model_popular, events, count, items, NULL), *mapped;
+  wn_snapshot *snapshot;
+  const void *meta = NULL;
+  uint64_t n;
+  wn_error err;
+  assert_int_equal(save_and_map(m, NULL, &snapshot, &mapped), WN_OK);
+  assert_int_equal(wn_snapshot_section(snapshot, "popular/meta", sizeof(double), &meta, &n, &err),
+                   WN_OK);
+  double days = *(const double *)meta / (double)DAY;
+  mapped->cls->free(mapped);
+  wn_snapshot_unref(snapshot);
+  m->cls->free(m);
+  return days;
+}
+
+/* News die within a day, films stay; data without times, or few of them, cannot tell. */
+static void test_half_life_chosen(void **state) {
+  (void)state;
+  enum { ITEMS = 600, EVENTS = 6000 }; /* one an hour: 250 days */
+  wn_rng rng;
+  wn_rng_seed(&rng, 4);
+  wn_event *events = random_events(EVENTS, ITEMS, 9);
+  double stays = chosen(events, EVENTS, ITEMS);
+  assert_true(stays == 0 || stays >= 180);
+  for (uint32_t i = 0; i < EVENTS; i++) /* two new items a day */
+    events[i].item = i / 24 * 2 + (uint32_t)wn_rng_below(&rng, 3);
+  assert_true(chosen(events, EVENTS, ITEMS) == 1);
+  for (uint32_t i = 0; i < EVENTS; i++) events[i].time_ms = 5 * DAY;
+  assert_true(chosen(events, EVENTS, ITEMS) == 30);
+  assert_true(chosen(events, 10, ITEMS) == 30);
+  assert_true(chosen(events, 0, 0) == 30);
+  wn_free(events);
+}
+
 /* A twin that adds up every event anew. */
 static void test_updates_against_twin(void **state) {
   (void)state;
   enum { ITEMS = 9000, EVENTS = 4000 };
   wn_event *events = random_events(EVENTS, ITEMS, 9);
-  wn_model *m = fit_events(&wn_model_popular, events, EVENTS / 2, 100, NULL);
+  wn_params params;
+  wn_params_defaults(&wn_model_popular, &params);
+  params.value[0] = 30;
+  wn_model *m = fit_events(&wn_model_popular, events, EVENTS / 2, 100, &params);
   double *twin = wn_calloc(ITEMS, sizeof *twin);
   for (size_t i = 0; i < EVENTS; i++) {
     if (i >= EVENTS / 2) m->cls->update(m, &events[i], 2.0f);
@@ -272,11 +311,17 @@ static void test_allowed_next(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_order_and_decay),    cmocka_unit_test(test_updates_against_twin),
-      cmocka_unit_test(test_far_future_rebases), cmocka_unit_test(test_ignored_weights),
-      cmocka_unit_test(test_snapshot),           cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_out_of_memory),      cmocka_unit_test(test_ranking_under_changes),
-      cmocka_unit_test(test_stale_readers),      cmocka_unit_test(test_allowed_next),
+      cmocka_unit_test(test_order_and_decay),
+      cmocka_unit_test(test_half_life_chosen),
+      cmocka_unit_test(test_updates_against_twin),
+      cmocka_unit_test(test_far_future_rebases),
+      cmocka_unit_test(test_ignored_weights),
+      cmocka_unit_test(test_snapshot),
+      cmocka_unit_test(test_empty),
+      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_ranking_under_changes),
+      cmocka_unit_test(test_stale_readers),
+      cmocka_unit_test(test_allowed_next),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ static void test_options(void **state) {
                                     "nothing.x=1",
                                     "popular.x=1",
                                     "popular.half_life_days=",
-                                    "popular.half_life_days=-1"};
+                                    "popular.half_life_days=-2"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_int_equal(wn_train_options_set(&o, bad[i], &err), WN_E_ARGUMENT);
   assert_int_equal(wn_train_options_set(&o, "nothing.x=1", &err), WN_E_ARGUMENT);

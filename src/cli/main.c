@@ -22,6 +22,7 @@ static const struct {
     {"serve", wn_cmd_serve, "answer HTTP requests"},
     {"status", wn_cmd_status, "say what a data directory holds"},
     {"snapshots", wn_cmd_snapshots, "list, verify or roll back trained snapshots"},
+    {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
     {"lab", wn_cmd_lab, "recompute worked cases of metrics and statistics"},
     {"check-config", wn_cmd_check_config, "check a configuration file without starting"},
 };

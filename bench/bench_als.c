@@ -1,18 +1,27 @@
 /* ALS beyond its training: items without events, events since the fit.
  *
- *   bench_als cold DIR [SEED] [KEY=VALUE …]
+ *   bench_als cold DIR [SEED] [MODEL.KEY=VALUE …]
+ *   bench_als stream DIR [MODEL.KEY=VALUE …]
  *
  * cold: a tenth of the items lose all their events; als and content then know them by text and
  * attributes alone. The question is which of them a user has, asked with the user's other items:
- * ranked among the held-out items, and among all. Means over users with 95% intervals. */
+ * ranked among the held-out items, and among all. Means over users with 95% intervals.
+ *
+ * stream: fitted on the first 70% of the events, asked before each later one (of a user who has a
+ * past and lacks the item) for the item, which it then learns from, or not (the second row). Hits
+ * among the first 20, of all events and of those whose item the fit did not know; CPU time of an
+ * update. Intervals are over events. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/vec.h"
 #include "lab/metrics.h"
 #include "model/train.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define LIST 10
 
@@ -173,12 +182,161 @@ static void cold(bench *b) {
   wn_pool_free(pool);
 }
 
+/* ---- stream ---- */
+
+typedef struct past {
+  WN_VEC(wn_history_entry) items; /* oldest first */
+} past;
+
+typedef struct stream {
+  const bench *b;
+  wn_model *model;
+  bool learns;
+  past *users;
+  wn_bitset allowed;
+  double *all, *new_items; /* hits, by question */
+  size_t all_len, new_len;
+  double update_seconds;
+  size_t updates;
+} stream;
+
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool has(const past *p, wn_item_ix item) {
+  for (size_t i = 0; i < p->items.len; i++)
+    if (p->items.data[i].item == item) return true;
+  return false;
+}
+
+static void append(past *p, const wn_event *e, float weight) {
+  size_t at = 0;
+  while (at < p->items.len && p->items.data[at].item != e->item) at++;
+  if (at == p->items.len) {
+    need(wn_vec_push(&p->items, ((wn_history_entry){e->item, weight, e->time_ms})));
+    return;
+  }
+  wn_history_entry moved = {e->item, p->items.data[at].weight + weight, e->time_ms};
+  memmove(p->items.data + at, p->items.data + at + 1,
+          (p->items.len - 1 - at) * sizeof *p->items.data);
+  p->items.data[p->items.len - 1] = moved;
+}
+
+static void question(stream *s, const wn_event *e, wn_arena *arena) {
+  const past *p = &s->users[e->user];
+  wn_history_entry *history = wn_arena_alloc(arena, (p->items.len + 1) * sizeof *history);
+  wn_scored list[2 * LIST];
+  wn_error err = {0};
+  size_t n = 0, hit = 0;
+  for (size_t i = p->items.len; i-- > 0;) {
+    history[n++] = p->items.data[i];
+    wn_bitset_unset(&s->allowed, p->items.data[i].item);
+  }
+  wn_query query = {.history = history,
+                    .history_len = n,
+                    .user = e->user,
+                    .anchor = WN_NO_IX,
+                    .allowed = &s->allowed,
+                    .now_ms = e->time_ms,
+                    .arena = arena};
+  check(s->model->cls->candidates(s->model, &query, 2 * LIST, list, &n, &err), &err);
+  for (size_t i = 0; i < n; i++) hit += list[i].ix == e->item;
+  for (size_t i = 0; i < p->items.len; i++) wn_bitset_set(&s->allowed, p->items.data[i].item);
+  s->all[s->all_len++] = (double)hit;
+  const wn_csr *by_item = &s->b->train.by_item;
+  if (by_item->row_ptr[e->item] == by_item->row_ptr[e->item + 1]) {
+    s->new_items[s->new_len++] = (double)hit;
+  }
+}
+
+static void run_stream(stream *s, const wn_event *events, size_t from, size_t to) {
+  wn_arena arena;
+  wn_arena_init(&arena, (size_t)256 << 20);
+  for (size_t i = 0; i < to; i++) {
+    const wn_event *e = &events[i];
+    past *p = &s->users[e->user];
+    float w = wn_signal_weight(&s->b->signals, e->type, (double)e->value, e->time_ms, e->time_ms);
+    wn_arena_reset(&arena);
+    if (i >= from && w > 0 && p->items.len > 0 && !has(p, e->item)) question(s, e, &arena);
+    append(p, e, w);
+    if (i < from || !s->learns) continue;
+    double begin = cpu_seconds();
+    s->model->cls->update(s->model, e, w);
+    s->update_seconds += cpu_seconds() - begin;
+    s->updates++;
+  }
+  wn_arena_clear(&arena);
+}
+
+static void stream_once(const bench *b, wn_model *model, bool learns, size_t from, size_t len) {
+  stream s = {.b = b, .model = model, .learns = learns};
+  s.users = wn_calloc((size_t)b->train.users + 1, sizeof *s.users);
+  s.all = wn_calloc(len + 1, sizeof *s.all);
+  s.new_items = wn_calloc(len + 1, sizeof *s.new_items);
+  need(s.users != NULL && s.all != NULL && s.new_items != NULL &&
+       wn_bitset_init(&s.allowed, b->train.items));
+  wn_bitset_fill(&s.allowed, true);
+  run_stream(&s, wn_dataset_builder_events(b->log), from, len);
+  wn_interval all = wn_bootstrap_mean(s.all, s.all_len, 1000, 1);
+  wn_interval fresh = wn_bootstrap_mean(s.new_items, s.new_len, 1000, 1);
+  printf("%s hit@20 %.4f (%.4f-%.4f) of %zu  new items %.4f (%.4f-%.4f) of %zu  update %.2f us\n",
+         learns ? "learns" : "fitted", all.mean, all.low, all.high, s.all_len, fresh.mean,
+         fresh.low, fresh.high, s.new_len,
+         s.updates > 0 ? s.update_seconds * 1e6 / (double)s.updates : 0);
+  for (uint32_t u = 0; u < b->train.users; u++) wn_vec_clear(&s.users[u].items);
+  wn_free(s.users);
+  wn_free(s.all);
+  wn_free(s.new_items);
+  wn_bitset_clear(&s.allowed);
+}
+
+/* Through a snapshot: live users start from its histories. */
+static void stream_all(bench *b) {
+  wn_error err = {0};
+  size_t len = wn_dataset_builder_count(b->log), from = len * 7 / 10;
+  wn_event_list past_events = {wn_dataset_builder_events(b->log), from};
+  uint32_t users = wn_dict_count(wn_store_users(b->store));
+  uint32_t items = wn_dict_count(wn_store_items(b->store));
+  char path[] = "/tmp/bench-als-XXXXXX";
+  wn_pool *pool = wn_pool_create(1);
+  wn_snapshot_writer *writer = NULL;
+  wn_model *fitted = NULL;
+  wn_snapshot *snapshot = NULL;
+  int file = mkstemp(path);
+  need(pool != NULL && file >= 0);
+  close(file);
+  check(wn_dataset_build_events(past_events, &b->signals, users, items, &b->train, &err), &err);
+  wn_fit_env env = {.pool = pool, .seed = 1, .run = &b->options};
+  check(wn_fit_one(&b->train, wn_train_options_want(&b->options, "als"), &env, &fitted, &err),
+        &err);
+  check(wn_snapshot_writer_create(path, &writer, &err), &err);
+  check(fitted->cls->save(fitted, writer, &err), &err);
+  check(wn_history_write(past_events, &b->signals, users, b->train.now_ms, writer, &err), &err);
+  wn_snapshot_about about = {.number = 1, .users = users, .items = items};
+  check(wn_snapshot_writer_finish(writer, &about, &err), &err);
+  fitted->cls->free(fitted);
+  check(wn_snapshot_open(path, &snapshot, &err), &err);
+  unlink(path);
+  for (int learns = 1; learns >= 0; learns--) {
+    wn_model *model = NULL;
+    check(wn_model_als.map(snapshot, &model, &err), &err);
+    stream_once(b, model, learns == 1, from, len);
+    model->cls->free(model);
+  }
+  wn_snapshot_unref(snapshot);
+  wn_pool_free(pool);
+}
+
 int main(int argc, char **argv) {
   bench b = {.seed = 1};
   wn_error err = {0};
   wn_train_options_defaults(&b.options);
-  if (argc < 3 || strcmp(argv[1], "cold") != 0) {
-    fprintf(stderr, "usage: bench_als cold DIR [SEED] [MODEL.KEY=VALUE …]\n");
+  bool streams = argc > 2 && strcmp(argv[1], "stream") == 0;
+  if (argc < 3 || (!streams && strcmp(argv[1], "cold") != 0)) {
+    fprintf(stderr, "usage: bench_als cold|stream DIR [SEED] [MODEL.KEY=VALUE …]\n");
     return 2;
   }
   for (int i = 3; i < argc; i++) {
@@ -189,6 +347,10 @@ int main(int argc, char **argv) {
     }
   }
   load(&b, argv[2]);
-  cold(&b);
+  if (streams) {
+    stream_all(&b);
+  } else {
+    cold(&b);
+  }
   return 0;
 }

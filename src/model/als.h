@@ -1,13 +1,15 @@
 #ifndef WN_MODEL_ALS_H
 #define WN_MODEL_ALS_H
 /* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c), vectors from
- * attributes (als_attr.c), the class (als.c) and many queries at once (als_batch.c). Every factor
- * is kept in the eigenbasis of the fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row
- * is a diagonal. */
+ * attributes (als_attr.c), learning from events (als_live.c), the class (als.c), its part of a
+ * snapshot (als_snapshot.c) and many queries at once (als_batch.c). Every factor is kept in the
+ * eigenbasis of the fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row is a diagonal.
+ */
 
-#include "model/content_vector.h"
-#include "model/model.h"
+#include "base/map64.h"
+#include "model/content.h"
 #include "model/section.h"
+#include "model/train.h"
 
 #define WN_ALS_FACTORS_MAX    1024
 #define WN_ALS_CONFIDENCE_MAX 100.0f
@@ -92,12 +94,66 @@ typedef struct wn_als_head {
   uint32_t history_max;
   uint32_t attr_terms; /* of the content model that attr_row_of belongs to; 0: none */
   uint32_t attr_rows;
+  uint32_t users_active; /* users with a positive interaction */
+  uint32_t reserved;
   double alpha0, lambda, nu;
   double power, scale; /* confidence c = min(scale · weight^power, 100) */
   double negative;     /* of weights < 0: −negative · c(|weight|) */
   double cold_scale;   /* length that a vector from attributes keeps while there are no events */
   double objective;    /* after the last epoch */
 } wn_als_head;
+
+/* ---- what events and puts have changed since the fit: als_live.c ---- */
+
+#define WN_ALS_LIVE_RECENT 64                 /* newest items of a user, for folding her in */
+#define WN_ALS_LIVE_USERS  65536              /* remembered; then the longest known leave */
+#define WN_ALS_LIVE_TAKERS 64                 /* newest users of an item that count */
+#define WN_ALS_LIVE_BYTES  ((size_t)64 << 20) /* of items; then no more of them learn */
+
+typedef struct wn_als_seen {
+  wn_item_ix item;
+  float weight;
+} wn_als_seen;
+
+typedef struct wn_als_live_user {
+  wn_user_ix user;
+  uint32_t len, cap;
+  wn_als_seen *seen; /* oldest first */
+} wn_als_live_user;
+
+typedef struct wn_als_taker {
+  wn_user_ix user; /* WN_NO_IX: deleted since */
+  float weight;
+} wn_als_taker;
+
+typedef struct wn_als_live_item {
+  uint32_t events; /* users who took it since the fit */
+  uint32_t solved; /* how many of them `own` knows */
+  float behind;    /* takers that `prior` weighs as much as; 0: there is none */
+  float *prior;    /* [d] vector of the attributes */
+  float *own;      /* [d] from the takers; NULL: none yet */
+  uint32_t len, cap, next;
+  wn_als_taker *taker; /* [cap] a ring of WN_ALS_LIVE_TAKERS at most */
+  float *x;            /* [cap × d] their factors, in the eigenbasis of the users' Gram */
+} wn_als_live_item;
+
+typedef struct wn_als_live {
+  size_t bytes; /* of items */
+  uint32_t *at; /* [known] by item: its place below + 1; 0: as fitted */
+  size_t known;
+  uint32_t len, cap;       /* items put, or taken for the first time, since the fit */
+  wn_als_live_item *item;  /* [cap] */
+  wn_item_ix *item_of;     /* [cap] */
+  float *vector;           /* [cap × d] */
+  float *scale;            /* [cap] 1 / norm, 0: not to be proposed */
+  wn_history_base history; /* users' items in the snapshot */
+  wn_bitset forgotten;     /* users whose rows of it are void */
+  wn_map64 user_of;        /* user → index into users */
+  WN_VEC(wn_als_live_user) users;
+  uint32_t user_next;               /* the longest known one, when there are as many as may be */
+  const struct wn_content *content; /* of the set; NULL: none that attributes could come from */
+  wn_arena arena;                   /* of one event */
+} wn_als_live;
 
 typedef struct wn_als {
   wn_model base;
@@ -107,12 +163,16 @@ typedef struct wn_als {
   const uint32_t *row_of;      /* [items] row in `item`, WN_NO_IX: no vector */
   const float *item;           /* [rows × d] */
   const float *item_scale;     /* [rows] 1 / norm, 0 for a zero vector */
+  const uint32_t *item_events; /* [rows] users who took it; 0: known by its attributes alone */
   const float *user;           /* [users × d] */
   const float *user_scale;     /* [users] */
+  const double *user_eigen;    /* [d] of the users' Gram */
+  const float *user_basis;     /* [d × d] rows are its eigenvectors */
   const uint32_t *attr_row_of; /* [attr_terms] row in `attr`, WN_NO_IX: says nothing */
   const float *attr;           /* [attr_rows × d] what a term adds to the vector of an item */
-  void *owned[12];             /* heap of a fitted model; none in a mapped one */
+  void *owned[16];             /* heap of a fitted model; none in a mapped one */
   size_t owned_len;
+  wn_als_live live;
 } wn_als;
 
 /* > 0: that much on target 1; < 0: that much on target 0; 0: says nothing. */
@@ -124,12 +184,39 @@ wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *are
                          wn_error *err);
 wn_status wn_als_candidates_batch(const wn_model *model, const wn_query_batch *batch,
                                   wn_error *err); /* als_batch.c */
+/* Users with a positive interaction. */
+uint32_t wn_als_item_events(const wn_csr *by_item, wn_item_ix item);
 /* Fits `attr` to the items with events among factors[items × d] and fills in the others' rows; does
  * nothing without a catalogue, or with lambda 0. */
 wn_status wn_als_attr_fit(const wn_dataset *data, const wn_fit_env *env, double lambda, wn_als *als,
                           float *factors, wn_error *err);
 /* out[d] from a content vector; false: none of its terms says anything. */
 bool wn_als_attr_vector(const wn_als *als, const wn_term_weight *terms, size_t len, float *out);
+/* Once the user factors are fitted: the eigenbasis of their Gram, in which items are solved. */
+wn_status wn_als_live_fit(wn_als *als, wn_pool *pool, wn_error *err);
+void wn_als_live_init(wn_als *als); /* once everything else is set */
+void wn_als_live_clear(wn_als_live *live);
+void wn_als_update(wn_model *model, const wn_event *event, float weight);
+void wn_als_forget(wn_model *model, wn_user_ix user);
+wn_status wn_als_update_item(wn_model *model, wn_item_ix ix, const wn_item_record *item,
+                             wn_error *err);
+wn_status wn_als_bind(wn_model *model, const struct wn_models *set, wn_error *err);
+
+/* The item's place among the live ones + 1; 0: it is as fitted. */
+static inline uint32_t wn_als_live_at(const wn_als *als, wn_item_ix ix) {
+  return ix < als->live.known ? als->live.at[ix] : 0;
+}
+/* The row of the fit that still counts; WN_NO_IX: none, or replaced by a live one. */
+static inline uint32_t wn_als_fitted_row(const wn_als *als, wn_item_ix ix) {
+  return ix < als->head.items && wn_als_live_at(als, ix) == 0 ? als->row_of[ix] : WN_NO_IX;
+}
+/* Its vector now; NULL: none. */
+const float *wn_als_vector(const wn_als *als, wn_item_ix ix);
+/* Offers the live items that the query allows: scores by inner product with x. */
+void wn_als_offer_live(const wn_als *als, const wn_query *query, const float *x, wn_topk *top);
+/* als_snapshot.c */
+wn_status wn_als_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
+wn_status wn_als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err);
 /* Calloc that the model owns; NULL: out of memory. */
 void *wn_als_own(wn_als *als, size_t count, size_t size);
 void wn_als_free(wn_model *model);

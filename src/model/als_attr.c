@@ -21,8 +21,6 @@
  * 4·d bytes a term. Columns are solved in blocks of 32, a block by one thread: the same bits for
  * any number of threads. */
 #include "model/als.h"
-#include "model/content.h"
-#include "model/train.h"
 #include "base/mem.h"
 #include "base/simd/simd.h"
 
@@ -59,7 +57,7 @@ static void fit_clear(attr_fit *f) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
 }
 
-static uint32_t events_of(const wn_csr *by_item, uint32_t item) {
+uint32_t wn_als_item_events(const wn_csr *by_item, wn_item_ix item) {
   uint32_t n = 0;
   for (uint64_t i = by_item->row_ptr[item]; i < by_item->row_ptr[item + 1]; i++) {
     n += by_item->weight[i] > 0;
@@ -81,7 +79,8 @@ static uint64_t count_terms(attr_fit *f) {
   const wn_content *c = f->content;
   uint64_t entries = 0;
   for (uint32_t i = 0; i < c->head.items && i < f->data->items; i++) {
-    if (c->item_ptr[i] == c->item_ptr[i + 1] || events_of(&f->data->by_item, i) == 0) continue;
+    if (c->item_ptr[i] == c->item_ptr[i + 1] || wn_als_item_events(&f->data->by_item, i) == 0)
+      continue;
     f->items++;
     for (uint64_t k = c->item_ptr[i]; k < c->item_ptr[i + 1]; k++) f->row_of[c->item_term[k]]++;
     entries += c->item_ptr[i + 1] - c->item_ptr[i];
@@ -99,7 +98,7 @@ static void gather(attr_fit *f) {
   uint64_t at = 0;
   for (uint32_t r = 0; r < f->rows; r++) f->diagonal[r] = (float)f->lambda;
   for (uint32_t i = 0; n < f->items; i++) {
-    uint32_t events = events_of(&f->data->by_item, i);
+    uint32_t events = wn_als_item_events(&f->data->by_item, i);
     if (c->item_ptr[i] == c->item_ptr[i + 1] || events == 0) continue;
     f->item_of[n] = i;
     f->weight[n] = (float)(events < EVENTS_MAX ? events : EVENTS_MAX);
@@ -268,7 +267,7 @@ static void place_cold(const attr_fit *f, float *factors) {
   wn_als *als = f->als;
   for (uint32_t i = 0; i < f->data->items && i < f->content->head.items; i++) {
     wn_term_weight terms[WN_CONTENT_TERMS_MAX];
-    if (events_of(&f->data->by_item, i) > 0) continue;
+    if (wn_als_item_events(&f->data->by_item, i) > 0) continue;
     size_t len = wn_content_vector_of(f->content, i, terms);
     float *v = factors + (size_t)i * als->head.d;
     if (wn_als_attr_vector(als, terms, len, v)) {

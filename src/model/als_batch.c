@@ -62,7 +62,7 @@ static void offer(panel *p, uint32_t row, size_t c) {
   const wn_als *als = p->als;
   slot *s = &p->slots[c];
   wn_item_ix ix = als->item_of[row];
-  if (!wn_query_allows(&p->batch->query[s->at], ix)) return;
+  if (wn_als_live_at(als, ix) != 0 || !wn_query_allows(&p->batch->query[s->at], ix)) return;
   wn_topk_push(&s->top, ix,
                wn_simd()->dot(als->item + (size_t)row * als->head.d, s->x, als->head.d));
 }
@@ -104,6 +104,7 @@ static wn_status add(panel *p, size_t at, wn_arena *arena, wn_error *err) {
   slot *s = &p->slots[p->len++];
   *s = (slot){.at = at, .x = x, .norm = sqrtf(wn_simd()->dot(x, x, p->als->head.d))};
   wn_topk_init(&s->top, out, batch->k);
+  wn_als_offer_live(p->als, &batch->query[at], x, &s->top);
   if (p->len == WN_PANEL) run_panel(p);
   return WN_OK;
 }

@@ -200,7 +200,9 @@ static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
   uint32_t *row_of = wn_als_own(als, head->items, sizeof *row_of);
   float *item = wn_als_own(als, head->rows * d, sizeof *item);
   float *item_scale = wn_als_own(als, head->rows, sizeof *item_scale);
-  if (item_of == NULL || row_of == NULL || item == NULL || item_scale == NULL) {
+  uint32_t *item_events = wn_als_own(als, head->rows, sizeof *item_events);
+  if (item_of == NULL || row_of == NULL || item == NULL || item_scale == NULL ||
+      item_events == NULL) {
     wn_free(order);
     return wn_fail_memory(err);
   }
@@ -209,6 +211,7 @@ static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
     item_of[row] = order[row].item;
     memcpy(item + row * d, f->item.factors + item_of[row] * d, d * sizeof *item);
     item_scale[row] = inverse_norm(item + row * d, d);
+    item_events[row] = wn_als_item_events(f->item.csr, item_of[row]);
     row_of[item_of[row]] = row;
   }
   wn_free(order);
@@ -216,6 +219,7 @@ static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
   als->row_of = row_of;
   als->item = item;
   als->item_scale = item_scale;
+  als->item_events = item_events;
   return WN_OK;
 }
 
@@ -260,10 +264,13 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
   WN_TRY(run_epochs(&f, (uint32_t)wn_param(cls, params, "epochs"),
                     wn_param(cls, params, "tolerance"), err));
   als->head.active = f.item.active;
+  als->head.users_active = f.user.active;
   WN_TRY(
       wn_als_attr_fit(data, env, wn_param(cls, params, "attr_lambda"), als, f.item.factors, err));
   WN_TRY(keep_items(&f, als, err));
   WN_TRY(keep_users(&f, als, err));
+  WN_TRY(wn_als_live_fit(als, env->pool, err));
+  wn_als_live_init(als);
   *out = &als->base;
   als = NULL;
 cleanup:

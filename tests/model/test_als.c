@@ -631,6 +631,9 @@ static void test_bad_sections(void **state) {
                    {"als/item_scale", als->item_scale, 8},
                    {"als/user", als->user, 16},
                    {"als/user_scale", als->user_scale, 8},
+                   {"als/item_events", als->item_events, 8},
+                   {"als/user_eigen", als->user_eigen, 16},
+                   {"als/user_basis", als->user_basis, 16},
                    {"als/attr_row_of", "", 0},
                    {"als/attr", "", 0}};
     wn_snapshot_writer *writer = NULL;

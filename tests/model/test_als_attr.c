@@ -20,12 +20,12 @@ static wn_status scan(void *ctx,
   for (uint32_t i = 0; i < c->len; i++) {
     char group[16], kind[16];
     snprintf(group, sizeof group, "g%u", i % 4);
-    snprintf(kind, sizeof kind, "kind%u", i % 7);
-    wn_attr attr = {.name = WN_STR("group"), .kind = WN_ATTR_STRING, .string = wn_str_of(group)};
+    snprintf(kind, sizeof kind, "k%u", i % 7);
+    wn_attr attrs[2] = {
+        {.name = WN_STR("group"), .kind = WN_ATTR_STRING, .string = wn_str_of(group)},
+        {.name = WN_STR("kind"), .kind = WN_ATTR_STRING, .string = wn_str_of(kind)}};
     bool says = !c->silent && i < ITEMS - 3;
-    wn_item_record item = {.id = WN_STR("x"),
-                           .title = says ? wn_str_of(kind) : (wn_str){NULL, 0},
-                           .attrs = {&attr, says ? 1 : 0}};
+    wn_item_record item = {.id = WN_STR("x"), .attrs = {attrs, says ? 2 : 0}};
     wn_status status = each(each_ctx, i, &item, err);
     if (status != WN_OK) return status;
   }

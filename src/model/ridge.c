@@ -5,16 +5,14 @@
  * ridge-seq with steps and hours counted from the newest item. An anchor's answer is its
  * own row. Only positive sums are answers. 8 bytes a weight, at most k an item, 8 an item.
  * Deterministic; nothing is random. */
-#include "model/ridge.h"
+#include "model/ridge_live.h"
 
 #include "base/mem.h"
 #include "model/query.h"
-#include "model/section.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
+#define EFFORT      32768
 #define HOUR_MS     3.6e6
 #define HISTORY_MAX 1000000
 
@@ -24,7 +22,9 @@ static const wn_param_spec ridge_params[] = {
     {"user_exponent", 0.25, 0, 1, "users count by their number of items to minus twice this power"},
     {"power", 0.5, 0, 1, "a value is the interaction's weight to this power"},
     {"row_max", 1000, 2, 1e6, "newest items of a user that count"},
-    {"history_max", 1000, 1, HISTORY_MAX, "newest items of a query that count"},
+    {"history_max", 1000, 1, WN_RIDGE_HISTORY_MAX, "newest items of a query that count"},
+    {"refresh", 0.05, 0, 1e6, "an item is solved again when this part of its counts has moved"},
+    {"effort", EFFORT, 0, 1e9, "additions that an event may cost for that; 0: never"},
 };
 
 static const wn_param_spec ridge_seq_params[] = {
@@ -36,68 +36,62 @@ static const wn_param_spec ridge_seq_params[] = {
     {"user_exponent", 0, 0, 1, "users count by their number of items to minus twice this power"},
     {"power", 0.5, 0, 1, "a value is the interaction's weight to this power"},
     {"row_max", 1000, 2, 1e6, "newest items of a user that count"},
-    {"history_max", 1000, 1, HISTORY_MAX, "newest items of a query that count"},
+    {"history_max", 1000, 1, WN_RIDGE_HISTORY_MAX, "newest items of a query that count"},
+    {"refresh", 0.05, 0, 1e6, "an item is solved again when this part of its counts has moved"},
+    {"effort", EFFORT, 0, 1e9, "additions that an event may cost for that; 0: never"},
 };
 
-/* Snapshot section "<class>/head". */
-typedef struct ridge_head {
-  uint32_t version;
-  uint32_t items;
-  uint32_t history_max;
-  uint32_t reserved;
-  double power;
-  double tau_query; /* 0: order does not matter */
-  double hours;     /* 0: steps alone */
-} ridge_head;
-
-typedef struct ridge {
-  wn_model base;
-  ridge_head head;
-  const uint64_t *row_ptr; /* [items + 1] by source */
-  const uint32_t *col;     /* targets */
-  const float *weight;
-  wn_ridge_weights owned; /* of a fitted model */
-} ridge;
-
-static void ridge_free(wn_model *model) {
-  ridge *m = (ridge *)model;
+void wn_ridge_free(wn_model *model) {
+  wn_ridge *m = (wn_ridge *)model;
+  wn_ridge_live_free(m->live);
+  wn_ridge_rows_clear(&m->rows);
   wn_ridge_weights_clear(&m->owned);
   wn_free(m);
+}
+
+static wn_ridge_head_section head_of(const wn_model_class *cls, const wn_params *params) {
+  wn_ridge_rule rule = {.power = wn_param(cls, params, "power"),
+                        .user_exponent = wn_param(cls, params, "user_exponent"),
+                        .row_max = (uint32_t)wn_param(cls, params, "row_max"),
+                        .ordered = cls == &wn_model_ridge_seq};
+  wn_ridge_head_section head = {.version = 2,
+                                .history_max = (uint32_t)wn_param(cls, params, "history_max"),
+                                .k = (uint32_t)wn_param(cls, params, "k"),
+                                .lambda = wn_param(cls, params, "lambda"),
+                                .refresh = wn_param(cls, params, "refresh"),
+                                .effort = wn_param(cls, params, "effort")};
+  if (rule.ordered) {
+    rule.tau = wn_param(cls, params, "tau");
+    rule.hours = wn_param(cls, params, "hours");
+    head.tau_query = wn_param(cls, params, "tau_query");
+  }
+  head.rule = rule;
+  return head;
 }
 
 static wn_status fit_class(const wn_model_class *cls, const wn_dataset *data,
                            const wn_params *params, const wn_fit_env *env, wn_model **out,
                            wn_error *err) {
-  wn_ridge_rows rows = {0};
-  ridge *m = wn_calloc(1, sizeof *m);
+  wn_ridge *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = cls;
-  m->head = (ridge_head){.version = 1,
-                         .items = data->by_user.cols,
-                         .history_max = (uint32_t)wn_param(cls, params, "history_max"),
-                         .power = wn_param(cls, params, "power"),
-                         .tau_query = wn_param(cls, params, "tau_query"),
-                         .hours = wn_param(cls, params, "hours")};
-  wn_ridge_rule rule = {.power = m->head.power,
-                        .user_exponent = wn_param(cls, params, "user_exponent"),
-                        .row_max = (uint32_t)wn_param(cls, params, "row_max"),
-                        .ordered = m->head.tau_query > 0,
-                        .tau = wn_param(cls, params, "tau"),
-                        .hours = m->head.hours};
-  wn_ridge_solve_options of_solve = {.stage = cls->name,
-                                     .k = (uint32_t)wn_param(cls, params, "k"),
-                                     .lambda = wn_param(cls, params, "lambda")};
+  m->head = head_of(cls, params);
+  wn_ridge_solve_options solve = {.stage = cls->name, .k = m->head.k, .lambda = m->head.lambda};
   wn_status status;
-  WN_TRY(wn_ridge_rows_build(data, &rule, &rows, err));
-  WN_TRY(wn_ridge_solve(&rows, &of_solve, env, &m->owned, err));
+  WN_TRY(wn_ridge_rows_build(data, &m->head.rule, &m->rows, err));
+  WN_TRY(wn_ridge_solve(&m->rows, &solve, env, &m->owned, err));
+  m->head.users = m->rows.users;
+  m->head.items = m->rows.items;
+  m->head.scale = m->rows.scale;
   m->row_ptr = m->owned.row_ptr;
   m->col = m->owned.col;
   m->weight = m->owned.weight;
+  m->diagonal = m->owned.diagonal;
+  m->mass = m->owned.mass;
   *out = &m->base;
   m = NULL;
 cleanup:
-  wn_ridge_rows_clear(&rows);
-  if (m != NULL) ridge_free(&m->base);
+  if (m != NULL) wn_ridge_free(&m->base);
   return status;
 }
 
@@ -111,7 +105,43 @@ static wn_status fit_ridge_seq(const wn_dataset *data, const wn_params *params,
   return fit_class(&wn_model_ridge_seq, data, params, env, out, err);
 }
 
+/* ---- events ---- */
+
+static bool start(wn_ridge *m) {
+  if (m->live != NULL) return true;
+  wn_ridge_live_options options = {.k = m->head.k,
+                                   .lambda = m->head.lambda,
+                                   .threshold = m->head.refresh,
+                                   .effort = (int64_t)m->head.effort,
+                                   .diagonal = m->diagonal,
+                                   .mass = m->mass};
+  m->live = m->stopped ? NULL : wn_ridge_live_create(&m->rows, &options);
+  return m->live != NULL;
+}
+
+static void ridge_update(wn_model *model, const wn_event *event, float weight) {
+  wn_ridge *m = (wn_ridge *)model;
+  if (weight == 0 || !isfinite(weight) || event->item == WN_NO_IX || event->user == WN_NO_IX)
+    return;
+  if (!start(m) || !wn_ridge_live_know(m->live, event->user + 1, event->item + 1)) return;
+  wn_ridge_live_change(m->live, event, weight);
+  wn_ridge_live_work(m->live);
+}
+
+static void ridge_forget(wn_model *model, wn_user_ix user) {
+  wn_ridge *m = (wn_ridge *)model;
+  if (start(m)) {
+    wn_ridge_live_forget(m->live, user);
+  } else {
+    m->stopped = true;
+  }
+}
+
 /* ---- answering ---- */
+
+static uint32_t known_items(const wn_ridge *m) {
+  return m->live != NULL ? m->live->rows.items : m->head.items;
+}
 
 /* The history's positive entries one by one: evaluation brings longer ones than fit on a stack. */
 typedef struct walk {
@@ -121,10 +151,10 @@ typedef struct walk {
   int64_t newest;
 } walk;
 
-static bool walk_next(walk *w, const ridge *m, const wn_query *query) {
+static bool walk_next(walk *w, const wn_ridge *m, const wn_query *query) {
   for (; w->taken < m->head.history_max && w->at < query->history_len; w->at++) {
     const wn_history_entry *h = &query->history[w->at];
-    if (h->item >= m->head.items || !(h->weight > 0) || !isfinite(h->weight)) continue;
+    if (h->item >= known_items(m) || !(h->weight > 0) || !isfinite(h->weight)) continue;
     if (w->taken == 0) w->newest = h->time_ms;
     w->step += w->taken > 0 && h->time_ms != w->entry->time_ms;
     w->entry = h;
@@ -135,41 +165,53 @@ static bool walk_next(walk *w, const ridge *m, const wn_query *query) {
   return false;
 }
 
-static float entry_weight(const ridge_head *head, const walk *w) {
-  double x = pow((double)w->entry->weight, head->power);
+static float entry_weight(const wn_ridge_head_section *head, const walk *w) {
+  double x = pow((double)w->entry->weight, head->rule.power);
   if (head->tau_query > 0) {
     double gone = w->step / head->tau_query;
     double age_ms = (double)w->newest - (double)w->entry->time_ms;
-    if (head->hours > 0 && age_ms > 0) gone += age_ms / HOUR_MS / head->hours;
+    if (head->rule.hours > 0 && age_ms > 0) gone += age_ms / HOUR_MS / head->rule.hours;
     x *= exp(-gone);
   }
   return (float)x;
 }
 
-static uint64_t row_len(const ridge *m, wn_item_ix item) {
-  return m->row_ptr[item + 1] - m->row_ptr[item];
+static const wn_ridge_solved *solved(const wn_ridge *m, wn_item_ix item) {
+  return m->live != NULL ? wn_ridge_live_solved(m->live, item) : NULL;
 }
 
-static void add_row(const ridge *m, wn_item_ix item, float factor, wn_accum *accum) {
+static uint64_t row_len(const wn_ridge *m, wn_item_ix item) {
+  const wn_ridge_solved *s = solved(m, item);
+  uint64_t len = s != NULL ? s->len : 0;
+  return len + (item < m->head.items ? m->row_ptr[item + 1] - m->row_ptr[item] : 0);
+}
+
+/* The fit's weights on targets that were not solved since, and the new ones on those that were. */
+static void add_row(const wn_ridge *m, wn_item_ix item, float factor, wn_accum *accum) {
+  const wn_ridge_solved *s = solved(m, item);
+  for (uint32_t k = 0; s != NULL && k < s->len; k++)
+    wn_accum_add(accum, s->weight[k].ix, factor * s->weight[k].value);
+  if (item >= m->head.items) return;
   for (uint64_t k = m->row_ptr[item]; k < m->row_ptr[item + 1]; k++) {
-    wn_accum_add(accum, m->col[k], factor * m->weight[k]);
+    s = solved(m, m->col[k]);
+    if (s == NULL || !s->is) wn_accum_add(accum, m->col[k], factor * m->weight[k]);
   }
 }
 
 static wn_status ridge_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
                            wn_arena *arena, wn_error *err) {
-  const ridge *m = (const ridge *)model;
+  const wn_ridge *m = (const wn_ridge *)model;
   uint64_t adds = 0;
   walk w = {0};
   while (walk_next(&w, m, query)) adds += row_len(m, w.entry->item);
   bool personal = w.taken > 0;
-  if (!personal && query->anchor < m->head.items) {
+  if (!personal && query->anchor < known_items(m)) {
     ask->without = query->anchor;
     adds = row_len(m, query->anchor);
   }
   if (adds == 0) return WN_OK;
   ask->any = true;
-  if (!wn_accum_init(&ask->accum, m->head.items, (size_t)adds, arena)) return wn_fail_memory(err);
+  if (!wn_accum_init(&ask->accum, known_items(m), (size_t)adds, arena)) return wn_fail_memory(err);
   if (!personal) add_row(m, query->anchor, 1, &ask->accum);
   w = (walk){0};
   while (personal && walk_next(&w, m, query)) {
@@ -193,117 +235,42 @@ static wn_status ridge_score_all(const wn_model *model, const wn_query *query, f
   return wn_ask_all(ridge_ask, model, query, scores, items, err);
 }
 
-/* ---- snapshots ---- */
-
-static const char *section(const wn_model_class *cls, const char *part, char *buf, size_t size) {
-  snprintf(buf, size, "%s/%s", cls->name, part);
-  return buf;
-}
-
-static wn_status ridge_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err) {
-  const ridge *m = (const ridge *)model;
-  uint64_t nnz = m->row_ptr[m->head.items];
-  const struct {
-    const char *name;
-    const void *data;
-    uint64_t bytes;
-  } part[] = {
-      {"head", &m->head, sizeof m->head},
-      {"row_ptr", m->row_ptr, ((uint64_t)m->head.items + 1) * sizeof *m->row_ptr},
-      {"col", m->col, nnz * sizeof *m->col},
-      {"weight", m->weight, nnz * sizeof *m->weight},
-  };
-  for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-    char name[WN_SECTION_NAME_MAX + 1];
-    wn_status status =
-        wn_snapshot_write(writer, section(model->cls, part[i].name, name, sizeof name),
-                          part[i].data, part[i].bytes, err);
-    if (status != WN_OK) return status;
-  }
-  return WN_OK;
-}
-
-static bool in_range(double x, double low, double high) {
-  return x >= low && x <= high;
-}
-
-static wn_status check_head(const ridge *m, wn_error *err) {
-  const ridge_head *h = &m->head;
-  char name[WN_SECTION_NAME_MAX + 1];
-  section(m->base.cls, "head", name, sizeof name);
-  if (h->version != 1) {
-    return wn_fail(err, WN_E_CORRUPT, name, "version %u, expected 1", h->version);
-  }
-  if (h->history_max < 1 || h->history_max > HISTORY_MAX || !in_range(h->power, 0, 1) ||
-      !in_range(h->tau_query, 0, 1e6) || !in_range(h->hours, 0, 1e6)) {
-    return wn_fail(err, WN_E_CORRUPT, name, "parameters are out of range");
-  }
-  return WN_OK;
-}
-
-static wn_status map_class(const wn_model_class *cls, const wn_snapshot *snapshot, wn_model **out,
-                           wn_error *err) {
-  char name[WN_SECTION_NAME_MAX + 1];
-  const void *head = NULL;
-  const uint64_t *row_ptr = NULL;
-  const uint32_t *col = NULL;
-  const float *weight = NULL;
-  uint64_t nnz = 0;
-  wn_status status;
-  ridge *m = wn_calloc(1, sizeof *m);
-  if (m == NULL) return wn_fail_memory(err);
-  m->base.cls = cls;
-  WN_TRY(wn_section_array(snapshot, section(cls, "head", name, sizeof name), sizeof m->head, 1,
-                          &head, err));
-  memcpy(&m->head, head, sizeof m->head);
-  WN_TRY(check_head(m, err));
-  WN_TRY(wn_section_offsets(snapshot, section(cls, "row_ptr", name, sizeof name), m->head.items,
-                            &row_ptr, &nnz, err));
-  WN_TRY(wn_section_indexes(snapshot, section(cls, "col", name, sizeof name), nnz, m->head.items,
-                            &col, err));
-  WN_TRY(wn_section_floats(snapshot, section(cls, "weight", name, sizeof name), nnz, &weight, err));
-  m->row_ptr = row_ptr;
-  m->col = col;
-  m->weight = weight;
-  *out = &m->base;
-  m = NULL;
-cleanup:
-  if (m != NULL) ridge_free(&m->base);
-  return status;
-}
-
 static wn_status map_ridge(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
-  return map_class(&wn_model_ridge, snapshot, out, err);
+  return wn_ridge_map(&wn_model_ridge, snapshot, out, err);
 }
 
 static wn_status map_ridge_seq(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
-  return map_class(&wn_model_ridge_seq, snapshot, out, err);
+  return wn_ridge_map(&wn_model_ridge_seq, snapshot, out, err);
 }
 
 const wn_model_class wn_model_ridge = {
     .name = "ridge",
     .doc = "local ridge: each item explained by its nearest others (sparse EASE)",
-    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_BY_NAME,
+    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_LIVE | WN_MODEL_BY_NAME,
     .params = ridge_params,
     .params_len = sizeof ridge_params / sizeof *ridge_params,
     .fit = fit_ridge,
-    .save = ridge_save,
+    .save = wn_ridge_save,
     .map = map_ridge,
     .candidates = ridge_candidates,
     .score_all = ridge_score_all,
-    .free = ridge_free,
+    .update = ridge_update,
+    .forget = ridge_forget,
+    .free = wn_ridge_free,
 };
 
 const wn_model_class wn_model_ridge_seq = {
     .name = "ridge-seq",
     .doc = "local ridge on order: each item foretold by what came before it",
-    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_BY_NAME,
+    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_LIVE | WN_MODEL_BY_NAME,
     .params = ridge_seq_params,
     .params_len = sizeof ridge_seq_params / sizeof *ridge_seq_params,
     .fit = fit_ridge_seq,
-    .save = ridge_save,
+    .save = wn_ridge_save,
     .map = map_ridge_seq,
     .candidates = ridge_candidates,
     .score_all = ridge_score_all,
-    .free = ridge_free,
+    .update = ridge_update,
+    .forget = ridge_forget,
+    .free = wn_ridge_free,
 };

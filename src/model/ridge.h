@@ -2,7 +2,8 @@
 #define WN_MODEL_RIDGE_H
 /* Inside of the closed-form regressions of items on items: the users' rows and what pairs of their
  * entries weigh (ridge_rows.c), one target's local system (ridge_local.c), the fit of all of them
- * (ridge_fit.c), the classes ridge and ridge-seq (ridge.c) and ease (ease.c). */
+ * (ridge_fit.c), rows and weights under events (ridge_change.c, ridge_live.c), the classes ridge
+ * and ridge-seq (ridge.c) and ease (ease.c). */
 
 #include "base/vec.h"
 #include "model/model.h"
@@ -49,18 +50,40 @@ typedef struct wn_ridge_rule {
   uint32_t ordered;     /* what comes next, rather than what is together */
 } wn_ridge_rule;
 
+/* A row or list that is no longer the fit's (ridge_change.c). */
+typedef struct wn_ridge_user {
+  wn_ridge_row row;
+  const int64_t *time_ms;
+  wn_ridge_cell *own_cell; /* NULL: the fit's, and so are the times */
+  int64_t *own_time;
+  wn_ridge_clock *own_clock;
+  uint32_t cap, clock_cap;
+} wn_ridge_user;
+
+typedef struct wn_ridge_item {
+  wn_ridge_list list;
+  wn_ridge_cell *own; /* NULL: the fit's */
+  uint32_t cap;
+} wn_ridge_item;
+
 typedef struct wn_ridge_rows {
   wn_ridge_rule rule;
   double scale; /* of values: their mean square is 1 at a fit */
   uint32_t users, items;
-  const uint64_t *user_ptr;    /* [users + 1] */
+  /* The fit's, of fit_users and fit_items. */
+  uint32_t fit_users, fit_items;
+  const uint64_t *user_ptr;    /* [fit_users + 1] */
   const wn_ridge_cell *cell;   /* rows */
   const int64_t *time_ms;      /* of the same; NULL: not ordered */
-  const wn_ridge_clock *clock; /* of the same; NULL: not ordered */
-  const uint64_t *item_ptr;    /* [items + 1] */
+  const wn_ridge_clock *clock; /* of the same; NULL: not ordered, or not known yet */
+  const uint64_t *item_ptr;    /* [fit_items + 1] */
   const wn_ridge_cell *owner;  /* lists */
-  const float *share;          /* [users] */
+  const float *share;          /* [fit_users] */
   void *owned[7];
+  /* Events'. */
+  uint32_t *user_at, *item_at; /* [users], [items] place in the next two + 1; NULL: all the fit's */
+  WN_VEC(wn_ridge_user) user;
+  WN_VEC(wn_ridge_item) item;
 } wn_ridge_rows;
 
 /* Memory: 16 bytes an entry, 24 more when ordered, 12 a user, 8 an item. */
@@ -68,7 +91,14 @@ WN_MUST_USE wn_status wn_ridge_rows_build(const wn_dataset *data, const wn_ridge
                                           wn_ridge_rows *out, wn_error *err);
 void wn_ridge_rows_clear(wn_ridge_rows *rows);
 
+float wn_ridge_share(const wn_ridge_rule *rule, uint32_t len);
+/* Never 0, because sums tell by 0 what they have not met; never infinite. */
+float wn_ridge_value(double x);
+
 static inline wn_ridge_row wn_ridge_row_of(const wn_ridge_rows *rows, uint32_t user) {
+  uint32_t at = rows->user_at != NULL ? rows->user_at[user] : 0;
+  if (at != 0) return rows->user.data[at - 1].row;
+  if (user >= rows->fit_users) return (wn_ridge_row){0};
   uint64_t begin = rows->user_ptr[user];
   return (wn_ridge_row){.cell = rows->cell + begin,
                         .clock = rows->clock != NULL ? rows->clock + begin : NULL,
@@ -77,6 +107,9 @@ static inline wn_ridge_row wn_ridge_row_of(const wn_ridge_rows *rows, uint32_t u
 }
 
 static inline wn_ridge_list wn_ridge_list_of(const wn_ridge_rows *rows, uint32_t item) {
+  uint32_t at = rows->item_at != NULL ? rows->item_at[item] : 0;
+  if (at != 0) return rows->item.data[at - 1].list;
+  if (item >= rows->fit_items) return (wn_ridge_list){0};
   uint64_t begin = rows->item_ptr[item];
   return (wn_ridge_list){rows->owner + begin, (uint32_t)(rows->item_ptr[item + 1] - begin)};
 }
@@ -151,6 +184,8 @@ void wn_ridge_local_clear(wn_ridge_local *l);
 /* Adds one entry of j's list to K's column j. */
 void wn_ridge_local_source(wn_ridge_local *l, const wn_ridge_rows *rows, uint32_t j,
                            wn_ridge_cell owner);
+/* The sum of K's column j. */
+float wn_ridge_local_mass(const wn_ridge_local *l);
 /* S = the k items i of the largest K[i][j]/√G[i][i]; those of `head` (may be NULL) come last. Sets
  * A to zero and x to K_Sj. */
 void wn_ridge_local_choose(wn_ridge_local *l, const float *diagonal, const wn_ridge_head *head);
@@ -171,7 +206,9 @@ void wn_ridge_local_reset(wn_ridge_local *l);
 typedef struct wn_ridge_weights {
   uint64_t *row_ptr; /* [items + 1] */
   uint32_t *col;
-  float *weight; /* finite, not 0 */
+  float *weight;   /* finite, not 0 */
+  float *diagonal; /* [items] of G */
+  float *mass;     /* [items] the sum of K's column */
 } wn_ridge_weights;
 
 typedef struct wn_ridge_solve_options {
@@ -183,6 +220,8 @@ typedef struct wn_ridge_solve_options {
 WN_MUST_USE wn_status wn_ridge_solve(const wn_ridge_rows *rows,
                                      const wn_ridge_solve_options *options, const wn_fit_env *env,
                                      wn_ridge_weights *out, wn_error *err);
+/* The most that a fit allocates, rows and result included; the formula is ridge_fit.c's. */
+size_t wn_ridge_fit_bytes(const wn_ridge_rows *rows, uint32_t k, size_t threads);
 void wn_ridge_weights_clear(wn_ridge_weights *weights);
 
 #endif

@@ -7,10 +7,10 @@
  * for K, as many for the triangle, and k³/6 + the lists of S a target.
  *
  * Memory, of k sources, I items (A of them with entries), U users, N entries and H items in the
- * head: rows 16·N (24·N more when ordered) + 12·U + 8·I; triangle 2·H²; weights 8·k·A, twice that
- * for an instant at the end; each thread 8·I + 4·U + 4·k² and 20 bytes an entry of S's lists, of
- * users who have a member outside the head: at most min(N, k²·L), L the longest such list, no more
- * than HEAD_LEAST while H < HEAD_MAX.
+ * head: rows 16·N (24·N more when ordered) + 12·U + 8·I; items 28·I; triangle 2·H²; weights 8·k·A,
+ * twice that for an instant at the end; each thread 8·I + 4·U + 4·k² and 20 bytes (40 while they
+ * are moved) an entry of S's lists, of users who have a member outside the head: at most min(N,
+ * k²·L), L the longest such list, no more than HEAD_LEAST while H < HEAD_MAX. bench_ridge compares.
  *
  * Targets are independent and sums go by users ascending: the same bits for any number of threads.
  *
@@ -35,6 +35,7 @@ typedef struct solver {
   wn_ridge_head head;
   float *triangle;       /* row r of the head's G begins at r(r + 1)/2 */
   float *diagonal;       /* [items] */
+  float *mass;           /* [items] */
   wn_ridge_local *local; /* [threads] */
   size_t threads;
   uint32_t *active; /* [targets] items with entries */
@@ -50,7 +51,8 @@ typedef struct solver {
 static void solver_clear(solver *s) {
   for (size_t t = 0; s->local != NULL && t < s->threads; t++) wn_ridge_local_clear(&s->local[t]);
   wn_ridge_head_clear(&s->head);
-  void *all[] = {s->triangle, s->diagonal, s->local, s->active, s->len, s->source, s->weight};
+  void *all[] = {s->triangle, s->diagonal, s->mass,   s->local,
+                 s->active,   s->len,      s->source, s->weight};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
 }
 
@@ -65,15 +67,17 @@ static wn_status solver_init(solver *s, wn_error *err) {
   }
   s->threads = (size_t)wn_pool_threads(s->env->pool);
   s->k = s->options->k < s->targets ? s->options->k : s->targets;
+  s->diagonal = wn_calloc((size_t)rows->items + 1, sizeof *s->diagonal);
+  s->mass = wn_calloc((size_t)rows->items + 1, sizeof *s->mass);
+  if (s->diagonal == NULL || s->mass == NULL) return wn_fail_memory(err);
   if (s->k == 0) return WN_OK;
   size_t head = s->head.len;
   s->triangle = wn_calloc(head * (head + 1) / 2 + 1, sizeof *s->triangle);
-  s->diagonal = wn_calloc((size_t)rows->items + 1, sizeof *s->diagonal);
   s->len = wn_calloc((size_t)s->targets + 1, sizeof *s->len);
   s->source = wn_calloc(s->targets, s->k * sizeof *s->source);
   s->weight = wn_calloc(s->targets, s->k * sizeof *s->weight);
   s->local = wn_calloc(s->threads, sizeof *s->local);
-  bool good = s->triangle && s->diagonal && s->len && s->source && s->weight && s->local;
+  bool good = s->triangle && s->len && s->source && s->weight && s->local;
   for (size_t t = 0; good && t < s->threads; t++)
     good = wn_ridge_local_init(&s->local[t], rows->users, rows->items, (uint32_t)s->k);
   return good ? WN_OK : wn_fail_memory(err);
@@ -123,6 +127,7 @@ static void solve_targets(void *ctx, size_t begin, size_t end, int worker) {
     uint32_t j = s->active[s->begin + b];
     wn_ridge_list list = wn_ridge_list_of(s->rows, j);
     for (uint32_t o = 0; o < list.len; o++) wn_ridge_local_source(l, s->rows, j, list.cell[o]);
+    s->mass[j] = wn_ridge_local_mass(l);
     wn_ridge_local_choose(l, s->diagonal, &s->head);
     if (l->tail > 0 && !add_tail(s, l)) atomic_store(&s->no_memory, true);
     add_head(s, l);
@@ -177,6 +182,8 @@ void wn_ridge_weights_clear(wn_ridge_weights *weights) {
   wn_free(weights->row_ptr);
   wn_free(weights->col);
   wn_free(weights->weight);
+  wn_free(weights->diagonal);
+  wn_free(weights->mass);
   memset(weights, 0, sizeof *weights);
 }
 
@@ -193,8 +200,33 @@ wn_status wn_ridge_solve(const wn_ridge_rows *rows, const wn_ridge_solve_options
     if (atomic_load(&s.no_memory)) WN_TRY(wn_fail_memory(err));
   }
   WN_TRY(by_source(&s, out, err));
+  out->diagonal = s.diagonal;
+  out->mass = s.mass;
+  s.diagonal = s.mass = NULL;
 cleanup:
   solver_clear(&s);
   if (status != WN_OK) wn_ridge_weights_clear(out);
   return status;
+}
+
+size_t wn_ridge_fit_bytes(const wn_ridge_rows *rows, uint32_t k, size_t threads) {
+  size_t users = rows->users, items = rows->items, entries = rows->user_ptr[users];
+  size_t head = 0, active = 0, longest = 0;
+  for (uint32_t i = 0; i < rows->items; i++) {
+    size_t len = wn_ridge_list_of(rows, i).len;
+    active += len > 0;
+    head += len > HEAD_LEAST;
+    if (len <= HEAD_LEAST && len > longest) longest = len;
+  }
+  if (head >
+      HEAD_MAX) { /* the formula's L is not known without choosing the head: entries bound it */
+    head = HEAD_MAX;
+    longest = entries;
+  }
+  size_t most = k < active ? k : active, lists = most * most * longest;
+  if (lists > entries) lists = entries;
+  size_t weights = 8 * most * active;
+  size_t fixed = entries * (rows->rule.ordered ? 40 : 16) + 12 * users + 36 * items +
+                 2 * head * head + 2 * weights;
+  return fixed + threads * (8 * items + 4 * users + 4 * most * most + 40 * lists);
 }

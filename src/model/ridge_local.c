@@ -17,6 +17,7 @@
 #include "base/simd/simd.h"
 #include "model/linalg.h"
 
+#include <float.h>
 #include <string.h>
 
 bool wn_ridge_local_init(wn_ridge_local *l, uint32_t users, uint32_t items, uint32_t k) {
@@ -61,6 +62,12 @@ void wn_ridge_local_source(wn_ridge_local *l, const wn_ridge_rows *rows, uint32_
     if (row.clock[q].next > at) continue; /* of the same time */
     add_source(l, row.cell[q].ix, x * row.cell[q].value * (float)exp(-gone));
   }
+}
+
+float wn_ridge_local_mass(const wn_ridge_local *l) {
+  double sum = 0;
+  for (uint32_t t = 0; t < l->touched_len; t++) sum += (double)l->sum[l->touched[t]];
+  return (float)fmin(sum, (double)FLT_MAX);
 }
 
 static bool goes_before(const wn_ridge_head *head, uint32_t a, uint32_t b) {
@@ -119,7 +126,7 @@ typedef struct party {
 
 static void gather(const wn_ridge_local *l, uint32_t user, party *out) {
   out->len = out->head = 0;
-  for (uint32_t b = l->last[user]; b != 0;) {
+  for (uint32_t b = l->last[user]; b != 0 && out->len < WN_RIDGE_K_MAX;) {
     const wn_ridge_node *node = out->node[out->len++] = &l->nodes.data[b - 1];
     out->head += node->member >= l->tail;
     b = node->before;

@@ -25,6 +25,16 @@
 
 void wn_ridge_rows_clear(wn_ridge_rows *rows) {
   for (size_t i = 0; i < sizeof rows->owned / sizeof *rows->owned; i++) wn_free(rows->owned[i]);
+  for (size_t i = 0; i < rows->user.len; i++) {
+    wn_free(rows->user.data[i].own_cell);
+    wn_free(rows->user.data[i].own_time);
+    wn_free(rows->user.data[i].own_clock);
+  }
+  for (size_t i = 0; i < rows->item.len; i++) wn_free(rows->item.data[i].own);
+  wn_vec_clear(&rows->user);
+  wn_vec_clear(&rows->item);
+  wn_free(rows->user_at);
+  wn_free(rows->item_at);
   memset(rows, 0, sizeof *rows);
 }
 
@@ -60,20 +70,18 @@ static void take_row(build *b, uint32_t user) {
   b->user_ptr[user + 1] = end;
 }
 
+float wn_ridge_value(double x) {
+  return (float)fmin(fmax(x, 1e-18), 1e18);
+}
+
 static double scale_values(build *b) {
   uint64_t n = b->user_ptr[b->csr->rows];
   double square = 0;
   for (uint64_t i = 0; i < n; i++) square += (double)b->cell[i].value * (double)b->cell[i].value;
   double scale = square > 0 ? sqrt((double)n / square) : 1;
-  for (uint64_t i = 0; i < n; i++) b->cell[i].value = (float)((double)b->cell[i].value * scale);
+  for (uint64_t i = 0; i < n; i++)
+    b->cell[i].value = wn_ridge_value((double)b->cell[i].value * scale);
   return scale;
-}
-
-/* An underflow is no entry's value: sums tell by 0 what they have not met. */
-static void raise_values(build *b) {
-  for (uint64_t i = 0; i < b->user_ptr[b->csr->rows]; i++) {
-    if (!(b->cell[i].value > 0)) b->cell[i].value = 1e-30f;
-  }
 }
 
 static void make_lists(build *b) {
@@ -90,8 +98,8 @@ static void make_lists(build *b) {
   ptr[0] = 0;
 }
 
-static float share_of(const wn_ridge_rule *rule, uint64_t len) {
-  return (float)pow((double)(len > 0 ? len : 1), -2 * rule->user_exponent);
+float wn_ridge_share(const wn_ridge_rule *rule, uint32_t len) {
+  return (float)pow(len > 0 ? len : 1, -2 * rule->user_exponent);
 }
 
 static bool allocate(build *b) {
@@ -120,13 +128,12 @@ wn_status wn_ridge_rows_build(const wn_dataset *data, const wn_ridge_rule *rule,
   for (uint32_t u = 0; good && u < b.csr->rows; u++) {
     take_row(&b, u);
     uint64_t begin = b.user_ptr[u], len = b.user_ptr[u + 1] - begin;
-    b.share[u] = share_of(rule, len);
+    b.share[u] = wn_ridge_share(rule, (uint32_t)len);
     if (b.clock == NULL) continue;
     wn_ridge_clock_set(rule, b.time_ms + begin, (uint32_t)len, b.clock + begin);
   }
   if (good) {
     scale = scale_values(&b);
-    raise_values(&b);
     make_lists(&b);
   }
   *out = (wn_ridge_rows){
@@ -134,6 +141,8 @@ wn_status wn_ridge_rows_build(const wn_dataset *data, const wn_ridge_rule *rule,
       .scale = scale,
       .users = b.csr->rows,
       .items = b.csr->cols,
+      .fit_users = b.csr->rows,
+      .fit_items = b.csr->cols,
       .user_ptr = b.user_ptr,
       .cell = b.cell,
       .time_ms = b.time_ms,

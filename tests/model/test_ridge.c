@@ -549,7 +549,7 @@ static void test_interrupted(void **state) {
 typedef struct part {
   const char *name;
   uint64_t bytes;
-  unsigned char data[8192];
+  unsigned char data[32768];
 } part;
 
 /* Copies a model's sections, lets one be changed, and expects a refusal that names it. */
@@ -600,7 +600,7 @@ static void test_corrupt(void **state) {
     model->cls->free(model);
     model = map_from(cls, path, &good);
 #define NAME(part) (snprintf(name, sizeof name, "%s/%s", cls->name, part), name)
-    refuse(cls, good, NAME("head"), 0, 2, 4);         /* version */
+    refuse(cls, good, NAME("head"), 0, 9, 4);         /* version */
     refuse(cls, good, NAME("head"), 4, ITEMS + 1, 4); /* items */
     refuse(cls, good, NAME("head"), 0, 0, 0);
     refuse(cls, good, NAME("weight"), 8, nan, 4);
@@ -613,9 +613,23 @@ static void test_corrupt(void **state) {
       refuse(cls, good, NAME("row_of"), 4, 0x7fffffff, 4);
       refuse(cls, good, NAME("row_of"), 4, WN_NO_IX, 4);
     } else {
-      refuse(cls, good, NAME("head"), 8, 0, 4); /* history_max */
-      for (size_t at = 16; at < 40; at += 8)
+      bool ordered = cls == &wn_model_ridge_seq;
+      refuse(cls, good, NAME("head"), 12, 0, 4);        /* history_max */
+      refuse(cls, good, NAME("head"), 16, 0, 4);        /* k */
+      refuse(cls, good, NAME("head"), 56, 0, 4);        /* row_max */
+      refuse(cls, good, NAME("head"), 60, !ordered, 4); /* ordered */
+      for (size_t at = 24; at < 104; at += at == 48 ? 16 : 8)
         refuse(cls, good, NAME("head"), at, 0x7ff8000000000000u, 8);
+      refuse(cls, good, NAME("diagonal"), 4, nan, 4);
+      refuse(cls, good, NAME("mass"), 4, nan, 4);
+      refuse(cls, good, NAME("share"), 0, nan, 4);
+      refuse(cls, good, NAME("user_ptr"), 8, 0xffffffffu, 8);
+      refuse(cls, good, NAME("item_ptr"), 8, 0xffffffffu, 8);
+      refuse(cls, good, NAME("entry"), 8, ITEMS, 4);
+      refuse(cls, good, NAME("entry"), 12, 0, 4);
+      refuse(cls, good, NAME("owner"), 8, 0, 4); /* not above the one before */
+      refuse(cls, good, NAME("owner"), 8, USERS, 4);
+      if (ordered) refuse(cls, good, NAME("time_ms"), 0, INT64_MAX, 8);
       refuse(cls, good, NAME("col"), 0, ITEMS, 4);
       refuse(cls, good, NAME("col"), 0, 0, 0);
       refuse(cls, good, NAME("row_ptr"), 0, 1, 8);

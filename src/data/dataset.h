@@ -70,6 +70,7 @@ typedef struct wn_dataset {
   uint64_t last_seq;             /* log position that this dataset includes */
   wn_item_source items_source;   /* scan NULL: no catalogue */
   const int64_t *created_ms;     /* [items] or NULL: when each item was created; borrowed */
+  const int64_t *repeat_ms;      /* [items] or NULL: see data/repeats.h; borrowed */
   wn_item_vectors vectors;       /* len 0: none; borrowed */
 } wn_dataset;
 

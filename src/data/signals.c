@@ -17,46 +17,52 @@
 #include <string.h>
 
 #define WEIGHT_MAX 1e6
+#define DONE_SHARE 0.9f /* of the weight of one whole event: the credits need not be watched */
+
+#define NONE WN_STANDING_NONE
+#define OPEN WN_STANDING_OPEN
+#define DONE WN_STANDING_DONE
 
 typedef struct signal_default {
   const char *name;
   float weight;
   float value_min; /* NAN: no value rule */
   bool seen;
+  wn_standing standing;
 } signal_default;
 
 /* clang-format off */
 static const signal_default defaults[] = {
-    /* name          weight  min   seen */
-    {"view",          1.0f,  NAN,  true},
-    {"click",         1.0f,  NAN,  true},
-    {"open",          1.0f,  NAN,  true},
-    {"play",          1.0f,  NAN,  true},
-    {"read",          1.0f,  NAN,  true},
-    {"watch",         1.0f,  NAN,  true},
-    {"listen",        1.0f,  NAN,  true},
-    {"finish",        2.0f,  NAN,  true},
-    {"comment",       2.0f,  NAN,  true},
-    {"like",          3.0f,  NAN,  true},
-    {"favorite",      3.0f,  NAN,  true},
-    {"bookmark",      3.0f,  NAN,  true},
-    {"follow",        3.0f,  NAN,  true},
-    {"share",         3.0f,  NAN,  true},
-    {"rating",        1.0f,  3.0f, true},  /* under 3: weight 0, but seen */
-    {"cart",          2.0f,  NAN,  true},
-    {"addtocart",     2.0f,  NAN,  true},
-    {"buy",           4.0f,  NAN,  true},
-    {"purchase",      4.0f,  NAN,  true},
-    {"transaction",   4.0f,  NAN,  true},
-    {"dislike",      -2.0f,  NAN,  true},
-    {"hide",         -2.0f,  NAN,  true},
-    {"skip",         -0.5f,  NAN,  false}, /* "not now" is no "never again" */
-    {"impression",    0.0f,  NAN,  false},
-    {"install",       1.0f,  NAN,  true},
-    {"depends",       1.0f,  NAN,  true},
-    {"recommends",    0.7f,  NAN,  true},
-    {"suggests",      0.4f,  NAN,  true},
-    {"enhances",      0.4f,  NAN,  true},
+    /* name          weight  min   seen   standing */
+    {"view",          1.0f,  NAN,  true, NONE},
+    {"click",         1.0f,  NAN,  true, NONE},
+    {"open",          1.0f,  NAN,  true, NONE},
+    {"play",          1.0f,  NAN,  true, OPEN},
+    {"read",          1.0f,  NAN,  true, OPEN},
+    {"watch",         1.0f,  NAN,  true, OPEN},
+    {"listen",        1.0f,  NAN,  true, OPEN},
+    {"finish",        2.0f,  NAN,  true, DONE},
+    {"comment",       2.0f,  NAN,  true, NONE},
+    {"like",          3.0f,  NAN,  true, NONE},
+    {"favorite",      3.0f,  NAN,  true, NONE},
+    {"bookmark",      3.0f,  NAN,  true, OPEN},
+    {"follow",        3.0f,  NAN,  true, NONE},
+    {"share",         3.0f,  NAN,  true, NONE},
+    {"rating",        1.0f,  3.0f, true, NONE},  /* under 3: weight 0, but seen */
+    {"cart",          2.0f,  NAN,  true, OPEN},
+    {"addtocart",     2.0f,  NAN,  true, OPEN},
+    {"buy",           4.0f,  NAN,  true, DONE},
+    {"purchase",      4.0f,  NAN,  true, DONE},
+    {"transaction",   4.0f,  NAN,  true, DONE},
+    {"dislike",      -2.0f,  NAN,  true, DONE},
+    {"hide",         -2.0f,  NAN,  true, DONE},
+    {"skip",         -0.5f,  NAN,  false, NONE}, /* "not now" is no "never again" */
+    {"impression",    0.0f,  NAN,  false, NONE},
+    {"install",       1.0f,  NAN,  true, NONE},
+    {"depends",       1.0f,  NAN,  true, NONE},
+    {"recommends",    0.7f,  NAN,  true, NONE},
+    {"suggests",      0.4f,  NAN,  true, NONE},
+    {"enhances",      0.4f,  NAN,  true, NONE},
 };
 /* clang-format on */
 
@@ -77,6 +83,7 @@ void wn_signals_defaults(wn_signals *signals) {
     s->weight = defaults[i].weight;
     s->value_min = defaults[i].value_min;
     s->seen = defaults[i].seen;
+    s->standing = defaults[i].standing;
     s->declared = true;
   }
 }
@@ -111,4 +118,17 @@ float wn_signal_weight(const wn_signals *signals, uint32_t type, double value, i
   }
   if (isnan(weight)) return 0.0f; /* 0 × infinity: only a broken configuration gets here */
   return (float)fmin(fmax(weight, -WEIGHT_MAX), WEIGHT_MAX);
+}
+
+wn_standing wn_signals_standing(const wn_signals *signals, uint64_t mask, float weight) {
+  const wn_signal *open = NULL;
+  for (uint32_t t = 0; t < signals->len && t < 63; t++) {
+    if ((mask >> t & 1) == 0) continue;
+    if (signals->data[t].standing == WN_STANDING_DONE) return WN_STANDING_DONE;
+    if (signals->data[t].standing == WN_STANDING_OPEN) open = &signals->data[t];
+  }
+  if (open == NULL) return WN_STANDING_NONE;
+  bool alone = (mask & (mask - 1)) == 0;
+  bool whole = alone && open->use_value && weight >= DONE_SHARE * open->weight;
+  return whole ? WN_STANDING_DONE : WN_STANDING_OPEN;
 }

@@ -10,6 +10,13 @@
 #define WN_SIGNALS_MAX          (WN_SIGNALS_DECLARED_MAX + WN_EVENT_TYPES_MAX)
 #define WN_SIGNAL_NAME_MAX      64
 
+/* Where a user stands with an item. */
+typedef enum wn_standing {
+  WN_STANDING_NONE,
+  WN_STANDING_OPEN, /* begun: in the cart, half watched, kept for later */
+  WN_STANDING_DONE, /* finished, bought, or not wanted */
+} wn_standing;
+
 typedef struct wn_signal {
   char name[WN_SIGNAL_NAME_MAX + 1];
   float weight;         /* may be negative (dislike); 0: seen, but says nothing */
@@ -17,6 +24,7 @@ typedef struct wn_signal {
   float value_min;      /* events with a value below it weigh `below`; NAN: value is ignored */
   float below;          /* weight of an event under value_min */
   bool use_value;       /* multiply the weight by the value (a count, a watch fraction) */
+  wn_standing standing; /* what such an event makes of it */
   bool seen;            /* such an event marks the item as seen by the user */
   bool declared;        /* by config or defaults; false: met in the log only */
 } wn_signal;
@@ -33,6 +41,10 @@ void wn_signals_defaults(wn_signals *signals);
 /* Finds by name or appends with weight 1; WN_NO_IX when full. */
 uint32_t wn_signals_add(wn_signals *signals, wn_str name);
 uint32_t wn_signals_find(const wn_signals *signals, wn_str name); /* WN_NO_IX: absent */
+/* By the types that occurred (bit t: type t, bit 63: it and all beyond) and the sum of their
+ * weights: done when one of them does it, or when the shares of an open type alone (use_value) add
+ * up to nine tenths; else open when one of them opens. */
+wn_standing wn_signals_standing(const wn_signals *signals, uint64_t mask, float weight);
 /* Weight of one event at time `now_ms`: signal weight × value rule × 2^(−age/half-life).
  * `type` out of range gives 1. */
 float wn_signal_weight(const wn_signals *signals, uint32_t type, double value, int64_t time_ms,

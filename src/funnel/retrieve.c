@@ -2,7 +2,8 @@
  *
  * Generators come first, all of them. Fallbacks are asked one after the other while there are fewer
  * than 2n candidates; the newest items of the catalogue fill what is then still missing to n, so
- * that a slate is full whenever enough items are allowed, with or without models.
+ * that (unless the surface says `fill: false`) a slate is full whenever enough items are allowed,
+ * with or without models.
  *
  * Cost: the models' own scans, then O(candidates). Deterministic: sources in their declared order,
  * candidates in order of first proposal. */
@@ -186,6 +187,10 @@ wn_status wn_retrieve(wn_funnel *funnel, wn_error *err) {
     size_t have = funnel->candidates_len, n = funnel->n;
     if ((source->tier == 1 && have >= 2 * n) || (source->tier == 2 && have >= n)) {
       source->note = "not needed";
+      continue;
+    }
+    if (source->tier == 2 && funnel->surface->short_slates) {
+      source->note = "not wanted";
       continue;
     }
     /* What is known already may come again: ask for enough to reach n all the same. */

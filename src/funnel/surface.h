@@ -62,6 +62,7 @@ typedef struct wn_surface {
   wn_generator_spec fallback[WN_GENERATORS_MAX]; /* asked when fewer than 2n candidates came out:
                                                     new users, narrow filters */
   size_t fallback_len;
+  bool short_slates; /* not filled with the newest items of the catalogue */
   /* filter */
   bool seen_all; /* every signal that marks as seen (default of personal, feed) */
   char seen[WN_RULES_MAX][WN_NAME_MAX + 1]; /* or these event types only */

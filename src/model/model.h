@@ -28,8 +28,9 @@ typedef struct wn_history_entry {
 typedef struct wn_query {
   const wn_history_entry *history; /* distinct items, newest first, at most WN_HISTORY_MAX */
   size_t history_len;
-  wn_user_ix user;   /* WN_NO_IX: unknown; models need not have seen it */
-  wn_item_ix anchor; /* the item of a flat surface; WN_NO_IX: none */
+  const uint8_t *history_standing; /* [history_len] wn_standing; NULL: not known */
+  wn_user_ix user;                 /* WN_NO_IX: unknown; models need not have seen it */
+  wn_item_ix anchor;               /* the item of a flat surface; WN_NO_IX: none */
   const wn_bitset
       *allowed; /* only these items; NULL: all. Lists are full when enough items are allowed. */
   int64_t now_ms;
@@ -131,10 +132,11 @@ struct wn_model {
 };
 
 /* popular, trending, newest, covisit, content, als, random, ridge, ridge-seq, ease, vectors, vmis,
- * user-knn, blend */
+ * user-knn, continuation, blend */
 extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
     wn_model_content, wn_model_als, wn_model_random, wn_model_ridge, wn_model_ridge_seq,
-    wn_model_ease, wn_model_vectors, wn_model_vmis, wn_model_user_knn, wn_model_blend;
+    wn_model_ease, wn_model_vectors, wn_model_vmis, wn_model_user_knn, wn_model_continuation,
+    wn_model_blend;
 
 /* candidates_batch, or candidates one by one. */
 WN_MUST_USE wn_status wn_model_candidates_batch(const wn_model *model, const wn_query_batch *batch,
@@ -163,8 +165,8 @@ WN_MUST_USE wn_status wn_models_map(wn_snapshot *snapshot, wn_models *out, wn_er
 /* Calls each class's bind; wn_models_map and _empty and wn_train have done so. `models` must stay
  * where it is from then on. */
 WN_MUST_USE wn_status wn_models_bind(wn_models *models, wn_error *err);
-/* An empty set of live models (popular, trending, newest, covisit, content, random) for a store
- * without a snapshot. */
+/* An empty set of live models (popular, trending, newest, covisit, content, random) and
+ * continuation for a store without a snapshot. */
 WN_MUST_USE wn_status wn_models_empty(wn_models *out, wn_error *err);
 WN_MUST_USE wn_status wn_models_save(const wn_models *models, wn_snapshot_writer *writer,
                                      wn_error *err);

@@ -10,6 +10,7 @@
 #include "base/map64.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/repeats.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -279,6 +280,7 @@ typedef struct run {
   store_items items;
   int64_t *created_ms;
   wn_vectors_file vectors;
+  int64_t *repeat_ms;
   wn_models incumbent; /* of the current snapshot, unless cold */
   wn_models models;
   wn_snapshot_about about;
@@ -307,6 +309,9 @@ static wn_status load(run *r, wn_error *err) {
   WN_TRY(scan_bounded(&r->items, note_created, r->created_ms, err));
   r->data.items_source = (wn_item_source){.ctx = &r->items, .scan = scan_bounded};
   r->data.created_ms = r->created_ms;
+  WN_TRY(wn_repeats_learn((wn_event_list){in.events, in.count}, r->signals, r->data.items,
+                          &r->repeat_ms, err));
+  r->data.repeat_ms = r->repeat_ms;
   WN_TRY(wn_vectors_open(r->dir, wn_store_items(r->store), r->data.items, &r->vectors, err));
   r->data.vectors = r->vectors.vectors;
 cleanup:
@@ -370,6 +375,7 @@ static void clear(run *r) {
   wn_dataset_clear(&r->data);
   wn_dataset_builder_free(r->builder);
   wn_vectors_close(&r->vectors);
+  wn_free(r->repeat_ms);
   wn_free(r->created_ms);
 }
 

@@ -143,7 +143,7 @@ static wn_status ask_of(const wn_batch_store *s, uint64_t at, wn_arena *arena, w
   *pairs = (wn_pair_list){NULL, 0};
   if (wn_engine_user_gone(s->engine, user)) return WN_OK;
   wn_status status = wn_online_user(s->engine->serving->online, user, s->now_ms, arena, pairs, err);
-  return status == WN_OK ? wn_engine_history(query, *pairs, arena, err) : status;
+  return status == WN_OK ? wn_engine_history(s->engine, query, *pairs, arena, err) : status;
 }
 
 /* --- lists --- */

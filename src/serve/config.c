@@ -50,6 +50,14 @@ static wn_status read_catalogue(wn_yaml *y, const yaml_node_t *node, void *targe
   return status;
 }
 
+static wn_status read_standing(wn_yaml *y, const yaml_node_t *node, void *target) {
+  static const char *const words[] = {"none", "open", "done"}; /* wn_standing */
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, words, 3, &word);
+  if (status == WN_OK) ((wn_signal *)target)->standing = (wn_standing)word;
+  return status;
+}
+
 static const wn_yaml_key signal_keys[] = {
     {"weight", WN_YAML_FLOAT, FIELD(wn_signal, weight), -1000, 1000, NULL},
     {"half_life_days", WN_YAML_FLOAT, FIELD(wn_signal, half_life_days), 0, 36500, NULL},
@@ -57,6 +65,7 @@ static const wn_yaml_key signal_keys[] = {
     {"below", WN_YAML_FLOAT, FIELD(wn_signal, below), -1000, 1000, NULL},
     {"use_value", WN_YAML_BOOL, FIELD(wn_signal, use_value), 0, 0, NULL},
     {"seen", WN_YAML_BOOL, FIELD(wn_signal, seen), 0, 0, NULL},
+    {"standing", WN_YAML_CALL, 0, 0, 0, read_standing},
 };
 
 static wn_status read_signal(wn_yaml *y, wn_str name, const yaml_node_t *key,

@@ -244,11 +244,20 @@ static wn_status read_order(wn_yaml *y, const yaml_node_t *node, void *target) {
   return wn_yaml_fields(y, node, order_keys, COUNT(order_keys), target);
 }
 
+static wn_status read_fill(wn_yaml *y, const yaml_node_t *node, void *target) {
+  static const char *const words[] = {"false", "true"};
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
+  ((wn_surface *)target)->short_slates = word == 0;
+  return status;
+}
+
 static const wn_yaml_key surface_keys[] = {
     {"flavour", WN_YAML_CALL, 0, 0, 0, read_flavour},
     {"n", WN_YAML_U32, FIELD(n), 1, WN_SLATE_MAX, NULL},
     {"retrieve", WN_YAML_CALL, 0, 0, 0, read_retrieve},
     {"fallback", WN_YAML_CALL, 0, 0, 0, read_fallback},
+    {"fill", WN_YAML_CALL, 0, 0, 0, read_fill},
     {"filter", WN_YAML_CALL, 0, 0, 0, read_filter},
     {"score", WN_YAML_CALL, 0, 0, 0, read_score},
     {"order", WN_YAML_CALL, 0, 0, 0, read_order},

@@ -77,8 +77,8 @@ WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 
 /* The newest pairs that say something become the query's history. */
-WN_MUST_USE wn_status wn_engine_history(wn_query *query, wn_pair_list pairs, wn_arena *arena,
-                                        wn_error *err);
+WN_MUST_USE wn_status wn_engine_history(const wn_engine *engine, wn_query *query,
+                                        wn_pair_list pairs, wn_arena *arena, wn_error *err);
 
 /* Deleted users (engine_erased.c). Under the lock (exclusive where something changes), or before
  * serving starts. */

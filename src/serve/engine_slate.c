@@ -104,18 +104,23 @@ static wn_status find_excluded(passage *p, wn_error *err) {
   return WN_OK;
 }
 
-wn_status wn_engine_history(wn_query *query, wn_pair_list pairs, wn_arena *arena, wn_error *err) {
+wn_status wn_engine_history(const wn_engine *engine, wn_query *query, wn_pair_list pairs,
+                            wn_arena *arena, wn_error *err) {
   size_t cap = pairs.len < WN_HISTORY_MAX ? pairs.len : WN_HISTORY_MAX;
   if (cap == 0) return WN_OK;
   wn_history_entry *history = wn_arena_alloc(arena, cap * sizeof *history);
-  if (history == NULL) return wn_fail_memory(err);
+  uint8_t *standing = wn_arena_alloc(arena, cap);
+  if (history == NULL || standing == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < pairs.len && query->history_len < cap; i++) {
     const wn_pair *pair = &pairs.data[i];
     if (pair->weight == 0.0f) continue;
+    standing[query->history_len] =
+        (uint8_t)wn_signals_standing(&engine->serving->signals, pair->mask, pair->weight);
     history[query->history_len++] =
         (wn_history_entry){.item = pair->item, .weight = pair->weight, .time_ms = pair->time_ms};
   }
   query->history = history;
+  query->history_standing = standing;
   return WN_OK;
 }
 
@@ -144,7 +149,7 @@ static wn_status find_user(passage *p, wn_error *err) {
   }
   /* On a flat surface the item is the question; history would answer another one. */
   if (p->surface->flavour != WN_FLAVOUR_FLAT)
-    WN_TRY(wn_engine_history(&f->query, pairs, p->arena, err));
+    WN_TRY(wn_engine_history(p->engine, &f->query, pairs, p->arena, err));
   p->out->personal = f->query.history_len > 0;
 cleanup:
   return status;
@@ -380,7 +385,7 @@ static wn_status similar_users(wn_engine *engine, wn_query *query, size_t k, wn_
     WN_TRY(wn_fail(err, WN_E_NOT_READY, "", "no snapshot with user factors has been trained yet"));
   WN_TRY(wn_online_user(engine->serving->online, query->user, query->now_ms, query->arena, &pairs,
                         err));
-  WN_TRY(wn_engine_history(query, pairs, query->arena, err));
+  WN_TRY(wn_engine_history(engine, query, pairs, query->arena, err));
   WN_TRY(model->cls->similar_users(model, query, k, scored, count, err));
 cleanup:
   return status;

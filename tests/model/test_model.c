@@ -4,9 +4,9 @@
 
 static void test_registry(void **state) {
   (void)state;
-  static const char *const names[] = {"popular", "trending", "newest",   "covisit",   "content",
-                                      "als",     "random",   "ridge",    "ridge-seq", "ease",
-                                      "vectors", "vmis",     "user-knn", "blend"};
+  static const char *const names[] = {"popular", "trending", "newest",   "covisit",      "content",
+                                      "als",     "random",   "ridge",    "ridge-seq",    "ease",
+                                      "vectors", "vmis",     "user-knn", "continuation", "blend"};
   const size_t count = sizeof names / sizeof *names;
   assert_int_equal(wn_model_class_count(), count);
   for (size_t i = 0; i < count; i++) {
@@ -69,7 +69,7 @@ static void test_empty_set_lives(void **state) {
   wn_error err = {0};
   wn_snapshot *snapshot;
   assert_int_equal(wn_models_empty(&models, &err), WN_OK);
-  assert_int_equal(models.len, 6);
+  assert_int_equal(models.len, 7);
   assert_null(models.snapshot);
   assert_non_null(wn_models_find(&models, "newest"));
   assert_null(wn_models_find(&models, "als"));
@@ -83,7 +83,8 @@ static void test_empty_set_lives(void **state) {
   wn_scored got[3];
   size_t count;
   for (size_t i = 0; i < models.len; i++) {
-    if (models.data[i]->cls->flags & WN_MODEL_ANCHOR) continue; /* asked for nothing */
+    if (models.data[i]->cls->flags & (WN_MODEL_ANCHOR | WN_MODEL_HISTORY))
+      continue; /* asked nothing */
     assert_int_equal(models.data[i]->cls->candidates(models.data[i], &query, 3, got, &count, &err),
                      WN_OK);
     assert_int_equal(count, 3);
@@ -98,12 +99,56 @@ static void test_empty_set_lives(void **state) {
   assert_int_equal(save_set(&models, path, 3, &snapshot), WN_OK);
   assert_int_equal(wn_models_map(snapshot, &mapped, &err), WN_OK);
   wn_snapshot_unref(snapshot); /* the set holds its own */
-  assert_int_equal(mapped.len, 6);
-  for (size_t i = 0; i < 6; i++) assert_ptr_equal(mapped.data[i]->cls, models.data[i]->cls);
+  assert_int_equal(mapped.len, 7);
+  for (size_t i = 0; i < 7; i++) assert_ptr_equal(mapped.data[i]->cls, models.data[i]->cls);
   wn_models_update(&mapped, &event, 1.0f);
   wn_models_clear(&mapped);
   wn_models_clear(&models);
   assert_int_equal(models.len, 0);
+}
+
+/* No items at all, then events whose clocks jump: answers stay full, sorted and finite. */
+static void test_cold_and_jumping(void **state) {
+  (void)state;
+  static const int64_t times[] = {1700000000000, 4102444800000, 0, 1700000000001, 1, 4102444799999};
+  enum { ITEMS = 12 };
+  wn_models models;
+  wn_error err = {0};
+  const wn_history_entry history[] = {{.item = 3, .weight = 1, .time_ms = 4102444800000},
+                                      {.item = 7, .weight = 2, .time_ms = 5}};
+  const uint8_t standing[] = {WN_STANDING_OPEN, WN_STANDING_DONE};
+  wn_query query = {.history = history,
+                    .history_len = 2,
+                    .history_standing = standing,
+                    .user = 1,
+                    .anchor = WN_NO_IX,
+                    .now_ms = 1700000000000};
+  assert_int_equal(wn_models_empty(&models, &err), WN_OK);
+  for (size_t i = 0; i < models.len; i++) {
+    wn_scored got[5];
+    size_t count = 9;
+    query.history_len = 0;
+    assert_int_equal(models.data[i]->cls->candidates(models.data[i], &query, 5, got, &count, &err),
+                     WN_OK);
+    assert_int_equal(count, 0);
+  }
+  query.history_len = 2;
+  for (uint32_t e = 0; e < 60; e++) {
+    wn_event event = {.user = e % 3,
+                      .item = e * 7 % ITEMS,
+                      .value = NAN,
+                      .time_ms = times[e % (sizeof times / sizeof *times)],
+                      .seq = e + 1};
+    wn_models_update(&models, &event, 1.0f);
+    for (size_t i = 0; i < models.len; i++) {
+      float scores[ITEMS];
+      check_twin(models.data[i], &query, ITEMS, ITEMS);
+      assert_int_equal(models.data[i]->cls->score_all(models.data[i], &query, scores, ITEMS, &err),
+                       WN_OK);
+      for (int x = 0; x < ITEMS; x++) assert_true(scores[x] == -INFINITY || isfinite(scores[x]));
+    }
+  }
+  wn_models_clear(&models);
 }
 
 /* One broken model refuses the whole set, and nothing leaks. */
@@ -152,8 +197,8 @@ static void test_out_of_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_registry),        cmocka_unit_test(test_params),
-      cmocka_unit_test(test_empty_set_lives), cmocka_unit_test(test_broken_member),
-      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_empty_set_lives), cmocka_unit_test(test_cold_and_jumping),
+      cmocka_unit_test(test_broken_member),   cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,7 @@ static void test_values(void **state) {
   load("catalogue: strict\n"
        "signals:\n"
        "  like: {weight: 5, half_life_days: .5, seen: false}\n"
-       "  rating: {value_min: ~, below: -1, use_value: true}\n"
+       "  rating: {value_min: ~, below: -1, use_value: true, standing: done}\n"
        "  \"my type\": {weight: -1e-1}\n"
        "models: {als: {factors: 16}}\n"
        "vectors: {model2vec: /some/folder}\n"
@@ -81,6 +81,7 @@ static void test_values(void **state) {
   assert_false(signal_of(&c, "like")->seen);
   assert_true(isnan(signal_of(&c, "rating")->value_min));
   assert_true(signal_of(&c, "rating")->use_value);
+  assert_int_equal(signal_of(&c, "rating")->standing, WN_STANDING_DONE);
   assert_true(signal_of(&c, "rating")->weight == 1.0f); /* kept */
   assert_true(signal_of(&c, "my type")->weight == -0.1f);
   assert_true(signal_of(&c, "my type")->declared);
@@ -107,7 +108,7 @@ static void test_surfaces(void **state) {
   wn_error err = {0};
   assert_int_equal(wn_config_defaults(&base, &err), WN_OK);
   load("surfaces:\n"
-       "  home: {n: 7}\n"
+       "  home: {n: 7, fill: false}\n"
        "  similar: {flavour: personal, retrieve: [{model: als}]}\n"
        "  feed:\n"
        "    fallback: []\n"
@@ -123,6 +124,7 @@ static void test_surfaces(void **state) {
   assert_int_equal(c.surfaces.len, base.surfaces.len + 1);
   const wn_surface *home = surface(&c, "home"), *home_default = surface(&base, "home");
   assert_int_equal(home->n, 7);
+  assert_true(home->short_slates);
   assert_int_equal(home->generators_len, home_default->generators_len);
   assert_string_equal(home->diversity_by, home_default->diversity_by);
   /* Another flavour starts empty. */
@@ -166,6 +168,9 @@ static const struct bad {
     {"server: {port: 1, port: 2}", 1, 19, "server.port", "stands twice"},
     {"vectors: {npy: x}", 1, 11, "vectors.npy", "unknown key; known here: model2vec"},
     {"vectors: {model2vec: ''}", 1, 22, "vectors.model2vec", "must be a folder"},
+    {"signals: {like: {standing: half}}", 1, 28, "signals.like.standing",
+     "must be none, open or done"},
+    {"surfaces: {home: {fill: 3}}", 1, 25, "surfaces.home.fill", "must be false or true"},
     {"- a", 1, 1, "", "must be a mapping, got a list"},
     {"hello", 1, 1, "", "must be a mapping, got a single value"},
     {"server: [1]", 1, 9, "server", "must be a mapping, got a list"},

@@ -29,7 +29,7 @@ wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *mode
     if (status != WN_OK) return status;
   }
   *train = all;
-  bool blended = is_named(models, wn_model_blend.name);
+  bool blended = is_named(models, wn_model_blend.name) || is_named(models, wn_model_ranker.name);
   for (size_t m = 0; models->len > 0 && m < train->models_len; m++) {
     wn_train_spec *spec = &train->models[m];
     if (is_named(models, spec->cls->name))

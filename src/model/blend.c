@@ -60,7 +60,7 @@ wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len) {
 }
 
 bool wn_blend_takes(const wn_model_class *cls) {
-  return cls != &wn_model_blend &&
+  return cls != &wn_model_blend && cls != &wn_model_ranker &&
          (cls == &wn_model_popular || (cls->flags & WN_MODEL_HISTORY) != 0);
 }
 

@@ -1,0 +1,12 @@
+#ifndef WN_BASE_TREES_TABLES_H
+#define WN_BASE_TREES_TABLES_H
+/* The kernels behind wn_trees_sum(); internal to base/simd/. */
+
+#include "base/simd/trees.h"
+
+wn_trees_fn wn_trees_scalar;
+#if defined(__x86_64__)
+wn_trees_fn wn_trees_avx2, wn_trees_avx512;
+#endif
+
+#endif

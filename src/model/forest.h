@@ -1,0 +1,37 @@
+#ifndef WN_MODEL_FOREST_H
+#define WN_MODEL_FOREST_H
+/* Gradient-boosted trees as the heavy ranker serves them. Trained by XGBoost, read from its JSON
+ * model, evaluated by kernels of our own (base/simd/trees.h): equal to XGBoost's margins bit for
+ * bit. */
+
+#include "base/simd/trees.h"
+#include "model/snapshot.h"
+
+typedef enum wn_forest_link {
+  WN_FOREST_RAW,     /* the sum of leaves */
+  WN_FOREST_LOGISTIC /* a probability: 1 / (1 + e^−sum) */
+} wn_forest_link;
+
+typedef struct wn_forest {
+  wn_trees trees;
+  uint32_t features; /* a row's length at least */
+  wn_forest_link link;
+  float base; /* sum before the first tree */
+  void *owned;
+} wn_forest;
+
+/* Of XGBoost's JSON (XGBoosterSaveModelToBuffer with format json, versions 1.x and 2.x): one
+ * output, numerical splits, gbtree, depth up to WN_TREES_DEPTH_MAX. WN_E_FORMAT, WN_E_UNSUPPORTED
+ * say what is otherwise. */
+WN_MUST_USE wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err);
+/* Scores of `rows` rows, ld ≥ features floats apart; NaN: absent. Many threads may. */
+void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count, size_t ld,
+                       float *out);
+/* Sections PREFIX/head, /feature, /threshold, /leaf. */
+WN_MUST_USE wn_status wn_forest_save(const wn_forest *forest, const char *prefix,
+                                     wn_snapshot_writer *writer, wn_error *err);
+WN_MUST_USE wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_forest *out,
+                                    wn_error *err);
+void wn_forest_clear(wn_forest *forest);
+
+#endif

@@ -1,0 +1,180 @@
+/* Trees against XGBoost's own predictor, with every kernel and with absent values; through a
+ * snapshot; and what a model file may get wrong. */
+#include "fitting.h"
+
+#include "base/simd/simd.h"
+#include "model/forest.h"
+
+#include <xgboost/c_api.h>
+
+enum { ROWS = 700, FEATURES = 9 };
+
+static float rows[ROWS * FEATURES], labels[ROWS];
+
+static void make_rows(uint64_t seed) {
+  wn_rng rng;
+  wn_rng_seed(&rng, seed);
+  for (size_t i = 0; i < ROWS * FEATURES; i++)
+    rows[i] = wn_rng_below(&rng, 5) == 0 ? NAN : (float)wn_rng_normal(&rng);
+  for (size_t r = 0; r < ROWS; r++) {
+    const float *x = rows + r * FEATURES;
+    float a = isnan(x[0]) ? 0.7f : x[0], b = isnan(x[3]) ? -0.2f : x[3];
+    labels[r] = a * b + 0.3f * (float)wn_rng_normal(&rng) > 0;
+  }
+}
+
+typedef struct booster {
+  DMatrixHandle matrix;
+  BoosterHandle handle;
+} booster;
+
+static booster train(const char *objective, const char *depth, int trees) {
+  booster b;
+  unsigned groups[ROWS / 70];
+  for (size_t g = 0; g < ROWS / 70; g++) groups[g] = 70;
+  assert_int_equal(XGDMatrixCreateFromMat(rows, ROWS, FEATURES, NAN, &b.matrix), 0);
+  assert_int_equal(XGDMatrixSetFloatInfo(b.matrix, "label", labels, ROWS), 0);
+  if (strncmp(objective, "rank", 4) == 0)
+    assert_int_equal(XGDMatrixSetUIntInfo(b.matrix, "group", groups, ROWS / 70), 0);
+  assert_int_equal(XGBoosterCreate(&b.matrix, 1, &b.handle), 0);
+  const char *params[][2] = {{"objective", objective},
+                             {"max_depth", depth},
+                             {"nthread", "1"},
+                             {"verbosity", "0"},
+                             {"eta", "0.3"}};
+  for (size_t i = 0; i < 5; i++)
+    assert_int_equal(XGBoosterSetParam(b.handle, params[i][0], params[i][1]), 0);
+  for (int i = 0; i < trees; i++)
+    assert_int_equal(XGBoosterUpdateOneIter(b.handle, i, b.matrix), 0);
+  return b;
+}
+
+static void booster_free(booster *b) {
+  XGBoosterFree(b->handle);
+  XGDMatrixFree(b->matrix);
+}
+
+static wn_forest forest_of(const booster *b) {
+  bst_ulong len;
+  const char *json;
+  wn_forest f;
+  assert_int_equal(XGBoosterSaveModelToBuffer(b->handle, "{\"format\": \"json\"}", &len, &json), 0);
+  assert_ok(wn_forest_parse((wn_str){json, len}, &f, err));
+  return f;
+}
+
+static void compare(const booster *b, const wn_forest *f, bool margin) {
+  static const char *const kernels[] = {"scalar", "avx2", "avx512"};
+  bst_ulong len;
+  const float *want;
+  float got[ROWS];
+  /* option 1: before the link */
+  assert_int_equal(XGBoosterPredict(b->handle, b->matrix, margin ? 1 : 0, 0, 0, &len, &want), 0);
+  assert_int_equal(len, ROWS);
+  for (size_t k = 0; margin && k < 3; k++) {
+    wn_trees_fn *sum = wn_trees_sum_named(kernels[k]);
+    if (sum == NULL) continue;
+    for (size_t n = ROWS; n > 0; n = n > 20 ? n / 3 : n - 1) { /* ends of blocks, too */
+      for (size_t i = 0; i < n; i++) got[i] = f->base;
+      sum(&f->trees, rows, n, FEATURES, got);
+      assert_memory_equal(got, want, n * sizeof *got); /* bit for bit */
+    }
+  }
+  wn_forest_predict(f, rows, ROWS, FEATURES, got);
+  for (size_t i = 0; i < ROWS && !margin; i++) assert_true(fabsf(got[i] - want[i]) <= 1e-6f);
+}
+
+static void test_equals_xgboost(void **state) {
+  (void)state;
+  static const char *const objectives[] = {"binary:logistic", "rank:ndcg", "reg:squarederror"};
+  static const char *const depths[] = {"1", "4", "6"};
+  make_rows(1);
+  for (size_t o = 0; o < 3; o++)
+    for (size_t d = 0; d < 3; d++) {
+      booster b = train(objectives[o], depths[d], 3 + 4 * (int)d);
+      wn_forest f = forest_of(&b);
+      assert_int_equal(f.link, o == 0 ? WN_FOREST_LOGISTIC : WN_FOREST_RAW);
+      compare(&b, &f, true);
+      compare(&b, &f, false);
+      wn_forest_clear(&f);
+      booster_free(&b);
+    }
+}
+
+static void test_snapshot(void **state) {
+  (void)state;
+  char path[] = "/tmp/winnow-forest-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  make_rows(2);
+  booster b = train("rank:ndcg", "5", 20);
+  wn_forest f = forest_of(&b), again;
+  wn_snapshot_writer *writer;
+  wn_snapshot *snapshot;
+  wn_snapshot_about about = {0};
+  assert_ok(wn_snapshot_writer_create(path, &writer, err));
+  assert_ok(wn_forest_save(&f, "t/forest", writer, err));
+  assert_ok(wn_snapshot_writer_finish(writer, &about, err));
+  assert_ok(wn_snapshot_open(path, &snapshot, err));
+  assert_ok(wn_forest_map(snapshot, "t/forest", &again, err));
+  compare(&b, &again, true);
+  wn_forest_clear(&again);
+  wn_snapshot_unref(snapshot);
+  wn_forest_clear(&f);
+  booster_free(&b);
+  unlink(path);
+}
+
+#define LEARNER(objective, trees)                                                                  \
+  "{\"learner\":{\"learner_model_param\":{\"base_score\":\"5E-1\",\"num_feature\":\"2\"},"         \
+  "\"objective\":{\"name\":\"" objective                                                           \
+  "\"},\"gradient_booster\":{\"name\":\"gbtree\",\"model\":{\"trees\":[" trees "]}}}}"
+#define TREE(left, right, feature, value, missing)                                                 \
+  "{\"left_children\":[" left "],\"right_children\":[" right "],\"split_indices\":[" feature       \
+  "],\"split_conditions\":[" value "],\"default_left\":[" missing "]}"
+
+static void test_by_hand(void **state) {
+  (void)state;
+  /* x1 < 2 ? −1 : 4, absent left; and a lone leaf */
+  static const char json[] =
+      LEARNER("rank:ndcg", TREE("1,-1,-1", "2,-1,-1", "1,0,0", "2,-1,4",
+                                "1,0,0") "," TREE("-1", "-1", "0", "0.25", "0"));
+  const float x[] = {9, 1, 9, 2, 9, NAN};
+  float y[3];
+  wn_forest f;
+  assert_ok(wn_forest_parse(wn_str_of(json), &f, err));
+  wn_forest_predict(&f, x, 3, 2, y);
+  assert_true(y[0] == -0.25f && y[1] == 4.75f && y[2] == -0.25f);
+  wn_forest_clear(&f);
+}
+
+static void test_refusals(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "",
+      "[]",
+      "{}",
+      "{\"learner\":{}}",
+      LEARNER("rank:ndcg", "{}"),
+      LEARNER("rank:ndcg", TREE("1,-1,-1", "2,-1", "1,0,0", "2,-1,4", "1,0,0")),    /* lengths */
+      LEARNER("rank:ndcg", TREE("1,-1,-1", "2,-1,-1", "7,0,0", "2,-1,4", "1,0,0")), /* feature */
+      LEARNER("rank:ndcg", TREE("1,-1,-1", "3,-1,-1", "1,0,0", "2,-1,4", "1,0,0")), /* child */
+      LEARNER("rank:ndcg", TREE("0,-1,-1", "0,-1,-1", "1,0,0", "2,-1,4", "1,0,0")), /* circle */
+      LEARNER("rank:ndcg", TREE("-1", "-1", "0", "1e999", "0")),
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    wn_forest f;
+    wn_error err = {0};
+    assert_int_not_equal(wn_forest_parse(wn_str_of(bad[i]), &f, &err), WN_OK);
+    assert_null(f.owned);
+    assert_true(err.message[0] != '\0');
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_equals_xgboost), cmocka_unit_test(test_snapshot),
+      cmocka_unit_test(test_by_hand), cmocka_unit_test(test_refusals)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/* The ranker: its lists against naive features and trees walked one by one, any number of threads,
+ * through a snapshot, and that it learns what no single model says. */
+#include "fitting.h"
+
+#include "model/ranker.h"
+#include "model/train.h"
+
+#define USERS 400u
+#define ITEMS 80u
+
+static void dataset(wn_dataset *data) {
+  static fact facts[USERS * 12];
+  dataset_of(facts, random_facts(3, USERS, ITEMS, 12, facts), USERS, ITEMS, data);
+}
+
+static void train(const wn_dataset *data, int threads, wn_models *models) {
+  static const char *const sets[] = {
+      "popular.half_life_days=30", "covisit.window=20", "als.factors=4",
+      "ranker.depth=20",           "ranker.trees=12",   "ranker.tree_depth=3"};
+  wn_train_options o;
+  wn_train_options_defaults(&o);
+  for (size_t i = 0; i < o.models_len; i++)
+    o.models[i].left_out = true, o.models[i].automatic = false;
+  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+    assert_ok(wn_train_options_set(&o, sets[i], err));
+  o.threads = threads;
+  assert_ok(wn_train(data, &o, NULL, models, err));
+}
+
+static void test_twins(void **state) {
+  (void)state;
+  wn_dataset data;
+  wn_models models;
+  wn_bitset allowed;
+  dataset(&data);
+  train(&data, 2, &models);
+  const wn_model *ranker = wn_models_find(&models, "ranker");
+  assert_true(wn_bitset_init(&allowed, ITEMS));
+  size_t answers = 0;
+  for (uint32_t u = 0; u < USERS; u += 9) {
+    wn_history_entry history[WN_HISTORY_MAX];
+    wn_query query = {.history = history, .user = u, .anchor = WN_NO_IX, .now_ms = data.now_ms};
+    wn_scored out[5];
+    size_t count;
+    query.history_len = history_of(&data, u, WN_HISTORY_MAX, history);
+    assert_twins(ranker, &query, ITEMS);
+    assert_ok(ranker->cls->candidates(ranker, &query, 5, out, &count, err));
+    answers += count == 5;
+    for (uint32_t i = 0; i < ITEMS; i++)
+      if (wn_mix64(u * 1000 + i) % 3 == 0) wn_bitset_set(&allowed, i);
+    query.allowed = &allowed;
+    assert_twins(ranker, &query, ITEMS);
+    wn_bitset_fill(&allowed, false);
+    assert_twins(ranker, &query, ITEMS);
+    query.allowed = NULL;
+    query.history_len = 0;
+    assert_twins(ranker, &query, ITEMS);
+  }
+  assert_int_equal(answers, (USERS + 8) / 9);
+  wn_bitset_clear(&allowed);
+  wn_models_clear(&models);
+  wn_dataset_clear(&data);
+}
+
+/* A feature row says what the opinions' own lists say. */
+static void test_features(void **state) {
+  (void)state;
+  wn_dataset data;
+  wn_models models;
+  wn_arena arena;
+  wn_ranker_rows rows;
+  wn_ranker_opinion opinions[] = {{"popular", 0, 0}, {"covisit", 0, 0}, {"covisit", 1, 0}};
+  uint32_t users_of[ITEMS];
+  wn_history_entry history[WN_HISTORY_MAX];
+  dataset(&data);
+  train(&data, 1, &models);
+  for (uint32_t i = 0; i < ITEMS; i++)
+    users_of[i] = (uint32_t)(data.by_item.row_ptr[i + 1] - data.by_item.row_ptr[i]);
+  wn_ranker_world w = {
+      .opinion = opinions, .opinions = 3, .depth = 10, .users_of = users_of, .items = ITEMS};
+  w.model[0] = wn_models_find(&models, "popular");
+  w.model[1] = w.model[2] = wn_models_find(&models, "covisit");
+  wn_arena_init(&arena, 1 << 24);
+  wn_query query = {
+      .history = history, .user = 3, .anchor = WN_NO_IX, .now_ms = data.now_ms, .arena = &arena};
+  query.history_len = history_of(&data, 3, WN_HISTORY_MAX, history);
+  assert_ok(wn_ranker_rows_of(&w, &query, &rows, err));
+  assert_int_equal(rows.features, 2 * 3 + 5);
+  for (uint32_t o = 0; o < 3; o++) {
+    wn_query own = query;
+    wn_scored list[10];
+    size_t len;
+    if (opinions[o].newest > 0 && own.history_len > 1) own.history_len = 1;
+    assert_ok(w.model[o]->cls->candidates(w.model[o], &own, 10, list, &len, err));
+    for (size_t r = 0; r < rows.len; r++) {
+      float place = rows.feature[r * rows.features + 2 * o];
+      size_t at = 0;
+      while (at < len && list[at].ix != rows.item[r]) at++;
+      assert_true(at < len ? place == (float)at : isnan(place));
+      assert_true(isnan(place) == isnan(rows.feature[r * rows.features + 2 * o + 1]));
+    }
+  }
+  for (size_t r = 0; r < rows.len; r++) {
+    const float *all = rows.feature + r * rows.features + 6;
+    assert_true(all[0] >= 1 && all[0] <= 3 && all[1] >= 0 && all[2] > 0);
+    assert_true(all[3] == log1pf((float)users_of[rows.item[r]]));
+  }
+  char name[64];
+  assert_string_equal(wn_ranker_feature_name(opinions, 3, 4, name, sizeof name),
+                      "place in covisit, newest 1");
+  wn_arena_clear(&arena);
+  wn_models_clear(&models);
+  wn_dataset_clear(&data);
+}
+
+static void save(const wn_models *models, const char *path) {
+  wn_snapshot_writer *writer;
+  wn_snapshot_about about = {0};
+  assert_ok(wn_snapshot_writer_create(path, &writer, err));
+  assert_ok(wn_models_save(models, writer, err));
+  assert_ok(wn_snapshot_writer_finish(writer, &about, err));
+}
+
+static void test_snapshot_and_threads(void **state) {
+  (void)state;
+  char one[] = "/tmp/winnow-ranker-XXXXXX", three[] = "/tmp/winnow-ranker-XXXXXX";
+  close(mkstemp(one));
+  close(mkstemp(three));
+  wn_dataset data;
+  wn_models a, b, mapped;
+  wn_snapshot *snapshot;
+  dataset(&data);
+  train(&data, 1, &a);
+  train(&data, 3, &b);
+  save(&a, one);
+  save(&b, three);
+  char command[256];
+  snprintf(command, sizeof command, "cmp -s %s %s", one, three);
+  assert_int_equal(system(command), 0);
+  assert_ok(wn_snapshot_open(one, &snapshot, err));
+  assert_ok(wn_models_map(snapshot, &mapped, err));
+  for (uint32_t u = 0; u < USERS; u += 37) {
+    wn_history_entry history[WN_HISTORY_MAX];
+    wn_query query = {.history = history, .user = u, .anchor = WN_NO_IX, .now_ms = data.now_ms};
+    float x[ITEMS], y[ITEMS];
+    query.history_len = history_of(&data, u, WN_HISTORY_MAX, history);
+    const wn_model *fitted = wn_models_find(&a, "ranker"),
+                   *read = wn_models_find(&mapped, "ranker");
+    assert_ok(fitted->cls->score_all(fitted, &query, x, ITEMS, err));
+    assert_ok(read->cls->score_all(read, &query, y, ITEMS, err));
+    assert_memory_equal(x, y, sizeof x);
+  }
+  wn_models_clear(&mapped);
+  wn_snapshot_unref(snapshot);
+  wn_models_clear(&a);
+  wn_models_clear(&b);
+  wn_dataset_clear(&data);
+  unlink(one);
+  unlink(three);
+}
+
+/* Nothing to learn from: nothing to say, and no failure. */
+static void test_too_little(void **state) {
+  (void)state;
+  static const fact facts[] = {{0, 0, 1, 5}, {0, 1, 1, 6}, {1, 1, 1, 7}};
+  wn_dataset data;
+  wn_models models;
+  wn_scored out[3];
+  size_t count = 9;
+  dataset_of(facts, 3, 2, 2, &data);
+  train(&data, 1, &models);
+  const wn_model *ranker = wn_models_find(&models, "ranker");
+  wn_history_entry history[] = {{.item = 0, .weight = 1, .time_ms = 5}};
+  wn_query query = {.history = history, .history_len = 1, .user = 1, .anchor = WN_NO_IX};
+  assert_ok(ranker->cls->candidates(ranker, &query, 3, out, &count, err));
+  assert_int_equal(count, 0);
+  wn_models_clear(&models);
+  wn_dataset_clear(&data);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_twins), cmocka_unit_test(test_features),
+                                     cmocka_unit_test(test_snapshot_and_threads),
+                                     cmocka_unit_test(test_too_little)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

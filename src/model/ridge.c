@@ -18,6 +18,8 @@
 
 static const wn_param_spec ridge_params[] = {
     {"lambda", 10, 0.001, 1e6, "ridge"},
+    {"dropout", 0.25, 0, 0.99,
+     "part of a row's sources that could as well be missing: ridge in proportion"},
     {"k", 128, 1, WN_RIDGE_K_MAX, "sources of each item at most"},
     {"user_exponent", 0.25, 0, 1, "users count by their number of items to minus twice this power"},
     {"power", 0.5, 0, 1, "a value is the interaction's weight to this power"},
@@ -29,6 +31,8 @@ static const wn_param_spec ridge_params[] = {
 
 static const wn_param_spec ridge_seq_params[] = {
     {"lambda", 200, 0.001, 1e6, "ridge"},
+    {"dropout", 0, 0, 0.99,
+     "part of a row's sources that could as well be missing: ridge in proportion"},
     {"k", 128, 1, WN_RIDGE_K_MAX, "sources of each item at most"},
     {"tau", 4, 0.01, 1e6, "steps over which a source's weight falls to 1/e"},
     {"hours", 0, 0, 1e6, "hours over which it does so as well; 0: steps alone"},
@@ -57,7 +61,8 @@ static wn_ridge_head_section head_of(const wn_model_class *cls, const wn_params 
   wn_ridge_head_section head = {.version = 2,
                                 .history_max = (uint32_t)wn_param(cls, params, "history_max"),
                                 .k = (uint32_t)wn_param(cls, params, "k"),
-                                .lambda = wn_param(cls, params, "lambda"),
+                                .penalty = {.lambda = wn_param(cls, params, "lambda"),
+                                            .dropout = wn_param(cls, params, "dropout")},
                                 .refresh = wn_param(cls, params, "refresh"),
                                 .effort = wn_param(cls, params, "effort")};
   if (rule.ordered) {
@@ -76,7 +81,7 @@ static wn_status fit_class(const wn_model_class *cls, const wn_dataset *data,
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = cls;
   m->head = head_of(cls, params);
-  wn_ridge_solve_options solve = {.stage = cls->name, .k = m->head.k, .lambda = m->head.lambda};
+  wn_ridge_solve_options solve = {.stage = cls->name, .k = m->head.k, .penalty = m->head.penalty};
   wn_status status;
   WN_TRY(wn_ridge_rows_build(data, &m->head.rule, &m->rows, err));
   WN_TRY(wn_ridge_solve(&m->rows, &solve, env, &m->owned, err));
@@ -110,7 +115,7 @@ static wn_status fit_ridge_seq(const wn_dataset *data, const wn_params *params,
 static bool start(wn_ridge *m) {
   if (m->live != NULL) return true;
   wn_ridge_live_options options = {.k = m->head.k,
-                                   .lambda = m->head.lambda,
+                                   .penalty = m->head.penalty,
                                    .threshold = m->head.refresh,
                                    .effort = (int64_t)m->head.effort,
                                    .diagonal = m->diagonal,

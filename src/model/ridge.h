@@ -195,8 +195,12 @@ WN_MUST_USE bool wn_ridge_local_meet(wn_ridge_local *l, const wn_ridge_rows *row
 /* After all members: adds to A what they weigh together in the row of the n-th node's user, if the
  * node is her first one. How many of S she has; 0: it is not. */
 uint32_t wn_ridge_local_join(wn_ridge_local *l, const wn_ridge_rows *rows, size_t n);
-/* x = (A + λI)⁻¹ x */
-void wn_ridge_local_solve(wn_ridge_local *l, double lambda);
+typedef struct wn_ridge_penalty {
+  double lambda;
+  double dropout; /* < 1 */
+} wn_ridge_penalty;
+/* x = (A + Λ)⁻¹ x */
+void wn_ridge_local_solve(wn_ridge_local *l, const wn_ridge_penalty *penalty);
 /* Ready for the next target. */
 void wn_ridge_local_reset(wn_ridge_local *l);
 
@@ -214,7 +218,7 @@ typedef struct wn_ridge_weights {
 typedef struct wn_ridge_solve_options {
   const char *stage; /* of the progress */
   uint32_t k;        /* sources of a target at most */
-  double lambda;
+  wn_ridge_penalty penalty;
 } wn_ridge_solve_options;
 
 WN_MUST_USE wn_status wn_ridge_solve(const wn_ridge_rows *rows,

@@ -131,7 +131,7 @@ static void solve_targets(void *ctx, size_t begin, size_t end, int worker) {
     wn_ridge_local_choose(l, s->diagonal, &s->head);
     if (l->tail > 0 && !add_tail(s, l)) atomic_store(&s->no_memory, true);
     add_head(s, l);
-    wn_ridge_local_solve(l, s->options->lambda);
+    wn_ridge_local_solve(l, &s->options->penalty);
     keep(s, l, s->begin + b);
     wn_ridge_local_reset(l);
   }

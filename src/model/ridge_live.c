@@ -19,8 +19,8 @@
  *
  * Memory, blocks being at most half as large again as what is in them and tables twice as large: 44
  * bytes an item and 8 a user; 8 bytes an entry of a changed list and 32 a list; 8 an entry of a
- * changed row and 64 a row; ordered rows, those only met too, 24 more an entry; 12 bytes a weight of
- * a target solved again and 32 a target; one system's scratch, 4·k² and 20 bytes an entry of its
+ * changed row and 64 a row; ordered rows, those only met too, 24 more an entry; 12 bytes a weight
+ * of a target solved again and 32 a target; one system's scratch, 4·k² and 20 bytes an entry of its
  * lists. With I items, U users and N entries at most 216·I + 144·U + 24·N + 18·k·I + 4·k² + 40·N
  * (36·N more when ordered).
  */
@@ -48,7 +48,7 @@ wn_ridge_live *wn_ridge_live_create(const wn_ridge_rows *rows,
   v->rows.users = v->rows.items = 0;
   memset(v->rows.owned, 0, sizeof v->rows.owned);
   v->k = options->k;
-  v->lambda = options->lambda;
+  v->penalty = options->penalty;
   v->threshold = (float)options->threshold;
   v->effort = options->effort;
   if (!wn_ridge_local_init(&v->local, 0, 0, v->k) ||
@@ -268,7 +268,7 @@ static int64_t step_pairs(wn_ridge_live *v, int64_t credit) {
 
 static int64_t step_solve(wn_ridge_live *v) {
   int64_t n = (int64_t)v->local.len;
-  wn_ridge_local_solve(&v->local, v->lambda);
+  wn_ridge_local_solve(&v->local, &v->penalty);
   v->solves += exchange(v);
   finish(v);
   return n * n * n / 96 + n * n / 2 + COST_WEIGHT * n;

@@ -53,7 +53,7 @@ typedef struct wn_ridge_job {
 typedef struct wn_ridge_live {
   wn_ridge_rows rows;
   uint32_t k;
-  double lambda;
+  wn_ridge_penalty penalty;
   double threshold; /* a target is solved again when this part of its counts has moved */
   int64_t effort;   /* additions an event may cost for that */
   int64_t credit;   /* < 0: events have to do without until it is earned again */
@@ -85,7 +85,8 @@ void wn_ridge_cells_remove(wn_ridge_cell *cell, uint32_t *len, uint32_t at);
 /* ridge_live.c. Takes over `rows` as a fit left them. */
 typedef struct wn_ridge_live_options {
   uint32_t k;
-  double lambda, threshold;
+  wn_ridge_penalty penalty;
+  double threshold;
   int64_t effort;
   const float *diagonal, *mass; /* [rows.fit_items] */
 } wn_ridge_live_options;
@@ -115,7 +116,8 @@ typedef struct wn_ridge_head_section {
   uint32_t k;
   uint32_t reserved;
   wn_ridge_rule rule;
-  double scale, lambda;
+  double scale;
+  wn_ridge_penalty penalty;
   double tau_query; /* 0: order does not matter */
   double refresh, effort;
 } wn_ridge_head_section;

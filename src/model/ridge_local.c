@@ -1,6 +1,9 @@
 /* One target of local ridge: EASE (Steck 2019) with the target's sources restricted to its nearest
  * neighbours S, so that the weights are sparse and the targets independent:
- *     S = the k items i with the largest K[i][j]/√G[i][i], i ≠ j;   w = (G_SS + λI)⁻¹ K_Sj.
+ *     S = the k items i with the largest K[i][j]/√G[i][i], i ≠ j;   w = (G_SS + Λ)⁻¹ K_Sj,
+ *     Λ = λI + p/(1 − p)·diag(G_SS),
+ * the second part being what it would come to if each source were dropped from a row with
+ * probability p (Steck 2020, "Autoencoders that don't overfit towards the Identity").
  *
  * G is not needed for that. K's column j is summed over the rows of the users who have j. G_SS is
  * summed over the users' lists of S's members: a user who has m of them adds m² / 2 pairs, which
@@ -179,10 +182,11 @@ uint32_t wn_ridge_local_join(wn_ridge_local *l, const wn_ridge_rows *rows, size_
   return in.len;
 }
 
-void wn_ridge_local_solve(wn_ridge_local *l, double lambda) {
+void wn_ridge_local_solve(wn_ridge_local *l, const wn_ridge_penalty *penalty) {
   size_t n = l->len;
-  for (size_t p = 0; p < n; p++) l->A[p * n + p] += (float)lambda;
-  wn_cholesky(l->A, n, n, (float)lambda, l->work);
+  float lambda = (float)penalty->lambda, own = (float)(1 / (1 - penalty->dropout));
+  for (size_t p = 0; p < n; p++) l->A[p * n + p] = l->A[p * n + p] * own + lambda;
+  wn_cholesky(l->A, n, n, lambda, l->work);
   wn_cholesky_solve(l->A, n, n, l->x);
 }
 

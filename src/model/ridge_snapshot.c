@@ -70,7 +70,8 @@ static wn_status check_head(const wn_ridge *m, wn_error *err) {
               {"user_exponent", h->rule.user_exponent},
               {"tau", h->rule.tau},
               {"hours", h->rule.hours},
-              {"lambda", h->lambda},
+              {"lambda", h->penalty.lambda},
+              {"dropout", h->penalty.dropout},
               {"tau_query", h->tau_query},
               {"refresh", h->refresh},
               {"effort", h->effort}};

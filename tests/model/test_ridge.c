@@ -9,7 +9,7 @@
 typedef struct rule {
   double lambda, user_exponent, power;
   bool ordered;
-  double tau, hours;
+  double tau, hours, dropout;
 } rule;
 
 /* ---- naive ---- */
@@ -128,7 +128,9 @@ static void naive_weights(const wn_dataset *data, const rule *r, uint32_t k, dou
       in[S[n]] = true;
     }
     for (uint32_t p = 0; p < n; p++)
-      for (uint32_t q = 0; q < n; q++) A[p * n + q] = G[S[p] * I + S[q]] + (p == q) * r->lambda;
+      for (uint32_t q = 0; q < n; q++)
+        A[p * n + q] =
+            G[S[p] * I + S[q]] * (p == q ? 1 / (1 - r->dropout) : 1) + (p == q) * r->lambda;
     invert(A, n);
     for (uint32_t p = 0; p < n; p++)
       for (uint32_t q = 0; q < n; q++) W[S[p] * I + j] += A[p * n + q] * K[S[q] * I + j];
@@ -143,7 +145,7 @@ static void naive_weights(const wn_dataset *data, const rule *r, uint32_t k, dou
 static const char *text_of(const rule *r, uint32_t k, char *buf, size_t size) {
   int n = snprintf(buf, size, "lambda=%g user_exponent=%g power=%g", r->lambda, r->user_exponent,
                    r->power);
-  if (k > 0) n += snprintf(buf + n, size - (size_t)n, " k=%u", k);
+  if (k > 0) n += snprintf(buf + n, size - (size_t)n, " k=%u dropout=%g", k, r->dropout);
   if (r->ordered) snprintf(buf + n, size - (size_t)n, " tau=%g hours=%g", r->tau, r->hours);
   return buf;
 }
@@ -191,10 +193,11 @@ static void check_rule(const wn_dataset *data, const rule *r, uint32_t k) {
 static void test_formula(void **state) {
   (void)state;
   const rule rules[] = {
-      {10, .25, .5, false, 1, 0}, {1, 0, 0, false, 1, 0},  {300, .5, 1, false, 1, 0},
-      {10, 0, .5, true, 4, 0},    {1, .25, 0, true, 1, 0}, {5, 0, 1, true, 3, 0},
-      {5, 0, .5, true, 2, 24},    {5, 0, .5, true, .3, 0}, {5, 0, .5, true, 1e6, 0},
-      {5, 0, .5, true, .02, 0},   {5, 0, .5, true, 3, 10}};
+      {10, .25, .5, false, 1, 0, 0}, {1, 0, 0, false, 1, 0, 0},  {300, .5, 1, false, 1, 0, 0},
+      {10, 0, .5, true, 4, 0, 0},    {1, .25, 0, true, 1, 0, 0}, {5, 0, 1, true, 3, 0, 0},
+      {5, 0, .5, true, 2, 24, 0},    {5, 0, .5, true, .3, 0, 0}, {5, 0, .5, true, 1e6, 0, 0},
+      {5, 0, .5, true, .02, 0, 0},   {5, 0, .5, true, 3, 10, 0}, {5, 0, .5, true, 3, 0, .4},
+      {5, 0, .5, false, 3, 0, .2}};
   wn_dataset data;
   make_data(&data, 71, 500000);
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -209,7 +212,7 @@ static void test_formula(void **state) {
 static void test_ease(void **state) {
   (void)state;
   static double P[ITEMS * ITEMS], K[ITEMS * ITEMS], W[ITEMS * ITEMS];
-  const rule rules[] = {{10, 0, .5, false, 1, 0}, {300, .25, 1, false, 1, 0}};
+  const rule rules[] = {{10, 0, .5, false, 1, 0, 0}, {300, .25, 1, false, 1, 0, 0}};
   wn_dataset data;
   make_data(&data, 72, 1);
   for (size_t i = 0; i < 2; i++) {
@@ -253,7 +256,7 @@ static void test_ridge_is_ease(void **state) {
   wn_dataset data;
   dataset_of(facts, n, PEOPLE, N, &data);
   wn_model *dense = fit(&wn_model_ease, &data, "lambda=2");
-  wn_model *sparse = fit(&wn_model_ridge, &data, "lambda=2 user_exponent=0 k=12");
+  wn_model *sparse = fit(&wn_model_ridge, &data, "lambda=2 user_exponent=0 k=12 dropout=0");
   float a[N], b[N];
   for (uint32_t i = 0; i < N; i++) {
     wn_query query = {.anchor = i, .user = WN_NO_IX};
@@ -305,7 +308,7 @@ static void test_inverse(void **state) {
 static void test_personal(void **state) {
   (void)state;
   static double W[ITEMS * ITEMS];
-  const rule r[] = {{10, .25, .5, false, 1, 0}, {10, 0, .5, true, 4, 2}};
+  const rule r[] = {{10, .25, .5, false, 1, 0, 0}, {10, 0, .5, true, 4, 2, 0}};
   wn_history_entry history[6] = {{5, 1, 9000000}, {7, 4, 9000000},   {2, -1, 8000000},
                                  {0, 2, 7000000}, {900, 1, 6000000}, {3, 1, 5000000}};
   wn_query query = {.history = history, .history_len = 6, .user = WN_NO_IX, .anchor = 9};
@@ -618,7 +621,7 @@ static void test_corrupt(void **state) {
       refuse(cls, good, NAME("head"), 16, 0, 4);        /* k */
       refuse(cls, good, NAME("head"), 56, 0, 4);        /* row_max */
       refuse(cls, good, NAME("head"), 60, !ordered, 4); /* ordered */
-      for (size_t at = 24; at < 104; at += at == 48 ? 16 : 8)
+      for (size_t at = 24; at < 112; at += at == 48 ? 16 : 8)
         refuse(cls, good, NAME("head"), at, 0x7ff8000000000000u, 8);
       refuse(cls, good, NAME("diagonal"), 4, nan, 4);
       refuse(cls, good, NAME("mass"), 4, nan, 4);

@@ -96,6 +96,7 @@ const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 day
 int wn_cmd_import(int argc, char **argv);
 int wn_cmd_train(int argc, char **argv);
 int wn_cmd_evaluate(int argc, char **argv);
+int wn_cmd_tune(int argc, char **argv);
 int wn_cmd_batch(int argc, char **argv);
 int wn_cmd_recommend(int argc, char **argv);
 int wn_cmd_similar(int argc, char **argv);

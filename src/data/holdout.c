@@ -117,28 +117,57 @@ static bool is_target(const wn_holdout *h, size_t at, uint32_t item) {
   return false;
 }
 
-static wn_status copy_rest(const wn_csr *from, wn_holdout *h, wn_error *err) {
-  wn_csr *to = &h->rest.by_user;
+/* An empty copy of `from`'s sizes with room for all of its entries. */
+static wn_status make_room(const wn_csr *from, wn_csr *to, wn_error *err) {
   *to = (wn_csr){.rows = from->rows, .cols = from->cols};
   to->row_ptr = wn_calloc((size_t)from->rows + 1, sizeof *to->row_ptr);
   to->col = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->col);
   to->weight = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->weight);
   to->time_ms = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->time_ms);
-  if (to->row_ptr == NULL || to->col == NULL || to->weight == NULL || to->time_ms == NULL)
-    return wn_fail_memory(err);
+  return to->row_ptr != NULL && to->col != NULL && to->weight != NULL && to->time_ms != NULL
+             ? WN_OK
+             : wn_fail_memory(err);
+}
+
+static void copy_entry(const wn_csr *from, uint64_t at, wn_csr *to) {
+  to->col[to->nnz] = from->col[at];
+  to->weight[to->nnz] = from->weight[at];
+  to->time_ms[to->nnz++] = from->time_ms[at];
+}
+
+static wn_status copy_rest(const wn_csr *from, wn_holdout *h, wn_error *err) {
+  wn_csr *to = &h->rest.by_user;
+  wn_status status = make_room(from, to, err);
+  if (status != WN_OK) return status;
   size_t at = 0; /* the next of the drawn users */
   for (uint32_t u = 0; u < from->rows; u++) {
     bool drawn = at < h->len && h->user[at] == u;
-    for (uint64_t p = from->row_ptr[u]; p < from->row_ptr[u + 1]; p++) {
-      if (drawn && is_target(h, at, from->col[p])) continue;
-      to->col[to->nnz] = from->col[p];
-      to->weight[to->nnz] = from->weight[p];
-      to->time_ms[to->nnz++] = from->time_ms[p];
-    }
+    for (uint64_t p = from->row_ptr[u]; p < from->row_ptr[u + 1]; p++)
+      if (!drawn || !is_target(h, at, from->col[p])) copy_entry(from, p, to);
     to->row_ptr[u + 1] = to->nnz;
     at += drawn;
   }
   return wn_csr_transpose(to, &h->rest.by_item, err);
+}
+
+wn_status wn_dataset_sample(const wn_dataset *data, double share, uint64_t seed, wn_dataset *out,
+                            wn_error *err) {
+  const wn_csr *from = &data->by_user;
+  wn_status status;
+  *out = *data;
+  memset(&out->by_user, 0, sizeof out->by_user);
+  memset(&out->by_item, 0, sizeof out->by_item);
+  WN_TRY(make_room(from, &out->by_user, err));
+  for (uint32_t u = 0; u < from->rows; u++) {
+    bool stays = (double)(wn_mix64(seed ^ wn_mix64(u)) >> 11) * 0x1p-53 < share;
+    for (uint64_t p = from->row_ptr[u]; stays && p < from->row_ptr[u + 1]; p++)
+      copy_entry(from, p, &out->by_user);
+    out->by_user.row_ptr[u + 1] = out->by_user.nnz;
+  }
+  WN_TRY(wn_csr_transpose(&out->by_user, &out->by_item, err));
+cleanup:
+  if (status != WN_OK) wn_dataset_clear(out);
+  return status;
 }
 
 wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,

@@ -24,6 +24,10 @@ typedef struct wn_holdout {
  * of her last basket, without times some items of all. */
 WN_MUST_USE wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,
                                       wn_holdout *out, wn_error *err);
+/* The dataset with a share of its users' rows, the others' being empty. Who stays is a hash of seed
+ * and user, so that a larger share holds the smaller one. */
+WN_MUST_USE wn_status wn_dataset_sample(const wn_dataset *data, double share, uint64_t seed,
+                                        wn_dataset *out, wn_error *err);
 void wn_holdout_clear(wn_holdout *holdout);
 
 #endif

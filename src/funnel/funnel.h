@@ -96,6 +96,7 @@ typedef struct wn_trace {
   size_t filter_counts_len;
   wn_drop_trace *drops;
   size_t drops_len;
+  wn_normalise normalise;   /* the surface's, or minmax for want of a blend */
   wn_candidate *candidates; /* best score first */
   size_t candidates_len;
   wn_move_trace *moves;

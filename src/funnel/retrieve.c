@@ -24,6 +24,10 @@ static void add_source(wn_funnel *funnel, const wn_generator_spec *spec, unsigne
   source->quota = spec != NULL ? spec->quota : 0;
   if (spec != NULL && funnel->request->models != NULL) {
     source->model = wn_models_find(funnel->request->models, spec->model);
+    uint32_t depth;
+    source->member =
+        tier == 0 && funnel->normalise == WN_NORM_BLEND &&
+        wn_blend_weight_of(funnel->request->models, spec->model, &source->blend, &depth);
   }
 }
 
@@ -32,6 +36,13 @@ static wn_status list_sources(wn_funnel *funnel, wn_error *err) {
   const wn_surface *surface = funnel->surface;
   if (surface->generators_len + surface->fallback_len > WN_SOURCES_MAX) {
     return wn_fail(err, WN_E_INTERNAL, "surface", "more than %d sources", WN_SOURCES_MAX);
+  }
+  const wn_models *models = funnel->request->models;
+  funnel->normalise = surface->normalise;
+  if (surface->normalise == WN_NORM_BLEND &&
+      (models == NULL || wn_models_find(models, wn_model_blend.name) == NULL)) {
+    funnel->normalise = WN_NORM_MINMAX;
+    wn_trace_note(funnel->trace, "no blend in this snapshot: minmax and the surface's own weights");
   }
   for (size_t i = 0; i < surface->generators_len; i++) {
     add_source(funnel, &surface->generators[i], 0);
@@ -146,6 +157,10 @@ wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bit
   if (source->spec != NULL) {
     if (source->model == NULL) source->note = "no model in this snapshot";
     if (source->model == NULL || !fit_query(funnel, source, &query)) return WN_OK;
+    if (source->member && !(source->blend.score > 0) && !(source->blend.rank > 0)) {
+      source->note = "no weight in the blend";
+      return WN_OK;
+    }
   }
   if (k > funnel->items) k = funnel->items;
   if (k == 0) return WN_OK;

@@ -7,6 +7,10 @@
  *           what is not in it; a list of equal scores is all 1
  *   zscore  logistic function of (s − mean) / deviation; a list of equal scores is all ½
  *   none    the score as it is, negative and not finite ones as 0
+ *   blend   what the item is worth to the blend of the snapshot (model/blend.h), over what the
+ *           list's first is worth, which then is the list's weight; generators that the blend does
+ *           not know count by minmax, their weight being relative to the whole blend. The score is
+ *           then the blend's own, scaled to at most 1
  * and the score is the mean of the normalised ones, weighted, over the generators that proposed
  * anything: 0 … 1 (but for "none"). Who did not propose an item gives it 0. Departure from a plain
  * weighted sum: what only fallbacks proposed is scaled below the worst candidate of the generators,
@@ -70,10 +74,44 @@ static float normalise(wn_normalise how, const wn_proposal *proposal, const spre
   }
 }
 
+/* Weights are final before those that are relative to their sum are taken. */
+static void weigh_by_blend(wn_funnel *funnel) {
+  float whole = 0.0f;
+  for (size_t s = 0; s < funnel->sources_len; s++) {
+    wn_source *source = &funnel->sources[s];
+    if (!source->member) continue;
+    source->weight = 0.0f;
+    if (source->list.len == 0) continue;
+    wn_blend_list list = wn_blend_list_of(source->list.data, source->list.len);
+    source->weight = wn_blend_points(&source->blend, &list, 0, source->list.data[0].score);
+    whole += source->weight;
+  }
+  for (size_t s = 0; s < funnel->sources_len && whole > 0.0f; s++) {
+    wn_source *source = &funnel->sources[s];
+    if (source->tier == 0 && !source->member && source->list.len > 0) source->weight *= whole;
+  }
+}
+
+static void normalise_member(wn_funnel *funnel, size_t number) {
+  const wn_source *source = &funnel->sources[number];
+  wn_blend_list list = wn_blend_list_of(source->list.data, source->list.len);
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    wn_proposal *proposal = &funnel->candidates[i].proposals[number];
+    if (proposal->rank == 0 || !(source->weight > 0.0f)) continue;
+    float points = wn_blend_points(&source->blend, &list, proposal->rank - 1, proposal->score);
+    proposal->normalised = points / source->weight;
+  }
+}
+
 static void normalise_source(wn_funnel *funnel, size_t number) {
   const wn_source *source = &funnel->sources[number];
   if (source->list.len == 0) return;
-  wn_normalise how = source->spec != NULL ? funnel->surface->normalise : WN_NORM_RANK;
+  if (source->member) {
+    normalise_member(funnel, number);
+    return;
+  }
+  wn_normalise how = source->spec != NULL ? funnel->normalise : WN_NORM_RANK;
+  if (how == WN_NORM_BLEND) how = WN_NORM_MINMAX;
   spread s = how == WN_NORM_MINMAX || how == WN_NORM_ZSCORE ? spread_of(source) : (spread){0};
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     wn_proposal *proposal = &funnel->candidates[i].proposals[number];
@@ -135,6 +173,7 @@ static int best_first(const void *left, const void *right) {
 
 wn_status wn_score(wn_funnel *funnel, wn_error *err) {
   float scale = 1.0f;
+  weigh_by_blend(funnel);
   for (size_t s = 0; s < funnel->sources_len; s++) normalise_source(funnel, s);
   for (unsigned tier = 0; tier < 3; tier++) scale = score_tier(funnel, tier, scale);
   for (size_t i = 0; i < funnel->surface->boosts_len; i++) {
@@ -148,9 +187,11 @@ wn_status wn_score(wn_funnel *funnel, wn_error *err) {
     funnel->candidates[i].rank_scored = (uint32_t)i + 1;
   }
   if (funnel->trace != NULL) {
+    funnel->trace->normalise = funnel->normalise;
     funnel->trace->candidates = funnel->candidates;
     funnel->trace->candidates_len = funnel->candidates_len;
     for (size_t s = 0; s < funnel->sources_len; s++) {
+      funnel->trace->generators[s].weight = funnel->sources[s].weight;
       funnel->trace->generators[s].share = funnel->sources[s].share;
     }
   }

@@ -4,6 +4,7 @@
  * arena. */
 
 #include "funnel/funnel.h"
+#include "model/blend.h"
 
 typedef struct wn_scored_list {
   wn_scored *data;
@@ -17,7 +18,9 @@ typedef struct wn_source {
   wn_scored_list list;           /* its proposals, best first, allowed ones only */
   uint32_t quota;
   float weight;
-  float share;      /* score stage */
+  float share; /* score stage */
+  bool member; /* of the blend that the surface scores by, which gives it: */
+  wn_blend_weight blend;
   unsigned tier;    /* 0 generator, 1 fallback, 2 catalogue */
   const char *note; /* why it proposed nothing */
   double ms;
@@ -33,6 +36,7 @@ typedef struct wn_funnel {
   wn_bitset allowed;
   wn_bitset where, filter; /* the surface's and the request's own; words NULL: none */
   uint64_t seen_mask;      /* event types that mark as seen on this surface */
+  wn_normalise normalise;  /* the surface's; minmax where it asks for a blend that is not there */
   wn_source sources[WN_SOURCES_MAX + 1];
   size_t sources_len;
   wn_candidate *candidates; /* merged; after the score stage best first */

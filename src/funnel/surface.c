@@ -11,25 +11,29 @@
 enum { SURFACE_N = 20, DIVERSITY_WINDOW = 50, QUOTA_MAX = 10000, PATH_MAX_BYTES = 160 };
 
 /* The default surfaces: what each asks, how many, with which weight; "+": a fallback. Weights are
- * of scores normalised per generator (score.c), so only their ratios matter. Those of home are the
- * best of a handful tried on two data sets (README.md); the others follow them. */
+ * of scores normalised per generator (score.c), so only their ratios matter. Members of the blend
+ * weigh what it says, and quotas are its depth, so that scores are the blend's own; the weights
+ * here are for a snapshot without one (the best of a handful tried on two data sets, README.md). */
 static const struct default_row {
   const char *surface, *model;
   uint32_t quota;
   float weight;
 } default_rows[] = {
     {"home", "als", 200, 1.0f},        {"home", "covisit", 200, 0.5f},
-    {"home", "content", 100, 0.25f},   {"home", "trending", 50, 0.1f},
-    {"home", "popular", 50, 0.05f},    {"home", "+popular", 300, 1.0f},
-    {"home", "+newest", 50, 0.2f},
+    {"home", "content", 200, 0.25f},   {"home", "ridge", 200, 0.5f},
+    {"home", "ridge-seq", 200, 0.5f},  {"home", "ease", 200, 0.25f},
+    {"home", "trending", 50, 0.05f},   {"home", "popular", 200, 0.05f},
+    {"home", "+popular", 300, 1.0f},   {"home", "+newest", 50, 0.2f},
 
     {"similar", "covisit", 300, 1.0f}, {"similar", "als", 200, 0.7f},
     {"similar", "content", 300, 0.7f}, {"similar", "+popular", 300, 1.0f},
 
     {"feed", "als", 300, 1.0f},        {"feed", "covisit", 300, 0.5f},
-    {"feed", "content", 200, 0.25f},   {"feed", "trending", 100, 0.15f},
-    {"feed", "newest", 50, 0.05f},     {"feed", "popular", 50, 0.05f},
-    {"feed", "+popular", 300, 1.0f},   {"feed", "+newest", 50, 0.2f},
+    {"feed", "content", 200, 0.25f},   {"feed", "ridge", 300, 0.5f},
+    {"feed", "ridge-seq", 300, 0.5f},  {"feed", "ease", 200, 0.25f},
+    {"feed", "trending", 100, 0.1f},   {"feed", "newest", 50, 0.05f},
+    {"feed", "popular", 200, 0.05f},   {"feed", "+popular", 300, 1.0f},
+    {"feed", "+newest", 50, 0.2f},
 
     {"popular", "popular", 300, 1.0f}, {"popular", "+newest", 300, 1.0f},
 };
@@ -38,11 +42,12 @@ static const struct default_surface {
   const char *name;
   wn_flavour flavour;
   float mmr_lambda; /* 1: no diversity */
+  wn_normalise normalise;
 } default_surfaces[] = {
-    {"home", WN_FLAVOUR_PERSONAL, 0.85f},
-    {"similar", WN_FLAVOUR_FLAT, 1.0f},
-    {"feed", WN_FLAVOUR_FEED, 0.7f},
-    {"popular", WN_FLAVOUR_FLAT, 1.0f},
+    {"home", WN_FLAVOUR_PERSONAL, 0.85f, WN_NORM_BLEND},
+    {"similar", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
+    {"feed", WN_FLAVOUR_FEED, 0.7f, WN_NORM_BLEND},
+    {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
 };
 
 static void copy_name(char *to, size_t size, const char *from) {
@@ -79,6 +84,7 @@ wn_status wn_surfaces_defaults(wn_surfaces *surfaces, wn_error *err) {
     wn_surface *surface = &surfaces->data[i];
     wn_surface_init(surface, d->name, d->flavour);
     surface->mmr_lambda = d->mmr_lambda;
+    surface->normalise = d->normalise;
     if (d->mmr_lambda < 1.0f) {
       copy_name(surface->diversity_by, sizeof surface->diversity_by, "als");
       surface->diversity_is_model = true;
@@ -308,8 +314,9 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
   }
   WN_TRY(check_retrieve(&c));
   WN_TRY(check_filter(&c));
-  if ((unsigned)surface->normalise > WN_NORM_NONE) {
-    REFUSE(&c, path_of(&c, "score.normalise", -1, ""), "expected rank, minmax, zscore or none");
+  if ((unsigned)surface->normalise > WN_NORM_BLEND) {
+    REFUSE(&c, path_of(&c, "score.normalise", -1, ""),
+           "expected rank, minmax, zscore, none or blend");
   }
   WN_TRY(check_diversity(&c));
   WN_TRY(check_caps(&c));

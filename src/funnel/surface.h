@@ -21,7 +21,8 @@ typedef enum wn_normalise {
   WN_NORM_RANK,
   WN_NORM_MINMAX,
   WN_NORM_ZSCORE,
-  WN_NORM_NONE
+  WN_NORM_NONE,
+  WN_NORM_BLEND /* as the snapshot's blend weighs them; without a blend: minmax */
 } wn_normalise;
 
 /* How stage 4 keeps a slate from being all alike. */
@@ -34,7 +35,7 @@ typedef enum wn_diversity_method {
 typedef struct wn_generator_spec {
   char model[WN_NAME_MAX + 1];
   uint32_t quota; /* candidates it may propose, 1 to 10,000 */
-  float weight;   /* in the score */
+  float weight;   /* in the score; under WN_NORM_BLEND that of a member is the blend's */
 } wn_generator_spec;
 
 typedef struct wn_cap {

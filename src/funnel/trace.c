@@ -110,10 +110,10 @@ static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candida
 }
 
 static void put_score(wn_json *json, const wn_trace *trace, const wn_catalog *catalog) {
-  static const char *const names[] = {"rank", "minmax", "zscore", "none"};
+  static const char *const names[] = {"rank", "minmax", "zscore", "none", "blend"};
   wn_json_key(json, "score");
   wn_json_object(json);
-  put_cstring(json, "normalise", names[trace->surface->normalise]);
+  put_cstring(json, "normalise", names[trace->normalise]);
   wn_json_key(json, "candidates");
   wn_json_array(json);
   for (size_t i = 0; i < trace->candidates_len && i < CANDIDATES_SHOWN; i++) {

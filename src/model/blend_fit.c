@@ -25,7 +25,7 @@
 #define TARGETS_MAX 10
 #define USERS_MIN   30    /* fewer say nothing: equal ranks */
 #define LEAST_GAIN  2e-4  /* relative, for a step to be taken */
-#define NOT_MISSED  5e-4  /* relative, for a member to be dropped */
+#define NOT_MISSED  1e-3  /* relative, for a member to be dropped */
 #define TINY        1e-4f /* weight of a rank that is only to order what else is equal */
 #define ARENA_MAX   ((size_t)512 << 20)
 

@@ -217,11 +217,11 @@ static const wn_yaml_key config_keys[] = {
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 
-/* What a surface asks is trained. */
+/* What a surface asks is trained. One that scores by the blend takes the members that there are. */
 static void want_asked(wn_config *config) {
   for (size_t i = 0; i < config->surfaces.len; i++) {
     const wn_surface *s = &config->surfaces.data[i];
-    for (size_t g = 0; g < s->generators_len; g++)
+    for (size_t g = 0; g < s->generators_len && s->normalise != WN_NORM_BLEND; g++)
       (void)wn_train_options_want(&config->train, s->generators[g].model);
     for (size_t g = 0; g < s->fallback_len; g++)
       (void)wn_train_options_want(&config->train, s->fallback[g].model);

@@ -12,7 +12,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const char *const flavour_words[] = {"flat", "personal", "feed"};
-static const char *const normalise_words[] = {"rank", "minmax", "zscore", "none"};
+static const char *const normalise_words[] = {"rank", "minmax", "zscore", "none", "blend"};
 
 static wn_status read_flavour(wn_yaml *y, const yaml_node_t *node, void *target) {
   size_t word = 0;
@@ -300,6 +300,14 @@ static void rename_field(wn_yaml *y, const char *from, const char *to) {
   if (at != NULL) snprintf(at, sizeof y->err->field - (size_t)(at - y->err->field), "%s", to);
 }
 
+/* Who lists generators with weights means these, not a blend's that came with the default. */
+static void weigh_as_declared(wn_yaml *y, const yaml_node_t *node, wn_surface *surface) {
+  const yaml_node_t *score = wn_yaml_member(y, node, "score");
+  bool said = score != NULL && wn_yaml_member(y, score, "normalise") != NULL;
+  if (!said && surface->normalise == WN_NORM_BLEND && wn_yaml_member(y, node, "retrieve") != NULL)
+    surface->normalise = WN_NORM_MINMAX;
+}
+
 static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
                               const yaml_node_t *value, void *ctx) {
   wn_surface *surface = NULL;
@@ -317,6 +325,7 @@ static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
     wn_surface_init(surface, copy, (wn_flavour)word);
   }
   WN_TRY(wn_yaml_fields(y, value, surface_keys, COUNT(surface_keys), surface));
+  weigh_as_declared(y, value, surface);
   status = wn_surface_validate(surface, y->err);
   if (status == WN_OK) goto cleanup;
   rename_field(y, ".order.mmr_lambda", ".order.diversity.lambda");

@@ -237,7 +237,7 @@ static const struct bad {
     {"surfaces:\n  home:\n    filter:\n      where: |\n        price < 3\n        and ) x", 6, 13,
      "surfaces.home.filter.where", ""},
     {"surfaces: {home: {score: {normalise: max}}}", 1, 38, "surfaces.home.score.normalise",
-     "rank, minmax, zscore or none"},
+     "rank, minmax, zscore, none or blend"},
     {"surfaces: {home: {order: {diversity: {lambda: 2}}}}", 1, 47,
      "surfaces.home.order.diversity.lambda", "must be 0 to 1"},
     {"surfaces: {home: {order: {diversity: {by: popular}}}}", 1, 43,

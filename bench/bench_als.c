@@ -2,6 +2,7 @@
  *
  *   bench_als cold DIR [SEED] [MODEL.KEY=VALUE …]
  *   bench_als stream DIR [MODEL.KEY=VALUE …]
+ *   bench_als fold
  *
  * cold: a tenth of the items lose all their events; als and content then know them by text and
  * attributes alone. The question is which of them a user has, asked with the user's other items:
@@ -10,13 +11,19 @@
  * stream: fitted on the first 70% of the events, asked before each later one (of a user who has a
  * past and lacks the item) for the item, which it then learns from, or not (the second row). Hits
  * among the first 20, of all events and of those whose item the fit did not know; CPU time of an
- * update. Intervals are over events. */
+ * update. Intervals are over events.
+ *
+ * fold: folding a user in anew, against a cached inverse of her system that Sherman and Morrison's
+ * formula brings up to date at each event (ridge fixed): CPU time, and how far the latter has
+ * drifted. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/vec.h"
+#include "base/simd/simd.h"
 #include "lab/metrics.h"
-#include "model/train.h"
+#include "model/als.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -330,13 +337,103 @@ static void stream_all(bench *b) {
   wn_pool_free(pool);
 }
 
+/* ---- fold ---- */
+
+#define ROWS   20000
+#define FOLDED 200
+#define AFTER  50 /* events on the cached inverse */
+
+typedef struct fold {
+  wn_als_system system;
+  float *factors; /* [ROWS × d] */
+  double *eigen;
+  float *inverse; /* [d × d] */
+  float *sum;     /* [d] Σ c·h */
+  float *work;    /* [2·d] */
+  uint32_t col[FOLDED + AFTER];
+  float c[FOLDED + AFTER];
+} fold;
+
+/* inverse ← (A + h·hᵀ)⁻¹, and the answer from it. */
+static void rank_one(fold *f, const float *h, float *x) {
+  const wn_simd_table *simd = wn_simd();
+  size_t d = f->system.d;
+  float *u = f->work;
+  simd->gemv(f->inverse, d, d, h, d, u);
+  float scale = -1 / (1 + simd->dot(h, u, d));
+  for (size_t k = 0; k < d; k++) simd->axpy(scale * u[k], u, f->inverse + k * d, d);
+  simd->axpy(1, h, f->sum, d);
+  simd->gemv(f->inverse, d, d, f->sum, d, x);
+}
+
+static double drift(const float *x, const float *y, size_t d) {
+  double off = 0, norm = 0;
+  for (size_t k = 0; k < d; k++) {
+    off += (double)(x[k] - y[k]) * (double)(x[k] - y[k]);
+    norm += (double)y[k] * (double)y[k];
+  }
+  return sqrt(off / norm);
+}
+
+static void fold_init(fold *f, size_t d) {
+  wn_rng rng;
+  wn_rng_seed(&rng, d);
+  f->factors = wn_calloc(ROWS * d, sizeof *f->factors);
+  f->eigen = wn_calloc(d, sizeof *f->eigen);
+  f->inverse = wn_calloc(d * d, sizeof *f->inverse);
+  f->sum = wn_calloc(d, sizeof *f->sum);
+  f->work = wn_calloc(d, sizeof *f->work);
+  need(f->factors && f->eigen && f->inverse && f->sum && f->work);
+  for (size_t k = 0; k < d; k++) f->eigen[k] = ROWS * pow((double)k + 1, -.7) / (double)d;
+  for (size_t i = 0; i < ROWS * d; i++) {
+    f->factors[i] = (float)(sqrt(f->eigen[i % d] / ROWS) * wn_rng_normal(&rng));
+  }
+  for (size_t i = 0; i < FOLDED + AFTER; i++) {
+    f->col[i] = (uint32_t)wn_rng_below(&rng, ROWS);
+    f->c[i] = 1;
+  }
+  f->system = (wn_als_system){f->factors, f->eigen, d, ROWS, .02, .005, 1};
+  double ridge = .005 * (FOLDED + .02 * ROWS);
+  for (size_t k = 0; k < d; k++) f->inverse[k * d + k] = (float)(1 / (.02 * f->eigen[k] + ridge));
+}
+
+static void fold_once(size_t d) {
+  fold f = {0};
+  fold_init(&f, d);
+  float *memory = wn_calloc(wn_als_scratch_floats(d, FOLDED + AFTER) + 2 * d, sizeof *memory);
+  need(memory != NULL);
+  float *x = memory, *y = x + d;
+  wn_als_scratch scratch;
+  wn_als_scratch_init(&scratch, d, FOLDED + AFTER, y + d);
+  printf("d %3zu  exact:", d);
+  for (size_t n = 25; n <= FOLDED; n *= 2) {
+    double begin = cpu_seconds();
+    for (int r = 0; r < 200; r++) (void)wn_als_solve(&f.system, f.col, f.c, n, &scratch, y);
+    printf(" %zu items %.1f us ", n, (cpu_seconds() - begin) * 5e3);
+  }
+  for (size_t i = 0; i < FOLDED; i++) rank_one(&f, f.factors + f.col[i] * d, x);
+  (void)wn_als_solve(&f.system, f.col, f.c, FOLDED, &scratch, y);
+  double start = drift(x, y, d), begin = cpu_seconds();
+  for (size_t i = 0; i < AFTER; i++) rank_one(&f, f.factors + f.col[FOLDED + i] * d, x);
+  double us = (cpu_seconds() - begin) * 1e6 / AFTER;
+  (void)wn_als_solve(&f.system, f.col, f.c, FOLDED + AFTER, &scratch, y);
+  printf(" cached: %.1f us an event, %zu KiB a user, off by %.1e, %d events later %.1e\n", us,
+         d * d * sizeof(float) / 1024, start, AFTER, drift(x, y, d));
+  void *all[] = {f.factors, f.eigen, f.inverse, f.sum, f.work, memory};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
+}
+
 int main(int argc, char **argv) {
   bench b = {.seed = 1};
   wn_error err = {0};
   wn_train_options_defaults(&b.options);
+  if (argc == 2 && strcmp(argv[1], "fold") == 0) {
+    for (size_t d = 64; d <= 256; d *= 2) fold_once(d);
+    return 0;
+  }
   bool streams = argc > 2 && strcmp(argv[1], "stream") == 0;
   if (argc < 3 || (!streams && strcmp(argv[1], "cold") != 0)) {
-    fprintf(stderr, "usage: bench_als cold|stream DIR [SEED] [MODEL.KEY=VALUE …]\n");
+    fprintf(stderr, "usage: bench_als fold, or cold|stream DIR [SEED] [MODEL.KEY=VALUE …]\n");
     return 2;
   }
   for (int i = 3; i < argc; i++) {

@@ -24,13 +24,13 @@ int main(int argc, char **argv) {
   if (wn_index_create(rows, ROWS, DIMS, NULL, &index, &why) != 0) return failed("create", &why);
 
   wn_index_ask ask = {.k = K, .recall = 1};
-  if (wn_index_find(index, rows, 1, &ask, hits, &count, &why) != 0) return failed("query", &why);
+  if (wn_index_find(index, rows, &ask, hits, &count, &why) != 0) return failed("query", &why);
   for (uint32_t i = 0; i < count; i++) printf("%u %.4f\n", hits[i].id, hits[i].score);
 
   float large[DIMS];
   for (int i = 0; i < DIMS; i++) large[i] = 10 * rows[i];
   if (wn_index_put(index, ROWS, large, &why) != 0) return failed("put", &why);
-  if (wn_index_find(index, rows, 1, &ask, hits, &count, &why) != 0) return failed("query", &why);
+  if (wn_index_find(index, rows, &ask, hits, &count, &why) != 0) return failed("query", &why);
   printf("now first: %u\n", hits[0].id);
 
   if (wn_index_store(index, path, &why) != 0) return failed("store", &why);

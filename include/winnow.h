@@ -61,18 +61,19 @@ typedef struct wn_hit {
   float score; /* exact, in single precision */
 } wn_hit;
 
-/* Zero but k: every row, at the index's own recall. */
+/* Zero but k: one vector, every row, at the index's own recall. */
 typedef struct wn_index_ask {
   uint32_t k;
+  uint32_t count;          /* of vectors; 0: one */
   double recall;           /* 0: the index's; 1: exact */
   const uint64_t *allowed; /* bit id & 63 of word id >> 6: only these; NULL: all */
   uint32_t allowed_bits;   /* ids beyond are not allowed */
 } wn_index_ask;
 
-/* The k best of each of `count` vectors [count × dims], best first, ties to the lower id: those of
- * vector i at hits[i·k], counts[i] of them; fewer than k only when fewer are allowed. */
-WINNOW_API int wn_index_find(const wn_index *index, const float *vectors, uint32_t count,
-                             const wn_index_ask *ask, wn_hit *hits, uint32_t *counts, wn_why *why);
+/* The k best of each of ask->count vectors [count × dims], best first, ties to the lower id: those
+ * of vector i at hits[i·k], counts[i] of them; fewer than k only when fewer are allowed. */
+WINNOW_API int wn_index_find(const wn_index *index, const float *vectors, const wn_index_ask *ask,
+                             wn_hit *hits, uint32_t *counts, wn_why *why);
 
 /* Seen by every query that starts after the return. */
 WINNOW_API int wn_index_put(wn_index *index, uint32_t id, const float *vector, wn_why *why);

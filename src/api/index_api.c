@@ -66,12 +66,12 @@ _Static_assert(sizeof(wn_hit) == sizeof(wn_scored) &&
                    offsetof(wn_hit, score) == offsetof(wn_scored, score),
                "a hit is what the layers below call scored");
 
-int wn_index_find(const wn_index *index, const float *vectors, uint32_t count,
-                  const wn_index_ask *ask, wn_hit *hits, uint32_t *counts, wn_why *why) {
+int wn_index_find(const wn_index *index, const float *vectors, const wn_index_ask *ask,
+                  wn_hit *hits, uint32_t *counts, wn_why *why) {
   wn_error err = {0};
   wn_arena arena;
   wn_bitset allowed = {0};
-  wn_index_batch batch = {.vectors = vectors, .count = count};
+  wn_index_batch batch = {.vectors = vectors, .count = ask->count > 0 ? ask->count : 1};
   batch.common.k = ask->k;
   batch.common.recall = ask->recall;
   if (ask->allowed != NULL) {

@@ -96,13 +96,14 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                              .trees = (uint32_t)wn_param(cls, params, "trees"),
                              .depth = (uint32_t)wn_param(cls, params, "tree_depth"),
                              .eta = wn_param(cls, params, "eta"),
-                             .listwise = wn_param(cls, params, "listwise") >= 0.5};
+                             .listwise = wn_param(cls, params, "listwise") >= 0.5,
+                             .opinions = m->opinion};
   m->head = (wn_ranker_head){
       .version = 1, .depth = (uint32_t)wn_param(cls, params, "depth"), .items = data->items};
   wn_train_options_defaults(&defaults);
   choose_opinions(m, env->run != NULL ? env->run : &defaults);
   WN_TRY(keep_counts(m, data, err));
-  WN_TRY(wn_ranker_fit(data, &o, env, &m->head, m->opinion, &m->forest, err));
+  WN_TRY(wn_ranker_fit(data, &o, env, &m->head, &m->forest, err));
   *out = &m->base;
 cleanup:
   if (status != WN_OK) ranker_free(&m->base);

@@ -55,12 +55,12 @@ typedef struct wn_ranker_fit_options {
   uint32_t users_max, negatives, trees, depth; /* depth: of a tree */
   double eta;
   bool listwise;
+  const wn_ranker_opinion *opinions; /* [head.opinions] */
 } wn_ranker_fit_options;
 /* Fills head.rows, head.groups and the forest (without trees when there is nothing to learn from);
  * opinions and the lists' depth are set. */
 WN_MUST_USE wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
-                                    const wn_fit_env *env, wn_ranker_head *head,
-                                    const wn_ranker_opinion *opinions, wn_forest *out,
+                                    const wn_fit_env *env, wn_ranker_head *head, wn_forest *out,
                                     wn_error *err);
 
 #endif

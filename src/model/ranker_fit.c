@@ -286,12 +286,12 @@ static wn_status count_users(fit *f, wn_error *err) {
 }
 
 wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
-                        const wn_fit_env *env, wn_ranker_head *head,
-                        const wn_ranker_opinion *opinions, wn_forest *out, wn_error *err) {
+                        const wn_fit_env *env, wn_ranker_head *head, wn_forest *out,
+                        wn_error *err) {
   fit f = {.data = data,
            .options = options,
            .env = env,
-           .world = {.opinion = opinions,
+           .world = {.opinion = options->opinions,
                      .opinions = head->opinions,
                      .depth = head->depth,
                      .items = data->items}};

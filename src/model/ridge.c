@@ -18,7 +18,7 @@
 
 static const wn_param_spec ridge_params[] = {
     {"lambda", 10, 0.001, 1e6, "ridge"},
-    {"dropout", 0.25, 0, 0.99,
+    {"dropout", 0.33, 0, 0.99,
      "part of a row's sources that could as well be missing: ridge in proportion"},
     {"k", 128, 1, WN_RIDGE_K_MAX, "sources of each item at most"},
     {"user_exponent", 0.25, 0, 1, "users count by their number of items to minus twice this power"},

@@ -58,9 +58,8 @@ wn_status wn_train_options_set(wn_train_options *options, const char *assignment
 
 /* ---- what is cheap ---- */
 
-/* About half a minute of one core, and memory of which nobody needs to be told. */
-#define CHEAP_WORK       4e10  /* multiply-adds */
-#define CHEAP_PAIRS      1.2e8 /* of items that some user has together: 8 bytes each */
+/* About half a minute of one core; a ridge then takes some 200 MB at most (ridge_fit.c). */
+#define CHEAP_WORK       4e10 /* multiply-adds */
 #define CHEAP_EASE_ITEMS 4000
 #define RIDGE_ROW        1000.0
 #define PAIR_WORK        8 /* multiply-adds that one scattered addition takes the time of */
@@ -99,7 +98,7 @@ static bool is_cheap(const wn_train_spec *spec, const sizes *s) {
   if (spec->cls == &wn_model_ridge_seq && !s->ordered) return false;
   double k = fmin(wn_param(spec->cls, &spec->params, "k"), s->active);
   double work = s->active * k * k * (k / 6 + 8) + PAIR_WORK * s->pairs;
-  return work <= CHEAP_WORK && fmin(s->pairs, s->active * s->active / 2) <= CHEAP_PAIRS;
+  return work <= CHEAP_WORK;
 }
 
 void wn_train_choose(const wn_dataset *data, wn_train_options *options) {

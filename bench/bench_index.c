@@ -26,8 +26,9 @@
 typedef struct settings {
   wn_metric metric;
   uint32_t k, lists, threads, queries, filters, batch, upserts, compact;
-  double recall;
-  const char *train, *save;
+  uint32_t repeat;
+  double recall, only;
+  const char *train, *save, *open;
 } settings;
 
 typedef struct bench {
@@ -355,6 +356,14 @@ static void parse(settings *set, const char *arg) {
     set->train = arg + 6;
   else if (strncmp(arg, "save=", 5) == 0)
     set->save = arg + 5;
+  else if (strncmp(arg, "only=", 5) == 0)
+    set->only = value;
+  else if (strncmp(arg, "compact=", 8) == 0)
+    set->compact = n;
+  else if (strncmp(arg, "repeat=", 7) == 0)
+    set->repeat = n;
+  else if (strncmp(arg, "open=", 5) == 0)
+    set->open = arg + 5;
   else if (strncmp(arg, "threads=", 8) == 0)
     set->threads = n;
   else if (strncmp(arg, "queries=", 8) == 0)
@@ -408,13 +417,23 @@ int main(int argc, char **argv) {
   b.truth = need((size_t)b.set.queries * b.set.k * sizeof *b.truth);
   printf("%s: %u x %u, %s, k %u\n", argv[1], b.rows.count, b.rows.dims,
          wn_metric_name(b.set.metric), b.set.k);
-  build(&b);
+  if (b.set.open != NULL) {
+    wn_error err = {0};
+    check(wn_index_open(b.set.open, &b.index, &err), &err);
+    if (b.set.compact > 0) {
+      check(wn_index_upsert(b.index, 0, b.rows.data, &err), &err);
+      check(wn_index_compact(b.index, NULL, &err), &err);
+    }
+  } else {
+    build(&b);
+  }
   bandwidth(&b);
   find_truth(&b, NULL, b.truth);
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+    if (b.set.only > 0 && levels[i] != b.set.only) continue;
     char name[32];
     snprintf(name, sizeof name, "%.3f", levels[i]);
-    measure(&b, name, levels[i], NULL, b.truth);
+    for (uint32_t r = 0; r <= b.set.repeat; r++) measure(&b, name, levels[i], NULL, b.truth);
   }
   if (b.set.batch > 0) {
     bench_batch(&b, .95, 32);

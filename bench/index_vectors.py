@@ -6,7 +6,7 @@ SET.train.npy (to measure on while building).
 
 popular    directions of rank DIMS/3 with some noise; norms fall with the rank of popularity, as
            rank^-1/4, which is what factors of a large catalogue look like; queries are directions
-clustered  1,000 Gaussian clusters, norms within a factor of two; queries are of the same kind
+clustered  2,000 overlapping clusters, norms within a factor of two; queries are of the same kind
 """
 import sys
 import numpy as np
@@ -23,10 +23,14 @@ def popular(rng, n, d):
 
 
 def clustered(rng, n, d):
-    centres = rng.standard_normal((1000, d), dtype=np.float32)
+    rank = d // 3
+    basis = rng.standard_normal((rank, d), dtype=np.float32)
+    centres = rng.standard_normal((2000, rank), dtype=np.float32)
     def points(count):
-        x = centres[rng.integers(0, 1000, count)]
-        x = x + .6 * rng.standard_normal((count, d), dtype=np.float32)
+        x = centres[rng.integers(0, 2000, count)]
+        x = (x + .7 * rng.standard_normal((count, rank), dtype=np.float32)) @ basis
+        x += .3 * np.sqrt(rank) * rng.standard_normal((count, d), dtype=np.float32)
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
         return x * rng.uniform(.7, 1.4, (count, 1)).astype(np.float32)
     return points(n), points(1000), points(1000)
 

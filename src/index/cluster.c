@@ -73,6 +73,10 @@ wn_status wn_coarse_create(const float *centres, uint32_t lists, uint32_t dims, 
   return WN_OK;
 }
 
+const wn_scan_blocks *wn_coarse_blocks(const wn_coarse *coarse) {
+  return &coarse->blocks;
+}
+
 typedef struct assign_task {
   const wn_coarse *coarse;
   const float *rows;

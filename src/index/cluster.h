@@ -11,6 +11,8 @@ typedef struct wn_coarse wn_coarse;
 WN_MUST_USE wn_status wn_coarse_create(const float *centres, uint32_t lists, uint32_t dims,
                                        wn_metric metric, wn_coarse **out, wn_error *err);
 void wn_coarse_free(wn_coarse *coarse);
+/* The centres as blocks for the kernels; for l2 a score by them is 2⟨q, c⟩ − ‖c‖². */
+const wn_scan_blocks *wn_coarse_blocks(const wn_coarse *coarse);
 /* list[i] = the centre nearest to row pick[i] (pick NULL: row i). False: out of memory. */
 WN_MUST_USE bool wn_coarse_assign(const wn_coarse *coarse, const float *rows, const uint32_t *pick,
                                   size_t count, wn_pool *pool, uint32_t *list);

@@ -29,9 +29,11 @@ static float greatest(const float *x, uint32_t dims) {
   return most;
 }
 
-/* round(x·inverse), away from 0 at halves; |x·inverse| < 128 */
+/* round(x·inverse), away from 0 at halves; NaN, from a damaged image, is 127 */
 static inline int nearest(float x, float inverse) {
   float v = x * inverse;
+  v = v < 127 ? v : 127;
+  v = v > -127 ? v : -127;
   return (int)(v + (v < 0 ? -.5f : .5f));
 }
 

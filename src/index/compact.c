@@ -43,6 +43,7 @@ static bool merge_allocate(merge *m) {
     if (wn_delta_sees(chunk, e % WN_DELTA_CHUNK, m->now) && id >= m->ids) m->ids = id + 1;
   }
   m->rows = wn_calloc((size_t)m->ids * dims, sizeof *m->rows);
+  if (m->rows != NULL) wn_advise_huge(m->rows, (size_t)m->ids * dims * sizeof *m->rows);
   m->present = wn_calloc(((size_t)m->ids + 63) / 64, sizeof *m->present);
   m->known = wn_malloc((size_t)m->ids * sizeof *m->known);
   m->centres = wn_malloc((size_t)m->old->head.lists * dims * sizeof *m->centres);
@@ -74,13 +75,7 @@ static void merge_fill(merge *m) {
     if (!wn_delta_sees(chunk, at, m->now)) continue;
     take_row(m, chunk->ids[at], chunk->rows + (size_t)at * old->head.dims);
   }
-  size_t centre_dims = wn_centre_dims(old->head.metric, old->head.dims);
-  for (uint32_t c = 0; c < old->head.lists; c++) {
-    const float *block = old->centres + (size_t)(c / 16) * centre_dims * 16;
-    for (uint32_t j = 0; j < old->head.dims; j++) {
-      m->centres[(size_t)c * old->head.dims + j] = block[(size_t)j * 16 + c % 16];
-    }
-  }
+  wn_base_centres(old, m->centres);
 }
 
 /* The base of what a reading sees. */

@@ -4,10 +4,12 @@
 #include "index/image.h"
 #include "base/map64.h"
 #include "base/mem.h"
+#include "index/cluster.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const char *const part_names[WN_PARTS] = {"codes", "scale",   "bias",  "ids",     "bounds",
                                                  "lists", "centres", "norms", "present", "rows"};
@@ -82,6 +84,19 @@ static wn_status allocate(const wn_image_header *head, wn_base **out, wn_error *
   return WN_OK;
 }
 
+/* Large tables read at random cost a page walk a visit with small pages. Advice only. */
+void wn_advise_huge(void *memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t page = (uintptr_t)1 << 21;
+  uintptr_t begin = ((uintptr_t)memory + page - 1) & ~(page - 1);
+  uintptr_t end = ((uintptr_t)memory + bytes) & ~(page - 1);
+  if (end > begin) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+  (void)memory;
+  (void)bytes;
+#endif
+}
+
 wn_status wn_base_create(const wn_image_header *head, wn_base **out, wn_error *err) {
   wn_status status;
   wn_base *base = NULL;
@@ -94,6 +109,7 @@ wn_status wn_base_create(const wn_image_header *head, wn_base **out, wn_error *e
   /* room to begin at a multiple of 64; `image` is the block, the pointers go past the gap */
   base->image = wn_calloc((size_t)laid.bytes + WN_IMAGE_ALIGN, 1);
   if (base->image == NULL) WN_TRY(wn_fail_memory(err));
+  wn_advise_huge(base->image, (size_t)laid.bytes);
   resolve(base, wn_base_part(base, -1));
   *out = base;
   return WN_OK;
@@ -108,12 +124,28 @@ void *wn_base_part(wn_base *base, int part) {
   return part < 0 ? start : start + base->head.parts[part].offset;
 }
 
-void wn_base_top(wn_base *base) {
+void wn_base_centres(const wn_base *base, float *out) {
+  size_t dims = base->head.dims, rows = wn_centre_dims(base->head.metric, base->head.dims);
+  for (size_t c = 0; c < base->head.lists; c++) {
+    const float *block = base->centres + c / 16 * rows * 16 + c % 16;
+    for (size_t j = 0; j < dims; j++) out[c * dims + j] = block[j * 16];
+  }
+}
+
+wn_status wn_base_derive(wn_base *base, wn_error *err) {
   static const wn_bound none = {-INFINITY, -INFINITY, 0};
-  for (uint32_t l = 0; l < base->head.lists; l++) {
+  const wn_image_header *head = &base->head;
+  float *centres = wn_malloc((size_t)head->lists * head->dims * sizeof *centres);
+  if (centres == NULL) return wn_fail_memory(err);
+  wn_base_centres(base, centres);
+  wn_status status = wn_coarse_create(centres, head->lists, head->dims, (wn_metric)head->metric,
+                                      &base->coarse, err);
+  wn_free(centres);
+  for (uint32_t l = 0; l < head->lists; l++) {
     uint32_t first = base->lists[l];
     base->tops[l] = first < base->lists[l + 1] ? base->bounds[first] : none;
   }
+  return status;
 }
 
 void wn_base_free(wn_base *base) {
@@ -121,6 +153,7 @@ void wn_base_free(wn_base *base) {
   wn_free(base->died);
   wn_free(base->struck);
   wn_free(base->tops);
+  wn_coarse_free(base->coarse);
   wn_free(base->image);
   wn_free(base->own_rows);
   wn_free(base);
@@ -200,7 +233,7 @@ wn_status wn_base_map(const void *bytes, size_t size, const wn_vectors *rows, wn
   resolve(base, bytes);
   if (rows != NULL) base->rows = rows->data;
   WN_TRY(check_places(base, err));
-  wn_base_top(base);
+  WN_TRY(wn_base_derive(base, err));
   *out = base;
   return WN_OK;
 cleanup:

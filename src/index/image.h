@@ -95,6 +95,7 @@ typedef struct wn_base {
   const uint64_t *present;
   const float *rows;
   wn_bound *tops;            /* [lists] each list's first block's; owned */
+  struct wn_coarse *coarse;  /* the centres as codes; owned */
   _Atomic(uint32_t) *died;   /* [ids] the change that replaced the row; 0: none */
   _Atomic(uint64_t) *struck; /* bits: died is not 0; small enough to stay in a cache */
   unsigned char *image;      /* owned, or NULL: mapped */
@@ -103,14 +104,17 @@ typedef struct wn_base {
 
 /* Fills in head's parts and bytes from its counts; false: does not fit in 63 bits. */
 bool wn_image_layout(wn_image_header *head);
-/* Fills in `tops` once the bounds are there. */
-void wn_base_top(wn_base *base);
+/* What is derived from centres and bounds once they are there: `tops` and `coarse`. */
+WN_MUST_USE wn_status wn_base_derive(wn_base *base, wn_error *err);
+/* The centres row by row, [lists · dims]. */
+void wn_base_centres(const wn_base *base, float *out);
 /* Memory for an image of head's counts, zeroed, pointers resolved; rows are not part of it. */
 WN_MUST_USE wn_status wn_base_create(const wn_image_header *head, wn_base **out, wn_error *err);
 /* Checks what memory safety depends on and resolves pointers into `bytes`. */
 WN_MUST_USE wn_status wn_base_map(const void *bytes, size_t size, const wn_vectors *rows,
                                   wn_base **out, wn_error *err);
 void wn_base_free(wn_base *base);
+void wn_advise_huge(void *memory, size_t bytes);
 /* Mutable access while an image is being built. */
 void *wn_base_part(wn_base *base, int part);
 WN_MUST_USE wn_status wn_base_write(const wn_base *base, bool with_rows, const wn_index_sink *sink,

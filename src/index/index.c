@@ -85,10 +85,10 @@ static wn_status check_vectors(const wn_vectors *rows, const char *what, wn_pool
                  wn_vector_fault(rows->data + (size_t)bad * rows->dims, rows->dims));
 }
 
-/* About 1.5·√n, as a multiple of 16; one list below 4,096 rows. */
+/* About 3·√n, as a multiple of 16; one list below 4,096 rows. */
 static uint32_t auto_lists(uint32_t rows) {
   if (rows < 4096) return 1;
-  uint32_t lists = (uint32_t)(1.5 * sqrt(rows)) / 16 * 16;
+  uint32_t lists = (uint32_t)(3 * sqrt(rows)) / 16 * 16;
   return lists < 16 ? 16 : lists;
 }
 
@@ -134,6 +134,7 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
     size_t count = (size_t)rows->count * rows->dims;
     base->own_rows = wn_malloc(count * sizeof *base->own_rows);
     if (base->own_rows == NULL) WN_TRY(wn_fail_memory(err));
+    wn_advise_huge(base->own_rows, count * sizeof *base->own_rows);
     if (count > 0) memcpy(base->own_rows, rows->data, count * sizeof *base->own_rows);
     base->rows = base->own_rows;
   }

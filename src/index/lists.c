@@ -206,7 +206,6 @@ static wn_status make_base(layout *l, wn_error *err) {
   }
   fill_centres(l);
   wn_for_all(task->pool, task->lists, 4, fill_lists, l);
-  wn_base_top(l->base);
   for (uint32_t c = 0; c < task->lists; c++) {
     wn_image_header *to = &l->base->head;
     if (l->fit[c].error > to->code_error) to->code_error = l->fit[c].error;
@@ -236,8 +235,11 @@ wn_status wn_base_build(const wn_base_task *task, wn_base **out, wn_error *err) 
   group_rows(&l);
   wn_for_all(task->pool, task->lists, 4, sort_lists, &l);
   WN_TRY(make_base(&l, err));
+  WN_TRY(wn_base_derive(l.base, err));
   *out = l.base;
+  l.base = NULL;
 cleanup:
+  wn_base_free(l.base);
   wn_free(l.pick);
   wn_free(l.list);
   wn_free(l.rows);

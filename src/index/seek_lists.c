@@ -1,4 +1,4 @@
-/* Search by lists. One pass of fp32 products says where the query lies to each centre; a heap gives
+/* Search by lists. One pass of products says where the query lies to each centre; a heap gives
  * the lists by what their first block may score; of each list those blocks are scanned whose bound
  * reaches the k-th best score so far, and the search ends with the first list whose does not. How
  * far it goes is thus a matter of the query and of the norms, not of a number of probes; a filter,
@@ -6,6 +6,8 @@
  * bound is high enough, so lists are never short.
  *
  * Exact search goes on from there with kappa = 1 over the blocks not yet scanned. */
+#include "base/simd/simd.h"
+#include "index/cluster.h"
 #include "index/seek.h"
 
 #include <math.h>
@@ -32,37 +34,64 @@ static float distance_to_centre(const wn_base *base, const float *vector, uint32
   return sum;
 }
 
+/* From 2⟨q, c⟩ − ‖c‖². */
 static void view_l2(const wn_seek *seek, const float *dots, wn_list_view *views) {
   float norm2 = (float)(seek->probe.norm * seek->probe.norm);
   float near = .1f * (norm2 + seek->base->head.row2_max);
   for (uint32_t l = 0; l < seek->base->head.lists; l++) {
-    float d2 = norm2 - 2 * dots[l]; /* the last dimension took ‖c‖²/2 off */
+    float d2 = norm2 - dots[l];
     if (!(d2 >= near)) d2 = distance_to_centre(seek->base, seek->probe.vector, l);
     views[l] = (wn_list_view){sqrtf(d2), d2};
   }
 }
 
-static bool view_lists(const wn_seek *seek, wn_list_view *views) {
+/* From ⟨q, c⟩ / ‖q‖ for cosine, ⟨q, c⟩ for ip. */
+static void view_directions(const wn_seek *seek, const float *dots, wn_list_view *views) {
+  float norm =
+      seek->probe.metric == WN_METRIC_COSINE && seek->probe.norm > 0 ? 1 : (float)seek->probe.norm;
+  float norm2 = norm * norm, slack = WN_BOUND_SLACK * norm;
+  for (uint32_t l = 0; l < seek->base->head.lists; l++) {
+    float across2 = norm2 - dots[l] * dots[l];
+    views[l] = (wn_list_view){dots[l], sqrtf(across2 > 0 ? across2 : 0) + slack};
+  }
+}
+
+/* Products in fp32, as bounds want them. */
+static bool exact_dots(const wn_seek *seek, float *dots) {
   const wn_base *base = seek->base;
-  uint32_t lists = base->head.lists, dims = base->head.dims;
-  size_t blocks = ((size_t)lists + 15) / 16, rows = wn_centre_dims(base->head.metric, dims);
-  float *dots = wn_arena_alloc(seek->arena, blocks * 16 * sizeof *dots);
+  uint32_t dims = base->head.dims;
+  size_t rows = wn_centre_dims(base->head.metric, dims),
+         blocks = ((size_t)base->head.lists + 15) / 16;
+  float factor = seek->probe.metric == WN_METRIC_COSINE ? seek->probe.inverse : 1;
   float *vector = wn_arena_alloc(seek->arena, rows * sizeof *vector);
-  if (dots == NULL || vector == NULL) return false;
-  memcpy(vector, seek->probe.vector, dims * sizeof *vector);
-  if (rows > dims) vector[dims] = -.5f;
+  if (vector == NULL) return false;
+  for (uint32_t j = 0; j < dims; j++) vector[j] = seek->probe.vector[j] * factor;
+  if (rows > dims) { /* the last dimension takes ‖c‖² off */
+    for (uint32_t j = 0; j < dims; j++) vector[j] *= 2;
+    vector[dims] = -1;
+  }
   wn_scan()->dots(base->centres, blocks, vector, rows, dots);
+  return true;
+}
+
+/* Where the query lies to each centre: by codes, a quarter of the memory, where an estimate is
+ * enough. */
+static bool view_lists(const wn_seek *seek, bool exact, wn_list_view *views) {
+  const wn_scan_blocks *coarse = wn_coarse_blocks(seek->base->coarse);
+  size_t lanes = coarse->count * WN_SCAN_LANES;
+  float *dots = wn_arena_alloc(seek->arena, lanes * sizeof *dots);
+  if (dots == NULL) return false;
+  if (exact) {
+    if (!exact_dots(seek, dots)) return false;
+  } else {
+    wn_scan_query query = seek->probe.scan;
+    query.shift = 0;
+    wn_scan()->score(coarse, &query, 1, dots, lanes);
+  }
   if (seek->probe.metric == WN_METRIC_L2) {
     view_l2(seek, dots, views);
-    return true;
-  }
-  bool cosine = seek->probe.metric == WN_METRIC_COSINE;
-  float factor = cosine ? seek->probe.inverse : 1;
-  float norm = (float)seek->probe.norm * factor, norm2 = norm * norm;
-  float slack = WN_BOUND_SLACK * norm;
-  for (uint32_t l = 0; l < lists; l++) {
-    float along = dots[l] * factor, across2 = norm2 - along * along;
-    views[l] = (wn_list_view){along, sqrtf(across2 > 0 ? across2 : 0) + slack};
+  } else {
+    view_directions(seek, dots, views);
   }
   return true;
 }
@@ -100,11 +129,22 @@ static void scan_list(walk *w, uint32_t list) {
   if (run > 0) scan_run(w, end - run, run);
 }
 
-/* A heap of lists, greatest estimate on top. */
+/* Lists by falling bound: a heap of those above a cut, refilled with a lower cut when it is empty.
+ * Most searches end within the first cut, a tenth of the lists. */
 typedef struct ranked {
   float bound;
   uint32_t list;
 } ranked;
+
+typedef struct ranking {
+  const float *bounds; /* [lists] */
+  uint32_t lists;
+  float cut;    /* lists at or above it have been in the heap */
+  float middle; /* the next cut; −INFINITY: no more after this one */
+  uint32_t *picked;
+  ranked *heap;
+  size_t len;
+} ranking;
 
 static void sift(ranked *heap, size_t len, size_t i) {
   ranked moving = heap[i];
@@ -116,19 +156,56 @@ static void sift(ranked *heap, size_t len, size_t i) {
   heap[i] = moving;
 }
 
-/* The lists of which the first block reaches the bound so far. */
-static size_t rank_lists(walk *w, ranked *heap) {
-  const wn_base *base = w->seek->base;
-  bool l2 = base->bias != NULL;
-  float slack = l2 ? 40 * w->seek->probe.slack : 0;
-  size_t len = 0;
-  for (uint32_t l = 0; l < base->head.lists; l++) {
-    float bound = wn_block_bound(&base->tops[l], l2, w->views[l], w->kappa, slack);
-    heap[len] = (ranked){bound, l};
-    len += bound >= w->seek->least;
+static void refill(ranking *r, float cut) {
+  size_t n = wn_simd()->above(r->bounds, r->lists, cut, r->picked);
+  for (size_t i = 0; i < n; i++) {
+    float bound = r->bounds[r->picked[i]];
+    r->heap[r->len] = (ranked){bound, r->picked[i]};
+    r->len += bound < r->cut;
   }
-  for (size_t i = len / 2; i-- > 0;) sift(heap, len, i);
-  return len;
+  r->cut = cut;
+  for (size_t i = r->len / 2; i-- > 0;) sift(r->heap, r->len, i);
+}
+
+/* The best list not yet taken, if it reaches `least`. */
+static bool take_list(ranking *r, float least, ranked *out) {
+  while (r->len == 0) {
+    if (!(r->cut > least)) return false;
+    float next = r->middle < r->cut ? r->middle : -INFINITY;
+    refill(r, next > least ? next : least);
+  }
+  *out = r->heap[0];
+  r->heap[0] = r->heap[--r->len];
+  if (r->len > 0) sift(r->heap, r->len, 0);
+  return out->bound >= least;
+}
+
+/* Bounds of all lists by their first blocks, and the first cut. */
+static bool rank_lists(const walk *w, ranking *r) {
+  const wn_base *base = w->seek->base;
+  uint32_t lists = base->head.lists;
+  bool l2 = base->bias != NULL;
+  float slack = l2 ? 40 * w->seek->probe.slack : 0, most = -INFINITY;
+  double sum = 0, count = 0;
+  float *bounds = wn_arena_alloc(w->seek->arena, lists * sizeof *bounds);
+  *r = (ranking){.bounds = bounds, .lists = lists, .cut = INFINITY};
+  r->picked = wn_arena_alloc(w->seek->arena, lists * sizeof *r->picked);
+  r->heap = wn_arena_alloc(w->seek->arena, (lists + 1) * sizeof *r->heap);
+  if (bounds == NULL || r->picked == NULL || r->heap == NULL) return false;
+  for (uint32_t l = 0; l < lists; l++) {
+    bounds[l] = wn_block_bound(&base->tops[l], l2, w->views[l], w->kappa, slack);
+  }
+  for (uint32_t l = 0; l < lists; l += 8) { /* a sample is enough for cuts */
+    if (!(bounds[l] > -INFINITY)) continue;
+    most = bounds[l] > most ? bounds[l] : most;
+    sum += (double)bounds[l];
+    count++;
+  }
+  float mean = count > 0 ? (float)(sum / count) : -INFINITY;
+  r->middle = mean;
+  float cut = mean + .4f * (most - mean);
+  refill(r, cut > -INFINITY ? cut : -INFINITY); /* NaN: all of the sample were empty */
+  return true;
 }
 
 static inline void prefetch_list(const wn_base *base, uint32_t list) {
@@ -144,19 +221,15 @@ static inline void prefetch_list(const wn_base *base, uint32_t list) {
 
 static bool walk_best(walk *w) {
   const wn_base *base = w->seek->base;
-  ranked *heap = wn_arena_alloc(w->seek->arena, (base->head.lists + 1) * sizeof *heap);
-  if (heap == NULL) return false;
-  size_t len = rank_lists(w, heap);
+  ranking r;
   ranked next[AHEAD]; /* a queue of the best, their memory under way */
   unsigned first = 0, waiting = 0;
+  if (!rank_lists(w, &r)) return false;
   for (;;) {
-    while (waiting < AHEAD && len > 0) {
-      next[(first + waiting++) % AHEAD] = heap[0];
-      prefetch_list(base, heap[0].list);
-      heap[0] = heap[--len];
-      if (len > 0) sift(heap, len, 0);
+    while (waiting < AHEAD && take_list(&r, w->seek->least, &next[(first + waiting) % AHEAD])) {
+      prefetch_list(base, next[(first + waiting++) % AHEAD].list);
     }
-    if (waiting == 0 || !(next[first].bound >= w->seek->least)) return true;
+    if (waiting == 0) return true;
     scan_list(w, next[first].list);
     first = (first + 1) % AHEAD;
     waiting--;
@@ -170,7 +243,7 @@ bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   w.query.offset = seek->eta * wn_probe_offset(&seek->probe, fit);
   w.width = wn_seek_width(seek, fit);
   w.views = wn_arena_alloc(seek->arena, base->head.lists * sizeof *w.views);
-  if (w.views == NULL || !view_lists(seek, w.views)) return false;
+  if (w.views == NULL || !view_lists(seek, false, w.views)) return false;
   if (exact) {
     w.done =
         wn_arena_calloc(seek->arena, ((size_t)base->head.blocks + 63) / 64 + 1, sizeof *w.done);
@@ -178,6 +251,7 @@ bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   }
   if (!walk_best(&w)) return false;
   if (!exact) return true;
+  if (!view_lists(seek, true, w.views)) return false;
   w.kappa = 1;
   for (uint32_t l = 0; l < base->head.lists; l++) scan_list(&w, l);
   return true;

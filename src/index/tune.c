@@ -1,9 +1,9 @@
 /* How careful a search must be, by measurement. Half of up to 256 sample queries find, for each
- * level of recall, the least kappa of a grid that reaches it; the other half say what it achieves.
- * The truth comes from exact search. kappa = 1 (exact) is the last of the grid, so every level is
- * reached.
+ * level of recall, the least kappa of a grid that reaches it by a standard error; the other half
+ * say what it achieves. The truth comes from exact search. kappa = 1 (exact) is the last of the
+ * grid, so every level is reached.
  *
- * Cost: one exact search a query and about a dozen approximate ones. Deterministic: queries are
+ * Cost: one exact search a query and about forty approximate ones. Deterministic: queries are
  * searched one by one, sums run in their order. */
 #include "index/tune.h"
 #include "base/mem.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define QUERIES 256u
-#define GRID    40
+#define GRID    64
 
 static const double wanted[WN_INDEX_LEVELS] = {.80, .90, .95, .98, .99, .999};
 
@@ -102,6 +102,13 @@ static double mean(const double *x, uint32_t count, uint32_t half) {
   return n > 0 ? sum / n : 0;
 }
 
+/* What the mean surely is: one standard error below it. */
+static double surely(const double *x, uint32_t count, uint32_t half) {
+  double centre = mean(x, count, half), sum = 0, n = 0;
+  for (uint32_t i = half; i < count; i += 2, n++) sum += (x[i] - centre) * (x[i] - centre);
+  return n > 1 ? centre - sqrt(sum / (n - 1) / n) : centre;
+}
+
 static double mean_all(const double *x, uint32_t count) {
   double sum = 0;
   for (uint32_t i = 0; i < count; i++) sum += x[i];
@@ -122,7 +129,7 @@ static wn_status find_kappa(trial *t, wn_pool *pool, double level, int *low, wn_
     t->kappa = grid_kappa(middle);
     wn_status status = run(t, pool, err);
     if (status != WN_OK) return status;
-    if (mean(t->recall, t->count, 0) >= level) {
+    if (surely(t->recall, t->count, 0) >= level) {
       good = middle;
     } else {
       bad = middle;

@@ -336,15 +336,15 @@ static void test_batches(WN_UNUSED void **state) {
 }
 
 static void test_many_equal_rows(WN_UNUSED void **state) {
-  enum { ROWS = 9000, DIMS = 8 };
+  enum { ROWS = 3000, DIMS = 8 };
   float *rows = need(ROWS * DIMS * sizeof *rows), query[DIMS] = {1, 2, 3};
   for (int i = 0; i < ROWS * DIMS; i++) rows[i] = (float)(i % DIMS);
   for (size_t m = 0; m < COUNT_OF(metrics); m++) {
-    wn_index *index = build(rows, ROWS, DIMS, metrics[m], WN_INDEX_LISTS_AUTO);
+    wn_index *index = build(rows, ROWS, DIMS, metrics[m], 40);
     shadow s = shadow_create(metrics[m], rows, ROWS, DIMS, ROWS);
     question q = {query, 40, NULL, 0};
     check_exact(index, &s, &q);
-    q.k = 5000;
+    q.k = 2000;
     check_exact(index, &s, &q);
     shadow_free(&s);
     wn_index_free(index);

@@ -16,6 +16,7 @@ void wn_csr_clear(wn_csr *csr) {
   wn_free(csr->col);
   wn_free(csr->weight);
   wn_free(csr->time_ms);
+  wn_free(csr->type);
   memset(csr, 0, sizeof *csr);
 }
 
@@ -120,7 +121,9 @@ static wn_status from_pairs(wn_pairs *pairs, size_t event_count, wn_dataset *out
                           .row_ptr = pairs->row_ptr,
                           .col = pairs->item,
                           .weight = pairs->weight,
-                          .time_ms = pairs->time_ms};
+                          .time_ms = pairs->time_ms,
+                          .type = pairs->type};
+  wn_free(pairs->mask);
   memset(pairs, 0, sizeof *pairs);
   return wn_csr_transpose(&out->by_user, &out->by_item, err);
 }
@@ -129,6 +132,7 @@ wn_status wn_dataset_from(const wn_pairs_input *in, wn_dataset *out, wn_error *e
   wn_pairs pairs;
   memset(out, 0, sizeof *out);
   wn_status status = wn_pairs_build(in, &pairs, err);
+  for (uint8_t t = 0; t <= WN_SIGNALS_TOLD; t++) out->level_of[t] = wn_signal_level(in->signals, t);
   if (status == WN_OK) status = from_pairs(&pairs, in->count, out, err);
   if (status != WN_OK) wn_dataset_clear(out);
   return status;

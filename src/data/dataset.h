@@ -33,6 +33,7 @@ typedef struct wn_csr {
   uint32_t *col;
   float *weight;
   int64_t *time_ms; /* NULL in transposed matrices */
+  uint8_t *type;    /* the strongest of the pair's events, see wn_signal_stronger; NULL likewise */
 } wn_csr;
 
 /* Streams the catalogue to models that read text and attributes. Calls in any order of ix;
@@ -62,7 +63,8 @@ typedef struct wn_dataset {
    * the time of its last event; rows ordered by that time, oldest first (ties: order of the log).
    */
   wn_csr by_user;
-  wn_csr by_item; /* the transpose: col = user */
+  wn_csr by_item;                        /* the transpose: col = user */
+  uint8_t level_of[WN_SIGNALS_TOLD + 1]; /* of each such type */
   int64_t now_ms; /* the moment the weights are valid for: the last event's time */
   int64_t first_ms;
   uint64_t event_count;          /* events read, before merging pairs */

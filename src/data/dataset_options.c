@@ -229,6 +229,7 @@ static void compact(wn_csr *m, const uint8_t *keep) {
       if (!keep[p]) continue;
       m->col[at] = m->col[p];
       m->weight[at] = m->weight[p];
+      if (m->type != NULL) m->type[at] = m->type[p];
       m->time_ms[at++] = m->time_ms[p];
     }
   }

@@ -152,9 +152,11 @@ static wn_status make_room(work *w, wn_error *err) {
   out->item = wn_calloc(n, sizeof *out->item);
   out->weight = wn_calloc(n, sizeof *out->weight);
   out->time_ms = wn_calloc(n, sizeof *out->time_ms);
+  out->type = wn_calloc(n, sizeof *out->type);
   if (w->in->with_mask) out->mask = wn_calloc(n, sizeof *out->mask);
   if (w->row == NULL || w->sum == NULL || out->row_ptr == NULL || out->item == NULL ||
-      out->weight == NULL || out->time_ms == NULL || (w->in->with_mask && out->mask == NULL))
+      out->weight == NULL || out->time_ms == NULL || out->type == NULL ||
+      (w->in->with_mask && out->mask == NULL))
     return wn_fail_memory(err);
   return WN_OK;
 }
@@ -173,6 +175,7 @@ static void swap_entries(wn_pairs *out, uint64_t a, uint64_t b) {
   SWAP(uint32_t, item);
   SWAP(float, weight);
   SWAP(int64_t, time_ms);
+  SWAP(uint8_t, type);
   if (out->mask != NULL) SWAP(uint64_t, mask);
 #undef SWAP
 }
@@ -181,13 +184,16 @@ static void swap_entries(wn_pairs *out, uint64_t a, uint64_t b) {
 static size_t merge_event(work *w, const wn_event *e, size_t len) {
   wn_pairs *out = w->out;
   uint64_t base = out->nnz;
+  uint8_t type = wn_signal_told(e->type);
   if (w->slot[e->item] == 0) {
+    out->type[base + len] = type;
     out->item[base + len] = e->item;
     out->time_ms[base + len] = e->time_ms;
     w->sum[len] = 0.0;
     w->slot[e->item] = ++len;
   }
   size_t at = (size_t)w->slot[e->item] - 1;
+  out->type[base + at] = wn_signal_stronger(w->in->signals, out->type[base + at], type);
   w->sum[at] += wn_signal_weight(w->in->signals, e->type, e->value, e->time_ms, out->now_ms);
   if (out->mask != NULL) out->mask[base + at] |= (uint64_t)1 << (e->type < 63 ? e->type : 63);
   return len;
@@ -242,6 +248,7 @@ void wn_pairs_clear(wn_pairs *pairs) {
   wn_free(pairs->item);
   wn_free(pairs->weight);
   wn_free(pairs->time_ms);
+  wn_free(pairs->type);
   wn_free(pairs->mask);
   memset(pairs, 0, sizeof *pairs);
 }

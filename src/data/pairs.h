@@ -25,6 +25,7 @@ typedef struct wn_pairs {
   uint32_t *item;    /* [nnz], a row's distinct items, oldest last event first */
   float *weight;     /* sum of the pair's event weights, finite */
   int64_t *time_ms;  /* of the pair's last event */
+  uint8_t *type;     /* the pair's strongest, see wn_signal_stronger */
   uint64_t *mask;    /* bit t: type t occurred (t ≥ 63: bit 63); NULL without with_mask */
   int64_t now_ms;
   int64_t first_ms;

@@ -103,6 +103,32 @@ uint32_t wn_signals_add(wn_signals *signals, wn_str name) {
   return (uint32_t)(signals->len - 1);
 }
 
+uint8_t wn_signal_level(const wn_signals *signals, uint8_t type) {
+  if (signals == NULL || type >= WN_SIGNALS_TOLD || type >= signals->len) return 0;
+  return (uint8_t)signals->data[type].level;
+}
+
+static float plain_weight(const wn_signals *signals, uint8_t type) {
+  if (signals == NULL || type >= WN_SIGNALS_TOLD || type >= signals->len) return 1;
+  return signals->data[type].weight;
+}
+
+uint8_t wn_signal_stronger(const wn_signals *signals, uint8_t a, uint8_t b) {
+  uint8_t level_a = wn_signal_level(signals, a), level_b = wn_signal_level(signals, b);
+  if (level_a != level_b) return level_a > level_b ? a : b;
+  float x = plain_weight(signals, a), y = plain_weight(signals, b);
+  if (x != y) return x > y ? a : b;
+  return a < b ? a : b;
+}
+
+uint8_t wn_signal_strongest(const wn_signals *signals, uint64_t mask) {
+  if (mask == 0) return WN_SIGNALS_TOLD;
+  uint8_t best = (uint8_t)__builtin_ctzll(mask);
+  for (uint64_t rest = mask & (mask - 1); rest != 0; rest &= rest - 1)
+    best = wn_signal_stronger(signals, best, (uint8_t)__builtin_ctzll(rest));
+  return best;
+}
+
 float wn_signal_weight(const wn_signals *signals, uint32_t type, double value, int64_t time_ms,
                        int64_t now_ms) {
   if (signals == NULL || type >= signals->len) return 1.0f;

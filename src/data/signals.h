@@ -9,6 +9,8 @@
 #define WN_SIGNALS_DECLARED_MAX 256 /* built in and in the configuration */
 #define WN_SIGNALS_MAX          (WN_SIGNALS_DECLARED_MAX + WN_EVENT_TYPES_MAX)
 #define WN_SIGNAL_NAME_MAX      64
+#define WN_SIGNAL_LEVEL_MAX     3
+#define WN_SIGNALS_TOLD         63 /* types from here on are not told apart in a pair: one number */
 
 /* Where a user stands with an item. */
 typedef enum wn_standing {
@@ -26,7 +28,8 @@ typedef struct wn_signal {
   bool use_value;       /* multiply the weight by the value (a count, a watch fraction) */
   wn_standing standing; /* what such an event makes of it */
   bool seen;            /* such an event marks the item as seen by the user */
-  bool declared;        /* by config or defaults; false: met in the log only */
+  uint16_t level; /* 0 … WN_SIGNAL_LEVEL_MAX: how strong a fact; models may tell levels apart */
+  bool declared;  /* by config or defaults; false: met in the log only */
 } wn_signal;
 
 /* Index = event type number, the same numbers as the store's event_types table. */
@@ -45,6 +48,15 @@ uint32_t wn_signals_find(const wn_signals *signals, wn_str name); /* WN_NO_IX: a
  * weights: done when one of them does it, or when the shares of an open type alone (use_value) add
  * up to nine tenths; else open when one of them opens. */
 wn_standing wn_signals_standing(const wn_signals *signals, uint64_t mask, float weight);
+/* A type of a pair that had several: that of the highest level, of these the weightiest, of these
+ * the first. Both below WN_SIGNALS_TOLD, or WN_SIGNALS_TOLD itself. `signals` may be NULL. */
+uint8_t wn_signal_stronger(const wn_signals *signals, uint8_t a, uint8_t b);
+uint8_t wn_signal_strongest(const wn_signals *signals, uint64_t mask); /* bit t: type t */
+static inline uint8_t wn_signal_told(uint32_t type) {
+  return (uint8_t)(type < WN_SIGNALS_TOLD ? type : WN_SIGNALS_TOLD);
+}
+/* Of a type as above; 0 for WN_SIGNALS_TOLD. */
+uint8_t wn_signal_level(const wn_signals *signals, uint8_t type);
 /* Weight of one event at time `now_ms`: signal weight × value rule × 2^(−age/half-life).
  * `type` out of range gives 1. */
 float wn_signal_weight(const wn_signals *signals, uint32_t type, double value, int64_t time_ms,

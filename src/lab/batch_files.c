@@ -62,14 +62,18 @@ static wn_status user_of(void *ctx, uint64_t at, wn_arena *arena, wn_batch_user 
   const wn_csr *m = &f->whole.by_user;
   uint64_t begin = m->row_ptr[at], end = m->row_ptr[at + 1];
   wn_history_entry *h = wn_arena_alloc(arena, (size_t)(end - begin + 1) * sizeof *h);
-  if (h == NULL) return wn_fail_memory(err);
+  uint8_t *type = wn_arena_alloc(arena, (size_t)(end - begin + 1));
+  if (h == NULL || type == NULL) return wn_fail_memory(err);
   out->query = (wn_query){.history = h,
+                          .history_type = type,
                           .user = (wn_user_ix)at,
                           .anchor = WN_NO_IX,
                           .now_ms = f->whole.now_ms,
                           .seed = f->ask.train->seed ^ wn_mix64(at)};
-  for (uint64_t p = end; p-- > begin;)
+  for (uint64_t p = end; p-- > begin;) {
+    type[out->query.history_len] = m->type[p];
     h[out->query.history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
+  }
   if (f->ask.keep_seen) return WN_OK;
   out->mask = m->col + begin;
   out->mask_len = (size_t)(end - begin);

@@ -112,10 +112,14 @@ static wn_status history_of(const bench *b, uint32_t user, wn_query *query) {
   const wn_csr *m = &b->histories->by_user;
   uint64_t begin = m->row_ptr[user], end = m->row_ptr[user + 1];
   wn_history_entry *h = wn_arena_alloc(query->arena, (end - begin + 1) * sizeof *h);
-  if (h == NULL) return WN_E_MEMORY;
-  for (uint64_t p = end; p-- > begin;)
+  uint8_t *type = wn_arena_alloc(query->arena, end - begin + 1);
+  if (h == NULL || type == NULL) return WN_E_MEMORY;
+  for (uint64_t p = end; p-- > begin;) {
+    type[query->history_len] = m->type[p];
     h[query->history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
+  }
   query->history = h;
+  query->history_type = type;
   return WN_OK;
 }
 

@@ -9,10 +9,15 @@
  * over a dataset; covisit_live.c adds each event after that, and the next query sees it.
  *
  * With `half_life_days` a pair counts 2^(−age/half-life), age from the later of its two entries.
- * Nothing is ever faded: a row holds 2^(time/half-life) in units of its own, powers of two that move
- * on with its newest pair (forward decay: Cormode, Shkapenyuk, Srivastava, Xu 2009), so that no
- * number overflows and a clock that ran ahead spoils only the rows that met it. Popularity does not
- * fade.
+ * Nothing is ever faded: a row holds 2^(time/half-life) in units of its own, powers of two that
+ * move on with its newest pair (forward decay: Cormode, Shkapenyuk, Srivastava, Xu 2009), so that
+ * no number overflows and a clock that ran ahead spoils only the rows that met it. Popularity does
+ * not fade.
+ *
+ * Where signals have levels (data/signals.h), each pair of levels has a W of its own: an item is a
+ * row and a column for each level. A history item's own level counts in full and the others by
+ * `cross`, a candidate's level l by lift^l; an anchor's count alike. Levels share popularity and
+ * the `neighbours` of a row.
  *
  * Departure: steps are counted in distinct times, not in events. Items that share a time are a
  * basket: they pair symmetrically at full weight and each brings m = √w·B^(−¼), B the basket's
@@ -20,8 +25,8 @@
  * one basket), and need no mode of their own.
  *
  * Bounds: the newest `row_max` items of a row count and gaps up to `window` steps. A snapshot holds
- * 8 bytes a kept neighbour, 12 to 16 an item; serving adds 16 an item and what events change. Nothing is
- * random. */
+ * 8 bytes a kept neighbour, 12 to 16 an item; serving adds 16 an item and what events change.
+ * Nothing is random. */
 #include "model/covisit.h"
 #include "model/query.h"
 #include "model/section.h"
@@ -40,6 +45,8 @@ static const wn_param_spec covisit_params[] = {
     {"neighbours", 200, 1, WN_COVISIT_NEIGHBOURS_MAX, "kept for each item"},
     {"row_max", 500, 2, 1e6, "newest items of a user that count"},
     {"history_max", 100, 1, WN_HISTORY_MAX, "newest items of a query that count"},
+    {"cross", 1, 0, 1, "weight of pairs whose source has another level than the history's item"},
+    {"lift", 1, 0, 100, "factor for each level of the candidate above 0"},
     {"half_life_days", 0, 0, 36500, "days after which a pair counts half; 0: never fades"},
 };
 
@@ -81,47 +88,56 @@ static void covisit_free(wn_model *model) {
 /* ---- answering ---- */
 
 /* Row i's changed form, or NULL: the snapshot's counts. */
-static const wn_covisit_row *changed_row(const wn_covisit *m, wn_item_ix i) {
+static const wn_covisit_row *changed_row(const wn_covisit *m, uint32_t i) {
   uint32_t at = m->live.row_of[i];
   return at != 0 ? &m->live.rows.data[at - 1] : NULL;
 }
 
-static uint64_t row_len(const wn_covisit *m, wn_item_ix i) {
+static uint64_t row_len(const wn_covisit *m, uint32_t i) {
   const wn_covisit_row *row = changed_row(m, i);
   if (row != NULL) return row->len;
-  return i < m->head.items ? m->row_ptr[i + 1] - m->row_ptr[i] : 0;
+  return i < wn_covisit_rows(&m->head) ? m->row_ptr[i + 1] - m->row_ptr[i] : 0;
 }
 
-/* accum += factor · S[i] */
-static void add_row(wn_accum *accum, const wn_covisit *m, wn_item_ix i, float factor) {
-  const wn_covisit_row *row = changed_row(m, i);
-  factor *= m->live.source[i];
+/* A row that a query asks for. */
+typedef struct asked {
+  uint32_t row;
+  float factor;
+} asked;
+
+/* accum += factor · S[row]; `lift`: by a candidate's level */
+static void add_row(wn_accum *accum, const wn_covisit *m, asked a, const float *lift) {
+  const wn_covisit_row *row = changed_row(m, a.row);
+  uint32_t bits = m->head.level_bits, level = (1u << bits) - 1;
+  float factor = a.factor * m->live.source[a.row >> bits];
   if (row != NULL) {
     for (uint32_t s = 0; s < row->slots; s++) {
       wn_covisit_cell c = row->cell[s];
-      float x = c.col != WN_NO_IX ? factor * c.weight * m->live.target[c.col] : 0;
-      if (x > 0) wn_accum_add(accum, c.col, x);
+      if (c.col == WN_NO_IX) continue;
+      float x = factor * c.weight * m->live.target[c.col >> bits] * lift[c.col & level];
+      if (x > 0) wn_accum_add(accum, c.col >> bits, x);
     }
-  } else if (i < m->head.items) {
-    for (uint64_t k = m->row_ptr[i]; k < m->row_ptr[i + 1]; k++) {
-      float x = factor * m->weight[k] * m->live.target[m->col[k]];
-      if (x > 0) wn_accum_add(accum, m->col[k], x);
+  } else if (a.row < wn_covisit_rows(&m->head)) {
+    for (uint64_t k = m->row_ptr[a.row]; k < m->row_ptr[a.row + 1]; k++) {
+      uint32_t j = m->col[k] >> bits;
+      float x = factor * m->weight[k] * m->live.target[j] * lift[m->col[k] & level];
+      if (x > 0) wn_accum_add(accum, j, x);
     }
   }
 }
 
-static int32_t row_epoch(const wn_covisit *m, wn_item_ix i) {
+static int32_t row_epoch(const wn_covisit *m, uint32_t i) {
   const wn_covisit_row *row = changed_row(m, i);
   if (row != NULL) return row->epoch;
-  return m->epoch != NULL && i < m->head.items ? m->epoch[i] : 0;
+  return m->epoch != NULL && i < wn_covisit_rows(&m->head) ? m->epoch[i] : 0;
 }
 
-/* The newest epoch among the history's rows. */
-static int32_t newest_epoch(const wn_covisit *m, const wn_positive *history, size_t len) {
+/* The newest epoch among them. */
+static int32_t newest_epoch(const wn_covisit *m, const asked *rows, size_t len) {
   int32_t newest = INT32_MIN;
   for (size_t i = 0; i < len; i++) {
-    int32_t epoch = row_epoch(m, history[i].item);
-    if (row_len(m, history[i].item) > 0 && epoch > newest) newest = epoch;
+    int32_t epoch = row_epoch(m, rows[i].row);
+    if (epoch > newest) newest = epoch;
   }
   return newest;
 }
@@ -134,30 +150,53 @@ static double worth_now(const wn_covisit *m, int32_t epoch) {
   return exp2(fmin(fmax(exponent, -2 * WN_COVISIT_EPOCH), WN_COVISIT_EPOCH));
 }
 
+/* The rows of an item: that of its level, and the others with `cross`; those that are empty are
+ * left out. NO_LEVEL: all alike. */
+#define NO_LEVEL UINT32_MAX
+static size_t ask_item(const wn_covisit *m, wn_item_ix item, uint32_t level, double factor,
+                       asked *out) {
+  size_t n = 0;
+  for (uint32_t l = 0; l < 1u << m->head.level_bits; l++) {
+    uint32_t row = item << m->head.level_bits | l;
+    double x = level == l || level == NO_LEVEL ? factor : factor * m->head.cross;
+    if (x > 0 && row_len(m, row) > 0) out[n++] = (asked){row, (float)x};
+  }
+  return n;
+}
+
+static size_t ask_rows(const wn_covisit *m, const wn_query *query, wn_item_ix *without,
+                       asked *out) {
+  wn_positive history[WN_HISTORY_MAX];
+  size_t n = 0, len = wn_query_positives(query, m->live.items, m->head.history_max, history);
+  for (size_t i = 0; i < len; i++) {
+    double decay = exp(-(double)history[i].step / m->head.tau_query);
+    if (decay < STEP_WEIGHT_MIN) break;
+    bool told = query->history_type != NULL;
+    n += ask_item(m, history[i].item, told ? m->head.level_of[history[i].type] : NO_LEVEL,
+                  sqrt((double)history[i].weight) * decay, out + n);
+  }
+  if (len > 0 || query->anchor >= m->live.items) return n;
+  *without = query->anchor;
+  return ask_item(m, query->anchor, NO_LEVEL, 1, out);
+}
+
 static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
                              wn_arena *arena, wn_error *err) {
   const wn_covisit *m = (const wn_covisit *)model;
-  wn_positive history[WN_HISTORY_MAX];
-  size_t len = wn_query_positives(query, m->live.items, m->head.history_max, history);
+  asked rows[(WN_SIGNAL_LEVEL_MAX + 1) * WN_HISTORY_MAX];
+  float lift[WN_SIGNAL_LEVEL_MAX + 1] = {1};
+  size_t len = ask_rows(m, query, &ask->without, rows);
   uint64_t adds = 0;
-  for (size_t i = 0; i < len; i++) adds += row_len(m, history[i].item);
-  if (len == 0 && query->anchor < m->live.items) {
-    history[len++] = (wn_positive){.item = query->anchor, .weight = 1};
-    adds = row_len(m, query->anchor);
-    ask->without = query->anchor;
-  }
+  for (size_t i = 0; i < len; i++) adds += row_len(m, rows[i].row);
   if (adds == 0) return WN_OK;
   ask->any = true;
   if (!wn_accum_init(&ask->accum, m->live.items, (size_t)adds, arena)) return wn_fail_memory(err);
-  int32_t epoch = newest_epoch(m, history, len);
+  for (size_t l = 1; l <= WN_SIGNAL_LEVEL_MAX; l++) lift[l] = lift[l - 1] * (float)m->head.lift;
+  int32_t epoch = newest_epoch(m, rows, len);
   double worth = worth_now(m, epoch);
   for (size_t i = 0; i < len; i++) {
-    wn_item_ix item = history[i].item;
-    double decay = exp(-(double)history[i].step / m->head.tau_query);
-    if (decay < STEP_WEIGHT_MIN) break;
-    if (row_len(m, item) == 0) continue;
-    decay *= worth * (double)wn_covisit_fade(epoch - row_epoch(m, item));
-    add_row(&ask->accum, m, item, sqrtf(history[i].weight) * (float)decay);
+    rows[i].factor *= (float)worth * wn_covisit_fade(epoch - row_epoch(m, rows[i].row));
+    add_row(&ask->accum, m, rows[i], lift);
   }
   return WN_OK;
 }
@@ -181,16 +220,16 @@ static wn_status covisit_score_all(const wn_model *model, const wn_query *query,
 /* What was fitted. What events added comes from the log again. */
 static wn_status covisit_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err) {
   const wn_covisit *m = (const wn_covisit *)model;
-  uint64_t items = m->head.items, nnz = m->row_ptr[items];
+  uint64_t items = m->head.items, rows = wn_covisit_rows(&m->head), nnz = m->row_ptr[rows];
   wn_status status;
   WN_TRY(wn_snapshot_write(writer, "covisit/head", &m->head, sizeof m->head, err));
-  WN_TRY(wn_snapshot_write(writer, "covisit/row_ptr", m->row_ptr, (items + 1) * sizeof *m->row_ptr,
+  WN_TRY(wn_snapshot_write(writer, "covisit/row_ptr", m->row_ptr, (rows + 1) * sizeof *m->row_ptr,
                            err));
   WN_TRY(wn_snapshot_write(writer, "covisit/col", m->col, nnz * sizeof *m->col, err));
   WN_TRY(wn_snapshot_write(writer, "covisit/weight", m->weight, nnz * sizeof *m->weight, err));
   WN_TRY(wn_snapshot_write(writer, "covisit/count", m->count, items * sizeof *m->count, err));
   if (m->epoch != NULL)
-    WN_TRY(wn_snapshot_write(writer, "covisit/epoch", m->epoch, items * sizeof *m->epoch, err));
+    WN_TRY(wn_snapshot_write(writer, "covisit/epoch", m->epoch, rows * sizeof *m->epoch, err));
 cleanup:
   return status;
 }
@@ -212,14 +251,16 @@ static wn_status check_head(const wn_covisit_head *h, wn_error *err) {
       !in_range("window", h->window) || !in_range("row_max", h->row_max) ||
       !in_range("tau_query", h->tau_query) || !in_range("tau", h->tau) ||
       !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b) ||
-      !in_range("half_life_days", h->half_life_ms / 86400000) || !isfinite(h->now_ms)) {
+      !in_range("cross", h->cross) || !in_range("lift", h->lift) || h->level_bits > 2 ||
+      h->items > UINT32_MAX >> 2 || !in_range("half_life_days", h->half_life_ms / 86400000) ||
+      !isfinite(h->now_ms)) {
     return wn_fail(err, WN_E_CORRUPT, "covisit/head", "parameters are out of range");
   }
   return WN_OK;
 }
 
 static wn_status check_rows(const wn_covisit *m, wn_error *err) {
-  for (uint32_t i = 0; i < m->head.items; i++) {
+  for (uint32_t i = 0; i < wn_covisit_rows(&m->head); i++) {
     if (m->row_ptr[i + 1] - m->row_ptr[i] > m->head.neighbours)
       return wn_fail(err, WN_E_CORRUPT, "covisit/row_ptr", "a row is longer than neighbours");
   }
@@ -227,7 +268,7 @@ static wn_status check_rows(const wn_covisit *m, wn_error *err) {
 }
 
 static wn_status check_epochs(const wn_covisit *m, wn_error *err) {
-  for (uint32_t i = 0; i < m->head.items; i++) {
+  for (uint32_t i = 0; i < wn_covisit_rows(&m->head); i++) {
     if (m->epoch[i] < -WN_COVISIT_EPOCHS_MAX || m->epoch[i] > WN_COVISIT_EPOCHS_MAX)
       return wn_fail(err, WN_E_CORRUPT, "covisit/epoch", "row %u is of no time", i);
   }
@@ -244,15 +285,15 @@ static wn_status covisit_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(wn_section_array(snapshot, "covisit/head", sizeof m->head, 1, &data, err));
   memcpy(&m->head, data, sizeof m->head);
   WN_TRY(check_head(&m->head, err));
-  WN_TRY(wn_section_offsets(snapshot, "covisit/row_ptr", m->head.items, &m->row_ptr, &nnz, err));
+  uint32_t rows = wn_covisit_rows(&m->head);
+  WN_TRY(wn_section_offsets(snapshot, "covisit/row_ptr", rows, &m->row_ptr, &nnz, err));
   WN_TRY(check_rows(m, err));
-  WN_TRY(wn_section_indexes(snapshot, "covisit/col", nnz, m->head.items, &m->col, err));
+  WN_TRY(wn_section_indexes(snapshot, "covisit/col", nnz, rows, &m->col, err));
   WN_TRY(wn_section_floats(snapshot, "covisit/weight", nnz, &m->weight, err));
   WN_TRY(wn_section_array(snapshot, "covisit/count", sizeof *m->count, m->head.items, &data, err));
   m->count = data;
   if (m->head.half_life_ms > 0) {
-    WN_TRY(
-        wn_section_array(snapshot, "covisit/epoch", sizeof *m->epoch, m->head.items, &data, err));
+    WN_TRY(wn_section_array(snapshot, "covisit/epoch", sizeof *m->epoch, rows, &data, err));
     m->epoch = data;
     WN_TRY(check_epochs(m, err));
   }

@@ -27,6 +27,10 @@ typedef struct wn_covisit_head {
   double a, b;
   double half_life_ms; /* 0: nothing fades */
   double now_ms;       /* time of the newest entry */
+  double cross, lift;
+  uint32_t level_bits; /* an item of level l is row and column item << level_bits | l */
+  uint32_t reserved;
+  uint8_t level_of[WN_SIGNALS_TOLD + 1]; /* of each type, see wn_signal_told */
 } wn_covisit_head;
 
 /* When a pair came about, as forward decay needs it: fade · 2^(WN_COVISIT_EPOCH · epoch) is
@@ -59,6 +63,7 @@ typedef struct wn_covisit_visit {
   wn_item_ix item;
   float weight; /* the pair's; ≤ 0: is remembered, does not count */
   float mass;   /* with which its pairs are in the rows now */
+  uint8_t level;
   int64_t time_ms;
   wn_covisit_stamp stamp;
 } wn_covisit_visit;
@@ -74,7 +79,7 @@ typedef struct wn_covisit_live {
   size_t cap;             /* of the next four */
   uint32_t *count;        /* how many users have the item */
   float *source, *target; /* count^−a, count^−b */
-  uint32_t *row_of;       /* index into rows + 1; 0: the snapshot's row counts */
+  uint32_t *row_of;       /* by row; index into rows + 1; 0: the snapshot's row counts */
   WN_VEC(wn_covisit_row) rows;
   wn_history_base history; /* users' items in the snapshot */
   wn_map64 user_of;        /* user → index into users */
@@ -87,17 +92,21 @@ typedef struct wn_covisit_live {
 typedef struct wn_covisit {
   wn_model base;
   wn_covisit_head head;
-  const uint64_t *row_ptr; /* [items + 1] */
+  const uint64_t *row_ptr; /* [rows + 1], rows = items << level_bits */
   const uint32_t *col;
   const float *weight;   /* W > 0, not yet divided by popularity */
   const uint32_t *count; /* [items] users who have it */
-  const int32_t *epoch;  /* [items] the rows' units; NULL: nothing fades */
+  const int32_t *epoch;  /* [rows] their units; NULL: nothing fades */
   void *owned[5];        /* of a fitted model */
   wn_covisit_live live;
 } wn_covisit;
 
 WN_MUST_USE wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params,
                                      const wn_fit_env *env, wn_model **out, wn_error *err);
+
+static inline uint32_t wn_covisit_rows(const wn_covisit_head *head) {
+  return head->items << head->level_bits;
+}
 
 /* Once head, rows and counts are set. */
 WN_MUST_USE wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err);

@@ -14,7 +14,7 @@ typedef struct occurrence {
 
 /* One kept positive entry of a user. */
 typedef struct visit {
-  uint32_t item;
+  uint32_t item; /* with its level: a row's number */
   uint32_t step;
   float mass;
 } visit;
@@ -23,20 +23,20 @@ typedef struct visit {
 
 typedef struct covisit_fit {
   const wn_covisit_head *head;
-  uint32_t users, items, window, neighbours, row_max;
+  uint32_t users, items, rows, window, neighbours, row_max;
   bool back;
   uint64_t *user_ptr; /* [users + 1] kept positive entries, oldest first */
   visit *visit;
   wn_covisit_stamp *stamp; /* of each visit; NULL: nothing fades */
-  int32_t *epoch;          /* [items] of each row; NULL likewise */
-  uint64_t *item_ptr;      /* [items + 1] where each item occurs, users ascending */
+  int32_t *epoch;          /* [rows]; NULL likewise */
+  uint64_t *item_ptr;      /* [rows + 1] where each row's item occurs, users ascending */
   occurrence *where;
   uint32_t *count;                    /* [items] */
-  float *source_scale, *target_scale; /* [items] count^−a, count^−b */
+  float *source_scale, *target_scale; /* [rows] count^−a, count^−b */
   float *forward, *backward;          /* [window + 1] weight by gap */
-  float *sum;                         /* [threads × items] */
-  uint32_t *touched;                  /* [threads × (items + 1)] */
-  float *key;                         /* [threads × items] S of what was touched */
+  float *sum;                         /* [threads × rows] */
+  uint32_t *touched;                  /* [threads × (rows + 1)] */
+  float *key;                         /* [threads × rows] S of what was touched */
   wn_scored *best;                    /* [BLOCK_ROWS × neighbours] the best by S, with their W */
   uint32_t *best_len;                 /* [BLOCK_ROWS] */
   uint32_t block_begin;
@@ -79,7 +79,8 @@ static visit *weigh_row(covisit_fit *f, const wn_csr *csr, uint32_t user, visit 
     }
     uint32_t step = end == row ? 0 : end[-1].step + new_step;
     if (f->stamp != NULL) f->stamp[end - f->visit] = wn_covisit_stamp_of(f->head, last);
-    *end++ = (visit){csr->col[i], step, sqrtf(csr->weight[i])};
+    uint32_t level = csr->type != NULL ? f->head->level_of[csr->type[i]] : 0;
+    *end++ = (visit){csr->col[i] << f->head->level_bits | level, step, sqrtf(csr->weight[i])};
   }
   share(basket, end);
   return end;
@@ -88,13 +89,13 @@ static visit *weigh_row(covisit_fit *f, const wn_csr *csr, uint32_t user, visit 
 static void index_occurrences(covisit_fit *f) {
   uint64_t n = f->user_ptr[f->users];
   for (uint64_t i = 0; i < n; i++) f->item_ptr[f->visit[i].item + 1]++;
-  for (uint32_t i = 0; i < f->items; i++) f->item_ptr[i + 1] += f->item_ptr[i];
+  for (uint32_t i = 0; i < f->rows; i++) f->item_ptr[i + 1] += f->item_ptr[i];
   for (uint32_t u = 0; u < f->users; u++) {
     for (uint64_t i = f->user_ptr[u]; i < f->user_ptr[u + 1]; i++) {
       f->where[f->item_ptr[f->visit[i].item]++] = (occurrence){u, (uint32_t)(i - f->user_ptr[u])};
     }
   }
-  memmove(f->item_ptr + 1, f->item_ptr, f->items * sizeof *f->item_ptr);
+  memmove(f->item_ptr + 1, f->item_ptr, f->rows * sizeof *f->item_ptr);
   f->item_ptr[0] = 0;
 }
 
@@ -104,12 +105,12 @@ static wn_status fit_alloc(covisit_fit *f, const wn_csr *csr, size_t threads, wn
     uint64_t row = csr->row_ptr[u + 1] - csr->row_ptr[u];
     kept += row < f->row_max ? row : f->row_max;
   }
-  size_t n = kept > 0 ? kept : 1, items = f->items > 0 ? f->items : 1;
+  size_t n = kept > 0 ? kept : 1, items = f->rows > 0 ? f->rows : 1;
   f->user_ptr = wn_calloc((size_t)f->users + 1, sizeof *f->user_ptr);
   f->visit = wn_calloc(n, sizeof *f->visit);
   f->item_ptr = wn_calloc(items + 1, sizeof *f->item_ptr);
   f->where = wn_calloc(n, sizeof *f->where);
-  f->count = wn_calloc(items, sizeof *f->count);
+  f->count = wn_calloc((size_t)f->items + 1, sizeof *f->count);
   f->source_scale = wn_calloc(items, sizeof *f->source_scale);
   f->target_scale = wn_calloc(items, sizeof *f->target_scale);
   f->forward = wn_calloc(f->window + 1, sizeof *f->forward);
@@ -132,7 +133,8 @@ static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covis
                           const wn_fit_env *env, wn_error *err) {
   f->head = head;
   f->users = data->by_user.rows;
-  f->items = data->by_user.cols;
+  f->items = head->items;
+  f->rows = wn_covisit_rows(head);
   f->window = head->window;
   f->neighbours = head->neighbours;
   f->row_max = head->row_max;
@@ -146,10 +148,11 @@ static wn_status fit_init(covisit_fit *f, const wn_dataset *data, const wn_covis
     f->user_ptr[u + 1] = (uint64_t)(end - f->visit);
   }
   index_occurrences(f);
-  for (uint32_t i = 0; i < f->items; i++) {
-    f->count[i] = (uint32_t)(f->item_ptr[i + 1] - f->item_ptr[i]);
-    f->source_scale[i] = wn_covisit_scale(f->count[i], head->a);
-    f->target_scale[i] = wn_covisit_scale(f->count[i], head->b);
+  for (uint32_t i = 0; i < f->rows; i++)
+    f->count[i >> head->level_bits] += (uint32_t)(f->item_ptr[i + 1] - f->item_ptr[i]);
+  for (uint32_t i = 0; i < f->rows; i++) {
+    f->source_scale[i] = wn_covisit_scale(f->count[i >> head->level_bits], head->a);
+    f->target_scale[i] = wn_covisit_scale(f->count[i >> head->level_bits], head->b);
   }
   return WN_OK;
 }
@@ -174,7 +177,7 @@ static float fade_of(const covisit_fit *f, const visit *v, int32_t epoch) {
 
 typedef struct row_sum {
   float *sum;        /* [items] */
-  uint32_t *touched; /* [items + 1] whose sum is not 0 */
+  uint32_t *touched; /* [rows + 1] whose sum is not 0 */
   size_t len;
   int32_t epoch;
 } row_sum;
@@ -238,8 +241,8 @@ static uint32_t take_best(const covisit_fit *f, uint32_t i, row_sum *r, float *k
 
 static void fit_rows(void *ctx, size_t begin, size_t end, int worker) {
   covisit_fit *f = ctx;
-  row_sum sum = {.sum = f->sum + (size_t)worker * f->items,
-                 .touched = f->touched + (size_t)worker * (f->items + 1)};
+  row_sum sum = {.sum = f->sum + (size_t)worker * f->rows,
+                 .touched = f->touched + (size_t)worker * (f->rows + 1)};
   for (size_t r = begin; r < end; r++) {
     uint32_t i = f->block_begin + (uint32_t)r;
     sum.len = 0;
@@ -248,18 +251,18 @@ static void fit_rows(void *ctx, size_t begin, size_t end, int worker) {
       add_beside(f, f->where[o], &sum);
     }
     f->best_len[r] =
-        take_best(f, i, &sum, f->key + (size_t)worker * f->items, f->best + r * f->neighbours);
+        take_best(f, i, &sum, f->key + (size_t)worker * f->rows, f->best + r * f->neighbours);
   }
 }
 
 static wn_status fit_blocks(covisit_fit *f, const wn_fit_env *env, wn_covisit *m, wn_error *err) {
   WN_VEC(uint32_t) col = {0};
   WN_VEC(float) weight = {0};
-  uint64_t *ptr = wn_calloc((size_t)f->items + 1, sizeof *ptr);
+  uint64_t *ptr = wn_calloc((size_t)f->rows + 1, sizeof *ptr);
   wn_status status = ptr == NULL ? wn_fail_memory(err) : WN_OK;
-  for (uint32_t begin = 0; status == WN_OK && begin < f->items; begin += BLOCK_ROWS) {
-    uint32_t rows = f->items - begin < BLOCK_ROWS ? f->items - begin : BLOCK_ROWS;
-    if (!wn_progress_at(env->progress, "covisit", begin, f->items, "items")) {
+  for (uint32_t begin = 0; status == WN_OK && begin < f->rows; begin += BLOCK_ROWS) {
+    uint32_t rows = f->rows - begin < BLOCK_ROWS ? f->rows - begin : BLOCK_ROWS;
+    if (!wn_progress_at(env->progress, "covisit", begin, f->rows, "rows")) {
       status = wn_fail(err, WN_E_CANCELLED, "", "training was cancelled");
       break;
     }
@@ -292,9 +295,18 @@ static double newest_ms(const wn_csr *csr) {
   return newest;
 }
 
+/* As many bits as the highest level needs. */
+static void tell_levels(wn_covisit_head *head, const wn_dataset *data) {
+  memcpy(head->level_of, data->level_of, sizeof head->level_of);
+  for (size_t t = 0; t < sizeof head->level_of; t++)
+    while (head->level_of[t] >> head->level_bits != 0) head->level_bits++;
+}
+
 static wn_covisit_head head_of(const wn_params *params, const wn_csr *csr) {
   const wn_model_class *cls = &wn_model_covisit;
   return (wn_covisit_head){.version = 3,
+                           .cross = wn_param(cls, params, "cross"),
+                           .lift = wn_param(cls, params, "lift"),
                            .items = csr->cols,
                            .half_life_ms = wn_param(cls, params, "half_life_days") * 86400000,
                            .now_ms = newest_ms(csr),
@@ -316,7 +328,10 @@ wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params, const 
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = &wn_model_covisit;
   m->head = head_of(params, &data->by_user);
+  tell_levels(&m->head, data);
   wn_status status;
+  if (m->head.items > UINT32_MAX >> 2)
+    WN_TRY(wn_fail(err, WN_E_UNSUPPORTED, "covisit", "too many items"));
   WN_TRY(fit_init(&f, data, &m->head, env, err));
   WN_TRY(fit_blocks(&f, env, m, err));
   m->count = m->owned[3] = f.count;

@@ -53,16 +53,18 @@ static uint32_t row_slots_max(const wn_covisit *m) {
 
 /* ---- items ---- */
 
-static bool items_reserve(wn_covisit_live *live, size_t need) {
+static bool items_reserve(wn_covisit_live *live, size_t need, uint32_t level_bits) {
   if (need <= live->cap) return true;
   size_t cap = live->cap < 64 ? 64 : live->cap;
   while (cap < need) cap *= 2;
-  uint32_t **counts[] = {&live->count, &live->row_of};
+  uint32_t *count = wn_reallocarray(live->count, cap, sizeof *count);
+  if (count == NULL) return false;
+  live->count = count;
+  uint32_t *row_of = wn_reallocarray(live->row_of, cap << level_bits, sizeof *row_of);
+  if (row_of == NULL) return false;
+  live->row_of = row_of;
   float **scales[] = {&live->source, &live->target};
   for (size_t i = 0; i < 2; i++) {
-    uint32_t *count = wn_reallocarray(*counts[i], cap, sizeof *count);
-    if (count == NULL) return false;
-    *counts[i] = count;
     float *scale = wn_reallocarray(*scales[i], cap, sizeof *scale);
     if (scale == NULL) return false;
     *scales[i] = scale;
@@ -80,9 +82,10 @@ static void set_count(wn_covisit *m, wn_item_ix i, uint32_t count) {
 static bool know_items(wn_covisit *m, uint32_t items) {
   wn_covisit_live *live = &m->live;
   if (items <= live->items) return true;
-  if (!items_reserve(live, items)) return false;
+  if (items > UINT32_MAX >> 2 || !items_reserve(live, items, m->head.level_bits)) return false;
+  memset(live->row_of + ((size_t)live->items << m->head.level_bits), 0,
+         ((size_t)(items - live->items) << m->head.level_bits) * sizeof *live->row_of);
   for (uint32_t i = live->items; i < items; i++) {
-    live->row_of[i] = 0;
     set_count(m, i, i < m->head.items ? m->count[i] : 0);
   }
   live->items = items;
@@ -114,8 +117,10 @@ void wn_covisit_live_clear(wn_covisit_live *live) {
 
 size_t wn_covisit_live_bytes(const wn_model *model) {
   const wn_covisit_live *live = &((const wn_covisit *)model)->live;
-  return live->block_bytes + live->cap * 16 + live->rows.cap * sizeof *live->rows.data +
-         live->users.cap * sizeof *live->users.data + live->user_of.cap * 17;
+  return live->block_bytes + live->cap * 12 +
+         (live->cap << ((const wn_covisit *)model)->head.level_bits) * 4 +
+         live->rows.cap * sizeof *live->rows.data + live->users.cap * sizeof *live->users.data +
+         live->user_of.cap * 17;
 }
 
 /* ---- rows ---- */
@@ -168,8 +173,8 @@ static bool row_grow(wn_covisit_live *live, wn_covisit_row *row) {
 /* A copy of the snapshot's row i, the first time that it changes. */
 static bool row_copy(wn_covisit *m, wn_item_ix i) {
   wn_covisit_live *live = &m->live;
-  uint64_t begin = i < m->head.items ? m->row_ptr[i] : 0;
-  uint64_t end = i < m->head.items ? m->row_ptr[i + 1] : 0;
+  bool fitted = i < wn_covisit_rows(&m->head);
+  uint64_t begin = fitted ? m->row_ptr[i] : 0, end = fitted ? m->row_ptr[i + 1] : 0;
   wn_covisit_row row;
   if (!wn_vec_reserve(&live->rows, live->rows.len + 1) ||
       !row_init(live, &row, slots_for((uint32_t)(end - begin) + 1))) {
@@ -180,10 +185,10 @@ static bool row_copy(wn_covisit *m, wn_item_ix i) {
     uint32_t j = m->col[k];
     if (row_cell(&row, j)->col == j) continue; /* a damaged snapshot names it twice */
     row_put(&row, (wn_covisit_cell){.col = j, .weight = m->weight[k]}, 0);
-    least = fminf(least, m->weight[k] * live->target[j]);
+    least = fminf(least, m->weight[k] * live->target[j >> m->head.level_bits]);
   }
   if (end - begin >= m->head.neighbours) row.floor = least;
-  if (m->epoch != NULL && i < m->head.items) row.epoch = m->epoch[i];
+  if (m->epoch != NULL && fitted) row.epoch = m->epoch[i];
   live->rows.data[live->rows.len++] = row;
   live->row_of[i] = (uint32_t)live->rows.len;
   return true;
@@ -199,7 +204,7 @@ static void row_purge(wn_covisit *m, wn_covisit_row *row) {
     if (c.col == WN_NO_IX) continue;
     cell[n] = c;
     granted[n] = row->granted[s];
-    key[n] = (c.weight + granted[n]) * m->live.target[c.col];
+    key[n] = (c.weight + granted[n]) * m->live.target[c.col >> m->head.level_bits];
     row->cell[s].col = WN_NO_IX;
     n++;
   }
@@ -226,8 +231,8 @@ static void row_fade(wn_covisit_row *row, int32_t epoch) {
   row->epoch = epoch;
 }
 
-/* W[i][j] += x, a pair's that came about at `stamp` */
-static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x, wn_covisit_stamp stamp) {
+/* W[i][j] += x, a pair's that came about at `stamp`; i and j with their levels */
+static void row_add(wn_covisit *m, uint32_t i, uint32_t j, float x, wn_covisit_stamp stamp) {
   if (x == 0 || !isfinite(x) || (m->live.row_of[i] == 0 && !row_copy(m, i))) return;
   wn_covisit_row *row = &m->live.rows.data[m->live.row_of[i] - 1];
   if (stamp.epoch > row->epoch || row->len == 0) row_fade(row, stamp.epoch);
@@ -245,7 +250,7 @@ static void row_add(wn_covisit *m, wn_item_ix i, wn_item_ix j, float x, wn_covis
     } else if (!room) {
       row_purge(m, row);
     }
-    row_put(row, (wn_covisit_cell){j, x}, row->floor / m->live.target[j]);
+    row_put(row, (wn_covisit_cell){j, x}, row->floor / m->live.target[j >> m->head.level_bits]);
   }
 }
 
@@ -279,6 +284,15 @@ static bool user_reserve(wn_covisit_live *live, wn_covisit_user *u, uint32_t nee
   return true;
 }
 
+static uint8_t level_of_mask(const wn_covisit *m, uint64_t mask) {
+  uint8_t level = 0;
+  for (; mask != 0; mask &= mask - 1) {
+    uint8_t of_type = m->head.level_of[__builtin_ctzll(mask)];
+    if (of_type > level) level = of_type;
+  }
+  return level;
+}
+
 /* The newest of the snapshot's items that say something. */
 static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
   const wn_history_base *h = &m->live.history;
@@ -291,6 +305,7 @@ static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
     if (h->weight[k] == 0 || h->item[k] >= m->live.items) continue;
     u->data[u->len++] = (wn_covisit_visit){.item = h->item[k],
                                            .weight = h->weight[k],
+                                           .level = level_of_mask(m, h->mask[k]),
                                            .time_ms = h->time_ms[k],
                                            .stamp = wn_covisit_stamp_of(&m->head, h->time_ms[k])};
   }
@@ -363,11 +378,17 @@ static void number_steps(pass *p) {
   }
 }
 
+/* The row and column of entry k. */
+static uint32_t row_number(const pass *p, uint32_t k) {
+  const wn_covisit_visit *v = &p->u->data[k];
+  return v->item << p->m->head.level_bits | v->level;
+}
+
 /* GCC takes a function that only prefetches for one without effect and drops its calls: these two
  * must be part of their callers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE void prefetch_cell(const wn_covisit_live *live, wn_item_ix i, wn_item_ix j) {
+ALWAYS_INLINE void prefetch_cell(const wn_covisit_live *live, uint32_t i, uint32_t j) {
   uint32_t at = live->row_of[i];
   if (at == 0) return;
   const wn_covisit_row *row = &live->rows.data[at - 1];
@@ -377,10 +398,9 @@ ALWAYS_INLINE void prefetch_cell(const wn_covisit_live *live, wn_item_ix i, wn_i
 /* Fetches the cells of entry k's pairs with entries from … to − 1, the last first, as they are
  * needed: the misses overlap. No more than that: what is in flight at once is little. */
 ALWAYS_INLINE void prefetch(const pass *p, uint32_t k, uint32_t from, uint32_t to) {
-  const wn_covisit_visit *v = p->u->data;
   for (uint32_t q = to; q-- > from;) {
-    prefetch_cell(&p->m->live, v[q].item, v[k].item);
-    prefetch_cell(&p->m->live, v[k].item, v[q].item);
+    prefetch_cell(&p->m->live, row_number(p, q), row_number(p, k));
+    prefetch_cell(&p->m->live, row_number(p, k), row_number(p, q));
   }
 }
 
@@ -399,7 +419,7 @@ static void set_mass(pass *p, uint32_t k, float mass) {
     if (q == k || !(v[q].mass > 0)) continue;
     bool before = p->step[q] < p->step[k];
     uint32_t gap = before ? p->step[k] - p->step[q] : p->step[q] - p->step[k];
-    wn_item_ix earlier = v[before ? q : k].item, later = v[before ? k : q].item;
+    uint32_t earlier = row_number(p, before ? q : k), later = row_number(p, before ? k : q);
     float x = change * v[q].mass;
     wn_covisit_stamp stamp = v[q > k ? q : k].stamp;
     row_add(p->m, earlier, later, x * m->live.forward[gap], stamp);
@@ -430,10 +450,10 @@ static void change_gaps(pass *p, const uint32_t *old_step, uint32_t at, uint32_t
       uint32_t old = old_step[q] - old_step[k], gap = p->step[q] - p->step[k];
       float x = v[q].mass * v[k].mass;
       if (!(x > 0)) continue;
-      row_add(p->m, v[k].item, v[q].item,
+      row_add(p->m, row_number(p, k), row_number(p, q),
               x * (at_gap(live->forward, gap, window) - at_gap(live->forward, old, window)),
               v[q].stamp);
-      row_add(p->m, v[q].item, v[k].item,
+      row_add(p->m, row_number(p, q), row_number(p, k),
               x * (at_gap(live->backward, gap, window) - at_gap(live->backward, old, window)),
               v[q].stamp);
     }
@@ -504,11 +524,15 @@ void wn_covisit_update(wn_model *model, const wn_event *event, float weight) {
       !user_reserve(&m->live, p.u, p.u->len + 1)) {
     return;
   }
-  wn_covisit_visit visit = {.item = event->item, .weight = weight, .time_ms = event->time_ms};
+  wn_covisit_visit visit = {.item = event->item,
+                            .weight = weight,
+                            .level = m->head.level_of[wn_signal_told(event->type)],
+                            .time_ms = event->time_ms};
   wn_covisit_visit old = {0};
   if (take_out(&p, event->item, &old)) {
     visit.weight = isfinite(old.weight + weight) ? old.weight + weight : old.weight;
     if (old.time_ms > visit.time_ms) visit.time_ms = old.time_ms;
+    if (old.level > visit.level) visit.level = old.level;
   }
   uint32_t count = m->live.count[event->item];
   bool counted = old.weight > 0, counts = visit.weight > 0;

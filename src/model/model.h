@@ -29,8 +29,10 @@ typedef struct wn_query {
   const wn_history_entry *history; /* distinct items, newest first, at most WN_HISTORY_MAX */
   size_t history_len;
   const uint8_t *history_standing; /* [history_len] wn_standing; NULL: not known */
-  wn_user_ix user;                 /* WN_NO_IX: unknown; models need not have seen it */
-  wn_item_ix anchor;               /* the item of a flat surface; WN_NO_IX: none */
+  /* [history_len] the strongest type of each pair (wn_signal_strongest); NULL: not known */
+  const uint8_t *history_type;
+  wn_user_ix user;   /* WN_NO_IX: unknown; models need not have seen it */
+  wn_item_ix anchor; /* the item of a flat surface; WN_NO_IX: none */
   const wn_bitset
       *allowed; /* only these items; NULL: all. Lists are full when enough items are allowed. */
   int64_t now_ms;

@@ -15,7 +15,8 @@ size_t wn_query_positives(const wn_query *query, uint32_t items, size_t max, wn_
     if (h->item >= items || !(h->weight > 0) || !isfinite(h->weight)) continue;
     if (n > 0 && h->time_ms != last) step++;
     last = h->time_ms;
-    out[n++] = (wn_positive){h->item, h->weight, step};
+    uint8_t type = query->history_type != NULL ? query->history_type[i] : WN_SIGNALS_TOLD;
+    out[n++] = (wn_positive){h->item, h->weight, step, type};
   }
   return n;
 }

@@ -13,6 +13,7 @@ typedef struct wn_positive {
   wn_item_ix item;
   float weight;
   uint32_t step;
+  uint8_t type; /* WN_SIGNALS_TOLD: not known */
 } wn_positive;
 
 /* The newest positive entries (weight > 0, item < items, finite), newest first, at most `max`. */

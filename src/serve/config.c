@@ -66,6 +66,7 @@ static const wn_yaml_key signal_keys[] = {
     {"use_value", WN_YAML_BOOL, FIELD(wn_signal, use_value), 0, 0, NULL},
     {"seen", WN_YAML_BOOL, FIELD(wn_signal, seen), 0, 0, NULL},
     {"standing", WN_YAML_CALL, 0, 0, 0, read_standing},
+    {"level", WN_YAML_U16, FIELD(wn_signal, level), 0, WN_SIGNAL_LEVEL_MAX, NULL},
 };
 
 static wn_status read_signal(wn_yaml *y, wn_str name, const yaml_node_t *key,

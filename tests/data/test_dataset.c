@@ -274,6 +274,37 @@ static void test_pairs_mask(void **state) {
   wn_pairs_clear(&p);
 }
 
+/* A pair has the strongest of its types: by level, then by weight. */
+static void test_pair_type(void **state) {
+  (void)state;
+  wn_signals own;
+  wn_signals_defaults(&own);
+  uint32_t strong = wn_signals_add(&own, wn_str_of("nod"));
+  own.data[strong].level = 2;
+  uint8_t view = (uint8_t)wn_signals_find(&own, wn_str_of("view"));
+  uint8_t buy = (uint8_t)wn_signals_find(&own, wn_str_of("buy"));
+  const uint32_t types[][2] = {{view, buy}, {buy, view}, {strong, buy}, {view, 200}, {200, view}};
+  const uint8_t want[] = {buy, buy, (uint8_t)strong, view, view};
+  for (size_t i = 0; i < sizeof want; i++) {
+    wn_event events[2] = {
+        {.user = 0, .item = 0, .type = types[i][0], .value = NAN, .time_ms = 1},
+        {.user = 0, .item = 0, .type = types[i][1], .value = NAN, .time_ms = 2},
+    };
+    wn_dataset d;
+    wn_error err = {0};
+    assert_int_equal(wn_dataset_build_events((wn_event_list){events, 2}, &own, 0, 0, &d, &err),
+                     WN_OK);
+    assert_int_equal(d.by_user.type[0], want[i]);
+    assert_int_equal(d.level_of[want[i]], want[i] == strong ? 2 : 0);
+    uint64_t mask = (uint64_t)1 << wn_signal_told(types[i][0]);
+    mask |= (uint64_t)1 << wn_signal_told(types[i][1]);
+    assert_int_equal(wn_signal_strongest(&own, mask), want[i]);
+    assert_null(d.by_item.type);
+    wn_dataset_clear(&d);
+  }
+  assert_int_equal(wn_signal_strongest(&own, 0), WN_SIGNALS_TOLD);
+}
+
 static void test_empty(void **state) {
   (void)state;
   wn_dataset d;
@@ -387,9 +418,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_table), cmocka_unit_test(test_any_order),
       cmocka_unit_test(test_sort_stable),   cmocka_unit_test(test_zero_and_negative),
-      cmocka_unit_test(test_pairs_mask),    cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_one_busy_user), cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_validate),      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_pairs_mask),    cmocka_unit_test(test_pair_type),
+      cmocka_unit_test(test_empty),         cmocka_unit_test(test_one_busy_user),
+      cmocka_unit_test(test_refused),       cmocka_unit_test(test_validate),
+      cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, setup, NULL);
 }

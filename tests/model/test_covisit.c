@@ -10,8 +10,9 @@ typedef struct rule {
   double half_life_ms;
 } rule;
 
-/* S[i][j] as the formula says, pair by pair; nothing is cut to the best. */
-static void naive(const wn_dataset *data, const rule *r, double *S) {
+/* S[i][j] as the formula says, pair by pair; nothing is cut to the best. Of the four pairs of
+ * levels 2 · source + target those of `levels` (bits). */
+static void naive_of(const wn_dataset *data, const rule *r, unsigned levels, double *S) {
   const wn_csr *csr = &data->by_user;
   uint32_t I = data->items;
   double *pop = wn_calloc(I, sizeof *pop);
@@ -19,7 +20,7 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
   double newest = 0;
   for (uint64_t i = 0; i < csr->nnz; i++) newest = fmax(newest, (double)csr->time_ms[i]);
   for (uint32_t u = 0; u < data->users; u++) {
-    uint32_t item[512], step[512], n = 0;
+    uint32_t item[512], step[512], level[512], n = 0;
     double mass[512];
     uint64_t kept[512];
     for (uint64_t i = csr->row_ptr[u + 1]; i-- > csr->row_ptr[u] && n < r->row_max;) {
@@ -28,6 +29,7 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
     for (uint32_t k = 0; k < n; k++) { /* oldest first */
       uint64_t i = kept[n - 1 - k];
       item[k] = csr->col[i];
+      level[k] = csr->type != NULL ? data->level_of[csr->type[i]] : 0;
       bool new_time = k > 0 && csr->time_ms[i] != csr->time_ms[kept[n - k]];
       step[k] = k == 0 ? 0 : step[k - 1] + new_time;
       mass[k] = sqrt((double)csr->weight[i]);
@@ -44,6 +46,8 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
         double w = gap == 0 ? 1 : exp(-(abs(gap) - 1) / r->tau) * (gap < 0 ? r->rho : 1);
         int64_t later = csr->time_ms[kept[n - 1 - (p > q ? p : q)]];
         if (r->half_life_ms > 0) w *= exp2(((double)later - newest) / r->half_life_ms);
+        uint32_t pair = 2 * level[p] + level[q];
+        if ((levels >> pair & 1) == 0) continue;
         S[item[p] * I + item[q]] += w * mass[p] * mass[q] * pow(basket_p * basket_q, -.25);
       }
     }
@@ -54,6 +58,10 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
     }
   }
   wn_free(pop);
+}
+
+static void naive(const wn_dataset *data, const rule *r, double *S) {
+  naive_of(data, r, 15, S);
 }
 
 static const char *text_of(const rule *r, char *buf, size_t size) {
@@ -139,6 +147,52 @@ static void test_personal(void **state) {
       assert_true(scores[j] == -INFINITY);
     }
   }
+  model->cls->free(model);
+  wn_dataset_clear(&data);
+}
+
+/* Each pair of levels has sums of its own: those of the history item's level count in full, the
+ * others by `cross`, and each by `lift` for a candidate of level 1. */
+static void test_levels(void **state) {
+  (void)state;
+  wn_dataset data;
+  make_data(&data, 38, false);
+  rule r = {3, .5, .5, .3, 50, 200, 500, 0};
+  const wn_csr *csr = &data.by_user;
+  data.by_user.type = wn_calloc(csr->nnz, 1);
+  for (uint64_t i = 0; i < csr->nnz; i++) data.by_user.type[i] = i * 7 % 3 == 0 ? 5 : 0;
+  data.level_of[5] = 1;
+  static double all[ITEMS * ITEMS], part[4][ITEMS * ITEMS];
+  naive(&data, &r, all);
+  wn_model *plain = fit(&wn_model_covisit, &data, "rho=.5 b=.3");
+  wn_model *model = fit(&wn_model_covisit, &data, "rho=.5 b=.3 cross=.25 lift=3");
+  for (uint32_t k = 0; k < 4; k++) naive_of(&data, &r, 1u << k, part[k]);
+  uint32_t told = 0;
+  for (uint32_t i = 0; i < ITEMS; i++) {
+    for (uint8_t level = 0; level < 2; level++) {
+      const uint8_t type = level ? 5 : 0;
+      wn_history_entry one = {i, 1, 5};
+      wn_query query = {.history = &one,
+                        .history_type = &type,
+                        .history_len = 1,
+                        .user = WN_NO_IX,
+                        .anchor = WN_NO_IX};
+      float got[ITEMS], without[ITEMS];
+      assert_ok(model->cls->score_all(model, &query, got, ITEMS, err));
+      assert_ok(plain->cls->score_all(plain, &query, without, ITEMS, err));
+      for (uint32_t j = 0; j < ITEMS; j++) {
+        double want = 0, sum = all[i * ITEMS + j];
+        for (uint32_t k = 0; k < 4; k++)
+          want += part[k][i * ITEMS + j] * (k / 2 == level ? 1 : .25) * (k % 2 ? 3 : 1);
+        assert_true(want > 0 ? fabs(want - (double)got[j]) < 1e-5 * want : got[j] == -INFINITY);
+        assert_true(sum > 0 ? fabs(sum - (double)without[j]) < 1e-5 * sum
+                            : without[j] == -INFINITY);
+        told += want > 0 && fabs(want - sum) > .01 * sum;
+      }
+    }
+  }
+  assert_true(told > ITEMS);
+  plain->cls->free(plain);
   model->cls->free(model);
   wn_dataset_clear(&data);
 }
@@ -291,7 +345,7 @@ static void test_bad_sections(void **state) {
   float weight[2] = {1, 2};
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
-  for (int bad = 0; bad < 16; bad++) {
+  for (int bad = 0; bad < 21; bad++) {
     head.version = bad == 1 ? 2 : 3;
     head.history_max = bad == 2 ? 0 : bad == 3 ? WN_HISTORY_MAX + 1 : 100;
     head.tau_query = bad == 4 ? NAN : 3;
@@ -305,6 +359,9 @@ static void test_bad_sections(void **state) {
     head.tau = bad == 12 ? 0 : 3;
     head.a = bad == 13 ? -1 : .5;
     head.b = bad == 14 ? INFINITY : .5;
+    head.level_bits = bad == 16 ? 3 : bad == 17 ? 1 : 0;
+    head.cross = bad == 18 ? NAN : 1;
+    head.half_life_ms = bad == 19 ? -1 : bad == 20 ? 1e6 : 0; /* 20: no epochs */
     size_t counts = bad == 15 ? 1 : 2;
     wn_snapshot_writer *writer = NULL;
     assert_ok(wn_snapshot_writer_create(path, &writer, err));
@@ -318,7 +375,9 @@ static void test_bad_sections(void **state) {
     wn_snapshot *snapshot;
     wn_model *model = NULL;
     assert_ok(wn_snapshot_open(path, &snapshot, err));
-    assert_int_equal(wn_model_covisit.map(snapshot, &model, NULL), bad ? WN_E_CORRUPT : WN_OK);
+    assert_int_equal(wn_model_covisit.map(snapshot, &model, NULL), bad == 20 ? WN_E_NOT_FOUND
+                                                                   : bad     ? WN_E_CORRUPT
+                                                                             : WN_OK);
     if (model != NULL) model->cls->free(model);
     wn_snapshot_unref(snapshot);
     unlink(path);
@@ -347,15 +406,11 @@ static void test_gowalla(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_formula),
-      cmocka_unit_test(test_personal),
-      cmocka_unit_test(test_twins),
-      cmocka_unit_test(test_twins_sparse),
-      cmocka_unit_test(test_threads_and_snapshot),
-      cmocka_unit_test(test_edges),
-      cmocka_unit_test(test_long_row),
-      cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_bad_sections),
+      cmocka_unit_test(test_formula),      cmocka_unit_test(test_personal),
+      cmocka_unit_test(test_levels),       cmocka_unit_test(test_twins),
+      cmocka_unit_test(test_twins_sparse), cmocka_unit_test(test_threads_and_snapshot),
+      cmocka_unit_test(test_edges),        cmocka_unit_test(test_long_row),
+      cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_bad_sections),
       cmocka_unit_test(test_gowalla),
   };
   return cmocka_run_group_tests(tests, NULL, remove_scratch);

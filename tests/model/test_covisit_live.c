@@ -122,14 +122,31 @@ static void check_same(const wn_model *got, const wn_model *want) {
   assert_true(pairs > 3);
 }
 
-static const char *const settings[] = {"", "rho=0 a=1 b=0", "window=3 tau=2 rho=1",
-                                       "tau=1000 window=100",
-                                       /* 35 half-lives from the first event to the last */
-                                       "half_life_days=0.0003", "half_life_days=0.0003 rho=1"};
+static const char *const settings[] = {
+    "", "rho=0 a=1 b=0", "window=3 tau=2 rho=1", "tau=1000 window=100",
+    /* 35 half-lives from the first event to the last */
+    "half_life_days=0.0003", "half_life_days=0.0003 rho=1", "cross=0.3 lift=2"};
+
+/* What a history of three items of these types is answered with. */
+static void check_same_personal(const wn_model *got, const wn_model *want) {
+  for (uint32_t i = 0; i + 3 < ITEMS; i++) {
+    wn_history_entry history[3] = {{i, 1, 90}, {i + 1, 2, 80}, {i + 2, 1, 70}};
+    const uint8_t types[] = {(uint8_t)(signals.len - 5), (uint8_t)(signals.len - 4),
+                             (uint8_t)(signals.len - 2)};
+    wn_query query = {.history = history,
+                      .history_type = types,
+                      .history_len = 3,
+                      .user = WN_NO_IX,
+                      .anchor = WN_NO_IX};
+    float a[ITEMS], b[ITEMS];
+    assert_ok(got->cls->score_all(got, &query, a, ITEMS, err));
+    assert_ok(want->cls->score_all(want, &query, b, ITEMS, err));
+    for (uint32_t j = 0; j < ITEMS; j++) assert_true(about_equal(a[j], b[j]));
+  }
+}
 
 /* From nothing, and from a snapshot of any part: the same as a fit of everything. */
-static void test_equals_fit(void **state) {
-  (void)state;
+static void check_equals_fit(void) {
   static wn_event events[STREAM * 3];
   for (uint32_t basket = 1; basket <= 3; basket++) {
     size_t n = random_stream(50 + basket, basket, events);
@@ -144,11 +161,28 @@ static void test_equals_fit(void **state) {
         served half = serve(events, cut, settings[s]);
         learn(half.model, events + cut, n - cut);
         check_same(half.model, whole);
+        check_same_personal(half.model, whole);
         served_clear(&half);
       }
       whole->cls->free(whole);
     }
   }
+}
+
+static void test_equals_fit(void **state) {
+  (void)state;
+  check_equals_fit();
+}
+
+/* Also where each pair of levels has sums of its own. */
+static void test_levels(void **state) {
+  (void)state;
+  for (uint16_t most = 1; most <= WN_SIGNAL_LEVEL_MAX; most += 2) {
+    signals.data[signals.len - 4].level = 1;
+    signals.data[signals.len - 2].level = most;
+    check_equals_fit();
+  }
+  signals.data[signals.len - 4].level = signals.data[signals.len - 2].level = 0;
 }
 
 /* Clocks that run ahead by years and come back: the rows that met them hold, all others go on, and
@@ -423,12 +457,12 @@ static void test_save(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_equals_fit), cmocka_unit_test(test_jumping_clock),
-      cmocka_unit_test(test_repeated),   cmocka_unit_test(test_any_stream),
-      cmocka_unit_test(test_full_rows),  cmocka_unit_test(test_long_history),
-      cmocka_unit_test(test_at_once),    cmocka_unit_test(test_ignored),
-      cmocka_unit_test(test_forget),     cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_save),
+      cmocka_unit_test(test_equals_fit),   cmocka_unit_test(test_jumping_clock),
+      cmocka_unit_test(test_levels),       cmocka_unit_test(test_repeated),
+      cmocka_unit_test(test_any_stream),   cmocka_unit_test(test_full_rows),
+      cmocka_unit_test(test_long_history), cmocka_unit_test(test_at_once),
+      cmocka_unit_test(test_ignored),      cmocka_unit_test(test_forget),
+      cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_save),
   };
   return cmocka_run_group_tests(tests, setup, remove_scratch);
 }

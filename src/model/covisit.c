@@ -24,6 +24,11 @@
  * size, so that a pair within one counts 1/√B. Data without times are the limit case (every row
  * one basket), and need no mode of their own.
  *
+ * rho, a and b smooth: they lend a pair what others have where it was seen rarely. How much of that
+ * is needed depends on how often an item is met, so that by default they follow n, the number of
+ * users that an event's item has on average: up to n = 100 rho .3, a .5, b .2, from 400 on rho 0,
+ * a .7, b .35, between them straight in log n.
+ *
  * Bounds: the newest `row_max` items of a row count and gaps up to `window` steps. A snapshot holds
  * 8 bytes a kept neighbour, 12 to 16 an item; serving adds 16 an item and what events change.
  * Nothing is random. */
@@ -37,10 +42,10 @@
 
 static const wn_param_spec covisit_params[] = {
     {"window", 20, 1, WN_COVISIT_WINDOW_MAX, "pairs at most so many steps apart count"},
-    {"tau", 3, 0.01, 1e6, "steps over which a pair's weight falls to 1/e"},
-    {"rho", 0.3, 0, 1, "weight of the way back in time"},
-    {"a", 0.5, 0, 2, "exponent of the source's popularity"},
-    {"b", 0.2, 0, 2, "exponent of the candidate's popularity"},
+    {"tau", 5, 0.01, 1e6, "steps over which a pair's weight falls to 1/e"},
+    {"rho", -1, -1, 1, "weight of the way back in time; below 0: chosen from the data"},
+    {"a", -1, -1, 2, "exponent of the source's popularity; below 0: chosen from the data"},
+    {"b", -1, -1, 2, "exponent of the candidate's popularity; below 0: chosen from the data"},
     {"tau_query", 3, 0.01, 1e6, "steps over which a history item's weight falls to 1/e"},
     {"neighbours", 200, 1, WN_COVISIT_NEIGHBOURS_MAX, "kept for each item"},
     {"row_max", 500, 2, 1e6, "newest items of a user that count"},
@@ -250,10 +255,10 @@ static wn_status check_head(const wn_covisit_head *h, wn_error *err) {
   if (!in_range("history_max", h->history_max) || !in_range("neighbours", h->neighbours) ||
       !in_range("window", h->window) || !in_range("row_max", h->row_max) ||
       !in_range("tau_query", h->tau_query) || !in_range("tau", h->tau) ||
-      !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b) ||
-      !in_range("cross", h->cross) || !in_range("lift", h->lift) || h->level_bits > 2 ||
-      h->items > UINT32_MAX >> 2 || !in_range("half_life_days", h->half_life_ms / 86400000) ||
-      !isfinite(h->now_ms)) {
+      !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b) || h->rho < 0 ||
+      h->a < 0 || h->b < 0 || !in_range("cross", h->cross) || !in_range("lift", h->lift) ||
+      h->level_bits > 2 || h->items > UINT32_MAX >> 2 ||
+      !in_range("half_life_days", h->half_life_ms / 86400000) || !isfinite(h->now_ms)) {
     return wn_fail(err, WN_E_CORRUPT, "covisit/head", "parameters are out of range");
   }
   return WN_OK;

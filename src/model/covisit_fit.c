@@ -302,7 +302,24 @@ static void tell_levels(wn_covisit_head *head, const wn_dataset *data) {
     while (head->level_of[t] >> head->level_bits != 0) head->level_bits++;
 }
 
-static wn_covisit_head head_of(const wn_params *params, const wn_csr *csr) {
+/* How far the data are from sparse (0) to dense (1), see covisit.c. */
+static double density(const wn_csr *by_item) {
+  double sum = 0, squares = 0;
+  for (uint32_t i = 0; i < by_item->rows; i++) {
+    double n = (double)(by_item->row_ptr[i + 1] - by_item->row_ptr[i]);
+    sum += n;
+    squares += n * n;
+  }
+  return sum > 0 ? fmin(fmax(log2(squares / sum / 100) / 2, 0), 1) : 0;
+}
+
+static double chosen(double given, double sparse, double dense, double t) {
+  return given < 0 ? sparse + t * (dense - sparse) : given;
+}
+
+static wn_covisit_head head_of(const wn_params *params, const wn_dataset *data) {
+  const wn_csr *csr = &data->by_user;
+  double t = density(&data->by_item);
   const wn_model_class *cls = &wn_model_covisit;
   return (wn_covisit_head){.version = 3,
                            .cross = wn_param(cls, params, "cross"),
@@ -316,9 +333,9 @@ static wn_covisit_head head_of(const wn_params *params, const wn_csr *csr) {
                            .row_max = (uint32_t)wn_param(cls, params, "row_max"),
                            .tau_query = wn_param(cls, params, "tau_query"),
                            .tau = wn_param(cls, params, "tau"),
-                           .rho = wn_param(cls, params, "rho"),
-                           .a = wn_param(cls, params, "a"),
-                           .b = wn_param(cls, params, "b")};
+                           .rho = chosen(wn_param(cls, params, "rho"), 0.3, 0, t),
+                           .a = chosen(wn_param(cls, params, "a"), 0.5, 0.7, t),
+                           .b = chosen(wn_param(cls, params, "b"), 0.2, 0.35, t)};
 }
 
 wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
@@ -327,7 +344,7 @@ wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params, const 
   wn_covisit *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = &wn_model_covisit;
-  m->head = head_of(params, &data->by_user);
+  m->head = head_of(params, data);
   tell_levels(&m->head, data);
   wn_status status;
   if (m->head.items > UINT32_MAX >> 2)

@@ -29,9 +29,9 @@
 static const wn_param_spec vmis_params[] = {
     {"recent", 500, 1, WN_VMIS_RECENT_MAX, "newest sessions of an item that are looked at"},
     {"neighbours", 200, 1, 10000, "most alike sessions whose items are candidates"},
-    {"length", 100, 2, WN_VMIS_LENGTH_MAX, "newest items of a session that count"},
+    {"length", 30, 2, WN_VMIS_LENGTH_MAX, "newest items of a session that count"},
     {"history_max", 20, 1, WN_HISTORY_MAX, "newest items of a query that count"},
-    {"fade", 0.1, 0, 1, "what each step since the newest shared item takes"},
+    {"fade", 0.3, 0, 1, "what each step since the newest shared item takes"},
     {"gap_minutes", 30, 0.1, 1e6, "pause that ends a session"},
     {"sessions_max", 100000, 1, WN_VMIS_SESSIONS_MAX, "sessions since the snapshot, at most"},
 };

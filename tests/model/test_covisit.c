@@ -132,7 +132,7 @@ static void test_personal(void **state) {
   rule r = {3, .5, .5, .3, 50, 200, 500, 0};
   static double S[ITEMS * ITEMS];
   naive(&data, &r, S);
-  wn_model *model = fit(&wn_model_covisit, &data, "tau_query=2 rho=.5 b=.3");
+  wn_model *model = fit(&wn_model_covisit, &data, "tau=3 tau_query=2 rho=.5 b=.3");
   wn_history_entry history[6] = {{5, 1, 90}, {7, 4, 90},   {2, -1, 80},
                                  {0, 2, 70}, {900, 1, 60}, {3, 1, 50}};
   wn_query query = {.history = history, .history_len = 6, .user = WN_NO_IX, .anchor = 9};
@@ -164,8 +164,8 @@ static void test_levels(void **state) {
   data.level_of[5] = 1;
   static double all[ITEMS * ITEMS], part[4][ITEMS * ITEMS];
   naive(&data, &r, all);
-  wn_model *plain = fit(&wn_model_covisit, &data, "rho=.5 b=.3");
-  wn_model *model = fit(&wn_model_covisit, &data, "rho=.5 b=.3 cross=.25 lift=3");
+  wn_model *plain = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3");
+  wn_model *model = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3 cross=.25 lift=3");
   for (uint32_t k = 0; k < 4; k++) naive_of(&data, &r, 1u << k, part[k]);
   uint32_t told = 0;
   for (uint32_t i = 0; i < ITEMS; i++) {
@@ -195,6 +195,35 @@ static void test_levels(void **state) {
   plain->cls->free(plain);
   model->cls->free(model);
   wn_dataset_clear(&data);
+}
+
+/* What is not given follows from how often the items of events are met. */
+static void test_density(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t users;
+    double rho, a, b;
+  } want[] = {{0, .3, .5, .2},
+              {100, .3, .5, .2},
+              {200, .15, .6, .275},
+              {400, 0, .7, .35},
+              {900, 0, .7, .35}};
+  static fact facts[900];
+  for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
+    wn_dataset data;
+    for (uint32_t u = 0; u < want[k].users; u++) facts[u] = (fact){u, 0, 1, 5};
+    dataset_of(facts, want[k].users, 900, 3, &data);
+    wn_model *model = fit(&wn_model_covisit, &data, "");
+    const wn_covisit_head *h = &((wn_covisit *)model)->head;
+    assert_true(fabs(h->rho - want[k].rho) + fabs(h->a - want[k].a) + fabs(h->b - want[k].b) <
+                1e-9);
+    model->cls->free(model);
+    model = fit(&wn_model_covisit, &data, "rho=0.9 a=0 b=2");
+    h = &((wn_covisit *)model)->head;
+    assert_true(h->rho > .89 && h->a == 0 && h->b > 1.9);
+    model->cls->free(model);
+    wn_dataset_clear(&data);
+  }
 }
 
 static void check_twins(const wn_model *model, uint32_t items) {
@@ -406,11 +435,17 @@ static void test_gowalla(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_formula),      cmocka_unit_test(test_personal),
-      cmocka_unit_test(test_levels),       cmocka_unit_test(test_twins),
-      cmocka_unit_test(test_twins_sparse), cmocka_unit_test(test_threads_and_snapshot),
-      cmocka_unit_test(test_edges),        cmocka_unit_test(test_long_row),
-      cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_bad_sections),
+      cmocka_unit_test(test_formula),
+      cmocka_unit_test(test_personal),
+      cmocka_unit_test(test_levels),
+      cmocka_unit_test(test_density),
+      cmocka_unit_test(test_twins),
+      cmocka_unit_test(test_twins_sparse),
+      cmocka_unit_test(test_threads_and_snapshot),
+      cmocka_unit_test(test_edges),
+      cmocka_unit_test(test_long_row),
+      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_bad_sections),
       cmocka_unit_test(test_gowalla),
   };
   return cmocka_run_group_tests(tests, NULL, remove_scratch);

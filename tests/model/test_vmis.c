@@ -94,7 +94,8 @@ static void test_formula(void **state) {
   const uint32_t recent[] = {1000, 6}, neighbours[] = {1000, 9};
   for (int round = 0; round < 2; round++) {
     char text[64];
-    snprintf(text, sizeof text, "recent=%u neighbours=%u", recent[round], neighbours[round]);
+    snprintf(text, sizeof text, "recent=%u neighbours=%u fade=.1", recent[round],
+             neighbours[round]);
     wn_model *model = fit(&wn_model_vmis, &data, text);
     for (uint32_t q = 0; q < 30; q++) {
       uint32_t items[3] = {q, (q * 7 + 3) % ITEMS, (q * 11 + 5) % ITEMS};
@@ -171,12 +172,12 @@ static void test_live(void **state) {
   size_t n = make_facts(52, facts);
   qsort(facts, n, sizeof *facts, by_time);
   for (size_t i = 0; i < n; i++) facts[i].weight = 1;
-  wn_model *whole = fit_sorted(facts, n, "neighbours=10000 fade=.05");
+  wn_model *whole = fit_sorted(facts, n, "neighbours=10000 fade=.05 length=100");
   const size_t parts[] = {0, 1, n / 3, n / 2, n};
   for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
     char path[128];
     wn_snapshot *snapshot;
-    wn_model *part = fit_sorted(facts, parts[p], "neighbours=10000 fade=.05");
+    wn_model *part = fit_sorted(facts, parts[p], "neighbours=10000 fade=.05 length=100");
     save_to(part, scratch_path("vmis.wns", path, sizeof path));
     wn_model *mapped = map_from(&wn_model_vmis, path, &snapshot);
     learn(part, facts + parts[p], n - parts[p]);

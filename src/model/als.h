@@ -25,6 +25,7 @@ typedef struct wn_als_system {
 
 /* What one solve needs besides; memory of wn_als_scratch_floats() floats. */
 typedef struct wn_als_scratch {
+  size_t asked;   /* entries whose rows are on their way */
   size_t width;   /* d padded to whole vectors */
   size_t side;    /* padded unknowns of the largest dual system */
   float *z;       /* [panel × stride(width)] scaled rows */

@@ -64,13 +64,14 @@ static void prefetch(const wn_als_system *system, const wn_als_task *task, size_
   }
 }
 
-/* Scaled rows of the entries from *at on into z, and their targets t; up to `room` of them. */
+/* Scaled rows of the entries from *at on into z, and their targets t; up to `room` of them. Asks
+ * for rows in time, those from `asked` on. */
 static size_t gather(const wn_als_system *system, const wn_als_task *task, size_t *at, size_t room,
                      wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
   size_t d = system->d, stride = wn_simd_stride(s->width), n = 0;
   for (; *at < task->n && n < room; (*at)++) {
-    prefetch(system, task, *at + AHEAD, 1);
+    if (*at + AHEAD >= s->asked) prefetch(system, task, *at + AHEAD, 1);
     float c = task->c[*at], root = sqrtf(fabsf(c));
     if (!(root > 0)) continue;
     s->target[n] = c > 0 ? root : 0;
@@ -96,6 +97,7 @@ static double solve_dual(const wn_als_system *system, const wn_als_task *task, s
                          wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
   size_t side = padded(n), ld = wn_simd_stride(side), stride = wn_simd_stride(s->width), at = 0;
+  s->asked = 0;
   memset(s->rhs, 0, side * sizeof *s->rhs);
   memset(s->m, 0, side * ld * sizeof *s->m);
   for (size_t i = 0; i < side; i += WN_SIMD_PAD) {
@@ -106,7 +108,7 @@ static double solve_dual(const wn_als_system *system, const wn_als_task *task, s
   }
   for (size_t k = 0; k < system->d; k += DEEP) {
     size_t deep = system->d - k < DEEP ? system->d - k : DEEP;
-    simd->syrk(s->zt + k * ld, deep, ld, side, s->m, ld);
+    simd->syrk(&(wn_simd_rows){.data = s->zt + k * ld, .count = deep, .ld = ld}, side, s->m, ld);
   }
   add_to_diagonal(s->m, side, ld);
   simd->cholesky(s->m, side, ld, 1.0f, s->inverse);
@@ -124,10 +126,17 @@ static double solve_primal(const wn_als_system *system, const wn_als_task *task,
   size_t width = s->width, ld = wn_simd_stride(width);
   memset(s->rhs, 0, width * sizeof *s->rhs);
   memset(s->m, 0, width * ld * sizeof *s->m);
+  s->asked = 0;
   for (size_t at = 0; at < task->n;) {
     size_t got = gather(system, task, &at, PANEL, s);
     simd->combine(s->target, s->z, got, ld, width, s->rhs);
-    simd->syrk(s->z, got, ld, width, s->m, ld);
+    wn_simd_rows rows = {.data = s->z, .count = got, .ld = ld};
+    rows.next_of = system->factors;
+    rows.next = task->col + at;
+    rows.next_count = task->n - at < PANEL ? task->n - at : PANEL;
+    rows.next_width = system->d;
+    s->asked = at + rows.next_count;
+    simd->syrk(&rows, width, s->m, ld);
   }
   add_to_diagonal(s->m, width, ld);
   simd->cholesky(s->m, width, ld, 1.0f, s->inverse);

@@ -41,7 +41,8 @@ static void sum_stripes(void *ctx, size_t begin, size_t end, int worker) {
           memcpy(copy + i * w->width, rows + i * w->d, w->d * sizeof *copy);
         rows = copy;
       }
-      wn_simd()->syrk(rows, n, w->width, w->width, part, w->stride);
+      wn_simd()->syrk(&(wn_simd_rows){.data = rows, .count = n, .ld = w->width}, w->width, part,
+                      w->stride);
       at += n;
     }
   }

@@ -51,7 +51,9 @@ static void check_syrk_combine(const wn_simd_table *t, wn_rng *rng, size_t count
   size_t ld = n + 2, ldc = wn_simd_stride(n);
   float *rows = random_floats(rng, count * ld), *C = zeros(n * ldc), *a = random_floats(rng, count);
   float *sum = zeros(n);
-  t->syrk(rows, count, ld, n, C, ldc);
+  uint32_t next[3] = {2, 0, 1};
+  wn_simd_rows all = {rows, count, ld, rows, next, count > 3 ? 3 : 0, n};
+  t->syrk(&all, n, C, ldc);
   t->combine(a, rows, count, ld, n, sum);
   for (size_t i = 0; i < n; i++) {
     double s = 0;
@@ -75,7 +77,7 @@ static void check_cholesky(const wn_simd_table *t, wn_rng *rng, size_t n) {
   size_t ld = wn_simd_stride(n);
   float *rows = random_floats(rng, n * n), *A = zeros(n * ld), *U = zeros(n * ld);
   float *inverse = zeros(n);
-  t->syrk(rows, n, n, n, A, ld);
+  t->syrk(&(wn_simd_rows){.data = rows, .count = n, .ld = n}, n, A, ld);
   for (size_t i = 0; i < n; i++) A[i * ld + i] += 1;
   memcpy(U, A, n * ld * sizeof *U);
   t->cholesky(U, n, ld, 1.0f, inverse);

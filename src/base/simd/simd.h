@@ -28,6 +28,16 @@ typedef struct wn_simd_product {
   size_t depth; /* k = 0 … depth − 1 */
 } wn_simd_product;
 
+/* Rows to be multiplied, and scattered ones that will be read next: they are asked for meanwhile.
+ */
+typedef struct wn_simd_rows {
+  const float *data;
+  size_t count, ld;
+  const float *next_of; /* matrix of next_width floats a row */
+  const uint32_t *next; /* [next_count] rows of it; NULL: none */
+  size_t next_count, next_width;
+} wn_simd_rows;
+
 #define WN_SIMD_PAD 16 /* widths that must be padded are multiples of this */
 /* n rounded up to whole vectors, an odd number of cache lines: columns of a matrix with such rows
  * do not fall into the same few sets of a cache. */
@@ -64,9 +74,9 @@ typedef struct wn_simd_table {
   size_t lanes; /* systems of a batch: 16, 8 or 4 */
   /* C[m × n] += A·B; n padded */
   void (*product)(const wn_simd_product *p, size_t m, size_t n);
-  /* upper triangle of C[n × n] += rowsᵀ·rows over `count` rows; n padded; the blocks on the
-   * diagonal are written as a whole */
-  void (*syrk)(const float *rows, size_t count, size_t ld, size_t n, float *C, size_t ldc);
+  /* upper triangle of C[n × n] += rowsᵀ·rows; n padded; the blocks on the diagonal are written as a
+   * whole */
+  void (*syrk)(const wn_simd_rows *rows, size_t n, float *C, size_t ldc);
   /* A = Uᵀ·U in place, by and of its upper triangle; n padded; inverse[n] = 1 / diagonal. A's
    * pivots are known to be ≥ pivot_min; smaller ones are rounding and raised. */
   void (*cholesky)(float *A, size_t n, size_t ld, float pivot_min, float *inverse);

@@ -78,28 +78,45 @@ static void product(const wn_simd_product *p, size_t m, size_t n) {
   strips(p, m, n, false);
 }
 
+/* What is left of the rows to ask for. */
+typedef struct ahead {
+  const wn_simd_rows *of;
+  size_t at, each; /* rows a call */
+} ahead;
+
+INLINE void ask(ahead *a) {
+  const wn_simd_rows *r = a->of;
+  for (size_t i = a->each; i > 0 && a->at < r->next_count; i--) {
+    const float *row = r->next_of + r->next[a->at++] * r->next_width;
+    for (size_t k = 0; k < r->next_width; k += WN_SIMD_PAD) __builtin_prefetch(row + k);
+  }
+}
+
+/* Rows row … row + W − 1 of C, from `column` on. */
+INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs, ahead *a) {
+  ask(a);
+  wn_simd_product q = part(p, row, 0);
+  strip(&q, W, column, vecs, false);
+}
+
 /* Strips of columns, the rows above each, and on the diagonal ever fewer vectors. */
-static void syrk(const float *rows, size_t count, size_t ld, size_t n, float *C, size_t ldc) {
-  const wn_simd_product p = {rows, 1, ld, rows, ld, C, ldc, count};
-  for (size_t j = 0; j < n;) {
-    size_t vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
-    size_t m = j + W; /* rows that meet the whole strip */
-    if (vecs == 3) {
-      strip(&p, m, j, 3, false);
-    } else if (vecs == 2) {
-      strip(&p, m, j, 2, false);
-    } else {
-      strip(&p, m, j, 1, false);
+static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
+  const wn_simd_product p = {rows->data, 1, rows->ld, rows->data, rows->ld, C, ldc, rows->count};
+  size_t blocks = n / W;
+  ahead a = {rows, 0, rows->next_count * 5 / (blocks * (blocks + 5)) + 1};
+  for (size_t j = 0, vecs; j < n; j += vecs * W) {
+    vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
+    for (size_t i = 0; i <= j; i += W) {
+      if (vecs == 3) {
+        syrk_rows(&p, i, j, 3, &a);
+      } else if (vecs == 2) {
+        syrk_rows(&p, i, j, 2, &a);
+      } else {
+        syrk_rows(&p, i, j, 1, &a);
+      }
     }
-    if (vecs == 3) {
-      wn_simd_product q = part(&p, m, 0);
-      strip(&q, W, j + W, 2, false);
-    }
-    if (vecs >= 2) {
-      wn_simd_product q = part(&p, m + (vecs - 2) * W, 0);
-      strip(&q, W, j + (vecs - 1) * W, 1, false);
-    }
-    j += vecs * W;
+    if (vecs == 3) syrk_rows(&p, j + W, j + W, 2, &a);
+    if (vecs >= 2) syrk_rows(&p, j + (vecs - 1) * W, j + (vecs - 1) * W, 1, &a);
   }
 }
 

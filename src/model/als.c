@@ -19,6 +19,7 @@ static const wn_param_spec als_params[] = {
     {"alpha0", 0, 0, 100, "weight of the unobserved pairs; 0: from the density of the data"},
     {"lambda", 0.005, 1e-8, 1e6, "ridge"},
     {"nu", 1, 0, 2, "how the ridge grows with a row's interactions"},
+    {"cg_steps", 0, 0, 100, "conjugate gradient steps for rows of more than 48; 0: exact"},
     {"sigma", 0.1, 1e-6, 10, "deviation of the initial factors times the root of their number"},
     {"power", 0.5, 0, 1, "confidence is the interaction's weight to this power, mean 1"},
     {"negative", 0.3, 0, 100, "confidence of negative weights against positive ones; 0: none"},

@@ -81,6 +81,14 @@ size_t wn_als_short_floats(size_t d);
 void wn_als_solve_short(const wn_als_system *system, const wn_als_task *tasks, size_t count,
                         float *memory);
 
+/* ---- long rows in a few steps: als_pcg.c ---- */
+
+size_t wn_als_pcg_floats(size_t d, size_t n);
+/* Moves task->x, a solution of an earlier epoch or zero, towards the minimum and returns its own
+ * objective; task->row is not written. memory: wn_als_pcg_floats() floats. */
+wn_als_row wn_als_solve_pcg(const wn_als_system *system, const wn_als_task *task, int steps,
+                            float *memory);
+
 /* Initial factors of one row, N(0, sigma²): a function of seed and row alone. */
 void wn_als_init_row(uint64_t seed, uint32_t row, size_t d, double sigma, float *out);
 

@@ -69,6 +69,7 @@ wn_status als_order_rows(als_side *side, bool negative, wn_error *err) {
 typedef struct worker {
   wn_als_scratch one;
   float *batch;
+  float *pcg;
   float *c;      /* [longest] of a long row, or [lanes × N] of a batch */
   uint32_t *col; /* the same */
   wn_als_task task[WN_ALS_SHORT_LANES];
@@ -81,8 +82,8 @@ static size_t entries_of(size_t longest) {
 
 size_t als_worker_floats(size_t d, size_t longest) {
   size_t rotation = ROTATED * padded(d) + WN_SIMD_PAD;
-  size_t solving =
-      wn_als_scratch_floats(d, longest) + wn_als_short_floats(d) + 2 * entries_of(longest);
+  size_t solving = wn_als_scratch_floats(d, longest) + wn_als_short_floats(d) +
+                   wn_als_pcg_floats(d, longest) + 2 * entries_of(longest);
   return rotation > solving ? rotation : solving;
 }
 
@@ -90,7 +91,8 @@ static void worker_init(worker *w, const als_fit *f, int number) {
   float *memory = f->scratch + (size_t)number * f->scratch_floats;
   wn_als_scratch_init(&w->one, f->d, f->free->longest, memory);
   w->batch = memory + wn_als_scratch_floats(f->d, f->free->longest);
-  w->c = w->batch + wn_als_short_floats(f->d);
+  w->pcg = w->batch + wn_als_short_floats(f->d);
+  w->c = w->pcg + wn_als_pcg_floats(f->d, f->free->longest);
   w->col = (uint32_t *)(void *)(w->c + entries_of(f->free->longest));
 }
 
@@ -122,6 +124,8 @@ static void solve_chunk(const als_fit *f, worker *w, const wn_als_system *system
     wn_als_task task = task_of(f, w, side->order[at], tasks * WN_ALS_SHORT_N);
     if (task.n <= limit && task.liked > 0) {
       w->task[tasks++] = task;
+    } else if (f->steps > 0 && task.liked > 0) {
+      *task.row = wn_als_solve_pcg(system, &task, f->steps, w->pcg);
     } else {
       *task.row = wn_als_solve(system, task.col, task.c, task.n, &w->one, task.x);
     }
@@ -147,10 +151,11 @@ static void solve_chunks(void *ctx, size_t begin, size_t end, int number) {
   for (size_t chunk = begin; chunk < end; chunk++) solve_chunk(f, &w, &system, chunk);
 }
 
+/* Rows of f->turned. */
 static void rotate_rows(void *ctx, size_t begin, size_t end, int number) {
   als_fit *f = ctx;
   size_t width = padded(f->d);
-  float *out = f->scratch + (size_t)number * f->scratch_floats, *rows = f->fixed->factors;
+  float *out = f->scratch + (size_t)number * f->scratch_floats, *rows = f->turned->factors;
   memset(out, 0, (end - begin) * width * sizeof *out);
   wn_simd_product p = {.a = rows + begin * f->d,
                        .a_row = f->d,
@@ -166,6 +171,11 @@ static void rotate_rows(void *ctx, size_t begin, size_t end, int number) {
   }
 }
 
+static void rotate(als_fit *f, als_side *side) {
+  f->turned = side;
+  wn_pool_run(f->env->pool, side->csr->rows, ROTATED, rotate_rows, f);
+}
+
 wn_status als_half_epoch(als_fit *f, als_side *fixed, als_side *free_side, wn_error *err) {
   size_t d = f->d, width = padded(d);
   f->fixed = fixed;
@@ -179,7 +189,8 @@ wn_status als_half_epoch(als_fit *f, als_side *fixed, als_side *free_side, wn_er
     f->eigen[k] = fmax(f->eigen[k], 0);
     for (size_t i = 0; i < d; i++) f->basis[i * width + k] = (float)f->gram[k * d + i];
   }
-  wn_pool_run(f->env->pool, fixed->csr->rows, ROTATED, rotate_rows, f);
+  rotate(f, fixed);
+  if (f->steps > 0) rotate(f, free_side); /* where its rows start from */
   size_t rest = free_side->active - free_side->crowded;
   size_t chunks = free_side->crowded + (rest + TOGETHER - 1) / TOGETHER;
   wn_pool_run(f->env->pool, chunks, 1, solve_chunks, f);

@@ -144,6 +144,7 @@ static wn_status run_epochs(als_fit *f, uint32_t epochs, double tolerance, wn_er
     before = f->head->objective;
   }
   (void)wn_progress_at(f->env->progress, "als", epochs, epochs, "epochs");
+  f->steps = 0;
   return als_half_epoch(f, &f->item, &f->user, err);
 }
 
@@ -257,7 +258,7 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
                             .power = wn_param(cls, params, "power"),
                             .negative = wn_param(cls, params, "negative"),
                             .cold_scale = wn_param(cls, params, "cold_scale")};
-  als_fit f = {.env = env, .head = &als->head};
+  als_fit f = {.env = env, .head = &als->head, .steps = (int)wn_param(cls, params, "cg_steps")};
   wn_status status;
   WN_TRY(fit_init(&f, data, err));
   init_items(&f, wn_param(cls, params, "sigma"));

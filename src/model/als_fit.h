@@ -19,6 +19,7 @@ typedef struct als_fit {
   const wn_fit_env *env;
   wn_als_head *head;
   size_t d;
+  int steps;    /* of conjugate gradients for long rows; 0: exact */
   bool uniform; /* all confidences are 1 */
   als_side user, item;
   double *gram, *eigen, *work; /* [d × d], [d], [d] */
@@ -26,7 +27,7 @@ typedef struct als_fit {
   float *scratch;              /* [threads × scratch_floats] */
   size_t scratch_floats;
   /* of the half-epoch that runs */
-  als_side *fixed, *free;
+  als_side *fixed, *free, *turned;
 } als_fit;
 
 /* Floats that one thread needs for rows of up to `longest` entries. */
@@ -34,7 +35,7 @@ size_t als_worker_floats(size_t d, size_t longest);
 /* Orders the side's rows; negative: weights < 0 say something, too; counts active, crowded,
  * longest. */
 WN_MUST_USE wn_status als_order_rows(als_side *side, bool negative, wn_error *err);
-/* Diagonalises the fixed side's Gram, rotates it, solves every row of the free side. */
+/* Diagonalises the fixed side's Gram, rotates both, solves every row of the free side. */
 WN_MUST_USE wn_status als_half_epoch(als_fit *f, als_side *fixed, als_side *free_side,
                                      wn_error *err);
 

@@ -38,6 +38,16 @@ typedef struct wn_simd_rows {
   size_t next_count, next_width;
 } wn_simd_rows;
 
+/* Scattered rows hᵢ of a matrix and what each weighs. */
+typedef struct wn_simd_gather {
+  const float *of; /* matrix of `width` floats a row */
+  size_t width;
+  const uint32_t *row; /* [count] */
+  const float *weight; /* [count] wᵢ */
+  const float *target; /* [count] tᵢ; NULL: all 0 */
+  size_t count;
+} wn_simd_gather;
+
 #define WN_SIMD_PAD 16 /* widths that must be padded are multiples of this */
 /* n rounded up to whole vectors, an odd number of cache lines: columns of a matrix with such rows
  * do not fall into the same few sets of a cache. */
@@ -90,6 +100,9 @@ typedef struct wn_simd_table {
   void (*gram4)(const float *a, const float *b, size_t ld, size_t n, float *out);
   /* out[k][i] = in[i][k]: `in` has `rows` rows of `n`, both padded */
   void (*transpose)(const float *in, size_t ld, size_t rows, size_t n, float *out, size_t ldo);
+  /* out += Σ (tᵢ − wᵢ·sᵢ)·hᵢ with sᵢ = ⟨hᵢ, x⟩; returns Σ sᵢ(wᵢ·sᵢ − 2tᵢ). square (or NULL) +=
+   * Σ wᵢ·hᵢ∘hᵢ */
+  double (*normal)(const wn_simd_gather *rows, const float *x, float *out, float *square);
   /* solves the batch; least[lanes] = ⟨t, a⟩ */
   void (*batch)(const wn_simd_batch *batch, float *least);
 } wn_simd_table;

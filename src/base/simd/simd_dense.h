@@ -211,6 +211,88 @@ static void transpose(const float *in, size_t ld, size_t rows, size_t n, float *
   }
 }
 
+/* ---- the normal equations' matrix times a vector, never formed ---- */
+
+#define FEW 4 /* rows that share the loads of x and out */
+
+INLINE float sum_of(V v) {
+  float lane[W], sum = 0;
+  v_store(lane, v);
+  for (size_t k = 0; k < W; k++) sum += lane[k];
+  return sum;
+}
+
+INLINE void few_dots(const float *const h[FEW], const float *x, size_t n, float s[FEW]) {
+  V v[FEW];
+  size_t k = 0;
+#pragma GCC unroll 4
+  for (size_t r = 0; r < FEW; r++) v[r] = v_set(0);
+  for (; k + W <= n; k += W) {
+    V vx = v_load(x + k);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < FEW; r++) v[r] = v_fma(v_load(h[r] + k), vx, v[r]);
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < FEW; r++) s[r] = sum_of(v[r]);
+  for (; k < n; k++) {
+    for (size_t r = 0; r < FEW; r++) s[r] += h[r][k] * x[k];
+  }
+}
+
+INLINE void few_add(const float *const h[FEW], const float a[FEW], size_t n, float *out) {
+  size_t k = 0;
+  for (; k + W <= n; k += W) {
+    V v = v_load(out + k);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < FEW; r++) v = v_fma(v_set(a[r]), v_load(h[r] + k), v);
+    v_store(out + k, v);
+  }
+  for (; k < n; k++) {
+    for (size_t r = 0; r < FEW; r++) out[k] += a[r] * h[r][k];
+  }
+}
+
+INLINE void few_squares(const float *const h[FEW], const float w[FEW], size_t n, float *out) {
+  size_t k = 0;
+  for (; k + W <= n; k += W) {
+    V v = v_load(out + k);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < FEW; r++) {
+      V x = v_load(h[r] + k);
+      v = v_fma(v_mul(v_set(w[r]), x), x, v);
+    }
+    v_store(out + k, v);
+  }
+  for (; k < n; k++) {
+    for (size_t r = 0; r < FEW; r++) out[k] += w[r] * h[r][k] * h[r][k];
+  }
+}
+
+static double normal(const wn_simd_gather *g, const float *x, float *out, float *square) {
+  double sum = 0;
+  for (size_t i = 0; i < g->count; i += FEW) {
+    const float *h[FEW];
+    float s[FEW], w[FEW] = {0}, a[FEW] = {0};
+    for (size_t r = 0; r < FEW; r++) { /* missing ones: the last once more, weighing nothing */
+      bool here = i + r < g->count;
+      h[r] = g->of + g->row[here ? i + r : g->count - 1] * g->width;
+      if (here) w[r] = g->weight[i + r];
+      if (here && g->target != NULL) a[r] = g->target[i + r];
+      if (i + r + 2 * FEW >= g->count) continue;
+      const float *next = g->of + g->row[i + r + 2 * FEW] * g->width;
+      for (size_t k = 0; k < g->width; k += WN_SIMD_PAD) __builtin_prefetch(next + k);
+    }
+    few_dots(h, x, g->width, s);
+    for (size_t r = 0; r < FEW; r++) {
+      sum += (double)(s[r] * (w[r] * s[r] - 2 * a[r]));
+      a[r] -= w[r] * s[r];
+    }
+    few_add(h, a, g->width, out);
+    if (square != NULL) few_squares(h, w, g->width, square);
+  }
+  return sum;
+}
+
 /* ---- the batch: blocks of 4 × 4 entries, each entry a vector of lanes ---- */
 
 #define BLOCK_FLOATS (16 * W)
@@ -353,6 +435,7 @@ static void batch(const wn_simd_batch *b, float *least) {
 
 #define DENSE_KERNELS                                                                              \
   .lanes = W, .product = product, .syrk = syrk, .cholesky = cholesky, .combine = combine,          \
-  .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4, .transpose = transpose, .batch = batch
+  .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4, .transpose = transpose, .batch = batch,    \
+  .normal = normal
 
 #endif

@@ -251,6 +251,80 @@ static void test_fold_in_is_training(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* Enough steps reach the exact solution from anywhere, and say so by the same objective. */
+static void test_pcg(void **state) {
+  (void)state;
+  enum { D = 21, ROWS = 120, N = 60, LONG = 90 };
+  float H[ROWS * D], c[LONG], x[D] = {0}, y[D];
+  double eigen[D];
+  uint32_t col[LONG];
+  wn_rng rng;
+  wn_rng_seed(&rng, 31);
+  for (size_t i = 0; i < ROWS * D; i++) H[i] = (float)wn_rng_normal(&rng);
+  for (size_t k = 0; k < D; k++) eigen[k] = 3 * (double)(k + 1);
+  wn_als_system system = {H, eigen, D, ROWS, 0.05, 0.01, 1.1};
+  float *one = wn_calloc(wn_als_scratch_floats(D, LONG), sizeof *one);
+  float *few = wn_calloc(wn_als_pcg_floats(D, LONG), sizeof *few);
+  wn_als_scratch scratch;
+  wn_als_scratch_init(&scratch, D, LONG, one);
+  for (size_t n = 1; n <= LONG; n += 11) {
+    wn_als_task task = {.col = col, .c = c, .n = n, .x = x};
+    for (size_t i = 0; i < n; i++) {
+      col[i] = (uint32_t)wn_rng_below(&rng, ROWS);
+      c[i] = i % 5 == 4 ? -0.5f : 1 + (float)(i % 3);
+      task.sum += (double)fabsf(c[i]);
+      task.liked += c[i] > 0 ? (double)c[i] : 0;
+    }
+    wn_als_row want = wn_als_solve(&system, col, c, n, &scratch, y), got = {0};
+    double before = INFINITY;
+    for (int round = 0; round < 5; round++) {
+      got = wn_als_solve_pcg(&system, &task, round == 0 ? 2 : 30, few);
+      assert_true(got.loss <= before * (1 + 1e-5) + 1e-5);
+      before = got.loss;
+    }
+    for (size_t k = 0; k < D; k++) assert_true(fabsf(x[k] - y[k]) < 1e-3f * (1 + fabsf(y[k])));
+    assert_true(fabs(got.loss - want.loss) < 1e-3 * (1 + task.sum));
+    assert_true(fabs(got.penalty - want.penalty) < 1e-3 * (1 + want.penalty));
+  }
+  wn_free(one);
+  wn_free(few);
+}
+
+/* Rows on both sides of every border between the solvers; steps reach nearly what is exact. */
+static void test_long_rows(void **state) {
+  (void)state;
+  enum { U = 300, I = 400, FACTS = 30000 };
+  fact *facts = wn_calloc(FACTS, sizeof *facts);
+  wn_rng rng;
+  wn_rng_seed(&rng, 3);
+  size_t len = 0;
+  for (uint32_t u = 0; u < U; u++) { /* lengths 1 … 100 and more, items of a block and by chance */
+    for (uint32_t i = 0; i < I; i++) {
+      double chance = (i / 80 == u % 5 ? .9 : .2) * (u + 1) / U;
+      if (len == FACTS || wn_rng_double(&rng) >= chance) continue;
+      facts[len++] = (fact){.user = u, .item = i, .weight = 1, .time_ms = i};
+    }
+  }
+  wn_dataset data;
+  dataset_of(facts, len, U, I, &data);
+  wn_model *exact = fit_threads(&wn_model_als, &data, "factors=40 epochs=6 tolerance=0", 1);
+  double best = ((const wn_als *)exact)->head.objective;
+  for (int steps = 1; steps < 4; steps++) {
+    char text[80];
+    snprintf(text, sizeof text, "factors=40 epochs=6 tolerance=0 cg_steps=%d", steps);
+    wn_model *one = fit_threads(&wn_model_als, &data, text, 1);
+    wn_model *three = fit_threads(&wn_model_als, &data, text, 3);
+    assert_same_model(one, three);
+    double got = ((const wn_als *)one)->head.objective;
+    if (!(fabs(got - best) < (steps == 1 ? .1 : .02) * best)) fail_msg("%g for %g", got, best);
+    one->cls->free(one);
+    three->cls->free(three);
+  }
+  exact->cls->free(exact);
+  wn_dataset_clear(&data);
+  wn_free(facts);
+}
+
 static void test_objective_falls(void **state) {
   (void)state;
   wn_dataset data;
@@ -689,6 +763,8 @@ int main(void) {
       cmocka_unit_test(test_row),
       cmocka_unit_test(test_fit_is_als),
       cmocka_unit_test(test_fold_in_is_training),
+      cmocka_unit_test(test_pcg),
+      cmocka_unit_test(test_long_rows),
       cmocka_unit_test(test_objective_falls),
       cmocka_unit_test(test_threads_and_snapshot),
       cmocka_unit_test(test_twins),

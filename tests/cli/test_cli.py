@@ -223,6 +223,22 @@ class Cli(unittest.TestCase):
         slate = json.loads(winnow("recommend", "--data", data, "--user", "u1", "--surface", "next", "--json").stdout)
         self.assertGreater(len(slate["items"]), 0)
 
+    def test_tune(self):
+        folder = self.fresh()
+        (folder / "train.txt").write_text("".join(f"{u} {(u * 7 + k) % 40}\n" for u in range(60) for k in range(8)))
+        search = ["tune", "--train", folder / "train.txt", "--format", "sequence", "--model", "covisit", "--metric", "ndcg@5",
+                  "--set", "rho=0.3", "--trials", "4", "--out", folder / "journal.jsonl"]
+        found = json.loads(winnow(*search, "--json").stdout)
+        self.assertEqual((found["model"], found["trials"], len(found["rows"])), ("covisit", 4, 5))
+        self.assertTrue(all("rho" not in row["params"] for row in found["rows"]))
+        lines = (folder / "journal.jsonl").read_text().splitlines()
+        self.assertEqual(json.loads(winnow(*search, "--json").stdout), found)  # from the journal
+        self.assertEqual((folder / "journal.jsonl").read_text().splitlines(), lines)
+        again = winnow(*search)
+        self.assertIn("models:\n  covisit: {", again.stdout)
+        self.assertIn("minutes to go", again.stderr)
+        winnow(*search, "--seed", "2", code=11)
+
     def test_evaluate_files(self):
         folder = self.fresh()
         (folder / "train.txt").write_text("".join(f"{u} {' '.join(str(2 * i + u % 2) for i in range(u % 3, 12))}\n"

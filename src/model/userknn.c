@@ -30,7 +30,7 @@ static const wn_param_spec user_knn_params[] = {
     {"shrink", 5, 0, 1e6, "added to the product of lengths: short profiles are less alike"},
     {"idf", 1, 0, 4, "exponent of an item's rarity in what makes users alike"},
     {"sharpness", 1, 0, 10, "exponent of a neighbour's similarity"},
-    {"b", 0.2, 0, 2, "exponent of the candidate's popularity"},
+    {"b", 0.1, 0, 2, "exponent of the candidate's popularity"},
     {"posting_max", 5000, 1, 1e7, "users kept for an item that many have"},
     {"row_max", 1000, 1, 1e6, "newest items of a user that count"},
     {"history_max", 1000, 1, 1e6, "newest items of a query that count"},

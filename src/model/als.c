@@ -25,7 +25,7 @@ static const wn_param_spec als_params[] = {
     {"negative", 0.3, 0, 100, "confidence of negative weights against positive ones; 0: none"},
     {"attr_lambda", 3, 0, 1e6, "ridge of the vectors that come from attributes; 0: none"},
     {"cold_scale", 0.85, 0, 1, "length that a vector from attributes keeps without events"},
-    {"history_max", WN_HISTORY_MAX, 1, WN_HISTORY_MAX, "newest items of a user that are folded in"},
+    {"history_max", 1000, 1, 1e6, "newest items of a user that are folded in"},
 };
 
 float wn_als_confidence(const wn_als_head *head, float weight) {
@@ -63,18 +63,24 @@ typedef struct als_ask {
  * items are among them. */
 typedef struct folding {
   const float *factors;
-  uint32_t row[WN_HISTORY_MAX];
-  float c[WN_HISTORY_MAX];
-  wn_item_ix item[WN_HISTORY_MAX];
+  uint32_t *row;
+  float *c;
+  wn_item_ix *item;
   size_t n; /* 0: nothing liked is known */
   bool live;
 } folding;
 
 /* The newest items of the history that the model knows. */
-static void known_history(const wn_als *als, const wn_query *query, folding *f) {
+static bool known_history(const wn_als *als, const wn_query *query, folding *f, wn_arena *arena) {
+  size_t most = query->history_len, cut = als->head.history_max;
   bool positive = false;
+  if (most > cut) most = cut;
   f->factors = als->item;
-  for (size_t i = 0; i < query->history_len && f->n < als->head.history_max; i++) {
+  f->row = wn_arena_alloc(arena, (most + 1) * sizeof *f->row);
+  f->c = wn_arena_alloc(arena, (most + 1) * sizeof *f->c);
+  f->item = wn_arena_alloc(arena, (most + 1) * sizeof *f->item);
+  if (f->row == NULL || f->c == NULL || f->item == NULL) return false;
+  for (size_t i = 0; i < query->history_len && f->n < most; i++) {
     const wn_history_entry *h = &query->history[i];
     float c = isfinite(h->weight) ? wn_als_confidence(&als->head, h->weight) : 0;
     if (c == 0 || wn_als_vector(als, h->item) == NULL) continue;
@@ -85,6 +91,7 @@ static void known_history(const wn_als *als, const wn_query *query, folding *f) 
     positive |= c > 0;
   }
   if (!positive) f->n = 0;
+  return true;
 }
 
 static bool gather(const wn_als *als, folding *f, wn_arena *arena) {
@@ -104,7 +111,7 @@ wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *are
   folding f = {0};
   size_t d = als->head.d;
   *x = NULL;
-  known_history(als, query, &f);
+  if (!known_history(als, query, &f, arena)) return wn_fail_memory(err);
   if (f.n == 0) return WN_OK;
   float *memory = wn_arena_alloc(arena, (wn_als_scratch_floats(d, f.n) + d) * sizeof *memory);
   if (memory == NULL || (f.live && !gather(als, &f, arena))) return wn_fail_memory(err);

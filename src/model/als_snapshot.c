@@ -47,8 +47,7 @@ static wn_status check_head(const wn_als_head *h, wn_error *err) {
                    h->version);
   }
   if (h->d < 1 || h->d > WN_ALS_FACTORS_MAX || h->active > h->rows || h->rows > h->items ||
-      h->attr_rows > h->attr_terms || h->users_active > h->users || h->history_max < 1 ||
-      h->history_max > WN_HISTORY_MAX) {
+      h->attr_rows > h->attr_terms || h->users_active > h->users || h->history_max < 1) {
     return wn_fail(err, WN_E_CORRUPT, "als/head", "sizes are out of range");
   }
   if (!in_range(h->alpha0, 0, 100) || !in_range(h->lambda, 1e-8, 1e6) || !in_range(h->nu, 0, 2) ||

@@ -211,8 +211,8 @@ cleanup:
 
 static wn_status check_head(const forest_head *h, const char *name, wn_error *err) {
   if (h->version != 1 || h->trees > TREES_MAX || h->depth > WN_TREES_DEPTH_MAX ||
-      h->features == 0 || h->features > FEATURES_MAX || h->link > WN_FOREST_LOGISTIC ||
-      !isfinite(h->base))
+      (h->features == 0 && h->trees > 0) || h->features > FEATURES_MAX ||
+      h->link > WN_FOREST_LOGISTIC || !isfinite(h->base))
     return wn_fail(err, WN_E_CORRUPT, name, "%" PRIu32 " trees of depth %" PRIu32, h->trees,
                    h->depth);
   return WN_OK;

@@ -43,9 +43,10 @@ typedef struct covisit_fit {
 } covisit_fit;
 
 static void fit_clear(covisit_fit *f) {
-  void *all[] = {f->user_ptr,     f->visit,    f->item_ptr, f->where, f->source_scale,
-                 f->target_scale, f->forward,  f->backward, f->sum,   f->touched,
-                 f->key,          f->best_len, f->best,     f->count};
+  void *all[] = {f->user_ptr,     f->visit,        f->item_ptr, f->where,
+                 f->source_scale, f->target_scale, f->forward,  f->backward,
+                 f->sum,          f->touched,      f->key,      f->best_len,
+                 f->best,         f->count,        f->stamp,    f->epoch};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
 }
 

@@ -237,7 +237,7 @@ static void *far_away(const void *from, size_t count, size_t size, size_t *mappe
 
 typedef struct far_csr {
   wn_csr csr;
-  size_t bytes[3];
+  size_t bytes[4];
 } far_csr;
 
 static bool far_of(const wn_csr *from, far_csr *out) {
@@ -250,8 +250,10 @@ static bool far_of(const wn_csr *from, far_csr *out) {
   out->csr.weight = far_away(from->weight, n, sizeof(float), &out->bytes[1]);
   if (from->time_ms != NULL)
     out->csr.time_ms = far_away(from->time_ms, n, sizeof(int64_t), &out->bytes[2]);
+  if (from->type != NULL) out->csr.type = far_away(from->type, n, 1, &out->bytes[3]);
   return out->csr.col != NULL && out->csr.weight != NULL &&
-         (out->csr.time_ms != NULL) == (from->time_ms != NULL);
+         (out->csr.time_ms != NULL) == (from->time_ms != NULL) &&
+         (out->csr.type != NULL) == (from->type != NULL);
 }
 
 static void far_clear(far_csr *far) {
@@ -259,6 +261,7 @@ static void far_clear(far_csr *far) {
   if (far->csr.col != NULL) munmap(far->csr.col, far->bytes[0]);
   if (far->csr.weight != NULL) munmap(far->csr.weight, far->bytes[1]);
   if (far->csr.time_ms != NULL) munmap(far->csr.time_ms, far->bytes[2]);
+  if (far->csr.type != NULL) munmap(far->csr.type, far->bytes[3]);
 }
 
 /* The same rows at offsets above 2³¹ give the same model: an offset that is cut to 32 bits reads
@@ -266,7 +269,7 @@ static void far_clear(far_csr *far) {
  * over all pairs take a while to pass them, and are tried with WINNOW_TEST_SLOW alone. */
 static void offsets_have_64_bits(void **state) {
   (void)state;
-  static const char *const runs_over_all[] = {"popular", "als", "blend"};
+  static const char *const runs_over_all[] = {"popular", "covisit", "als", "blend", "ranker"};
   wn_dataset near, far;
   far_csr by_user = {0}, by_item = {0};
   wn_pool *pool = wn_pool_create(2);

@@ -5,16 +5,18 @@
  * Each half-epoch diagonalises the fixed side's Gram, HᵀH = QᵀΛQ (rows of Q are eigenvectors), and
  * rotates H ← H·Qᵀ in place; predictions ⟨w, h⟩ do not depend on the basis once both sides are in
  * the same one, so nothing is ever rotated back. The last half-epoch solves the users against the
- * final items, so a user's stored factors are exactly what folding in the same row gives.
+ * final items exactly, so a user's stored factors are what folding in the same row gives, but for
+ * rounding.
  *
  * Departures: confidences c = weight^power divided by their mean (all-equal weights are the paper's
  * c = 1, and scaling all weights changes nothing), negative ones on target 0; rows without a
  * positive one stay zero and count neither in α₀ nor in λ; training stops early once an epoch
  * improves the objective by less than `tolerance` of it.
  *
- * Shapes: U × d and I × d floats, 16 bytes an interaction, 32 a row. Cost of an epoch: see
- * als_solve.c, plus 18·d³ flops for the two eigenproblems. Threads: rows are independent and sums
- * are merged in a fixed order, so the model has the same bits for any number of threads. */
+ * Shapes: U × d and I × d floats, 20 bytes a row, the longest row's entries and scratch of some
+ * 3·d KB a thread. Cost of an epoch: als_epoch.c. Threads: rows are independent and sums are merged
+ * in a fixed order, so the model has the same bits for any number of threads. With `cg_steps` long
+ * rows are moved instead of solved (als_pcg.c), but for the last half-epoch. */
 #include "model/als_fit.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -124,7 +124,9 @@ static wn_status make_room(const wn_csr *from, wn_csr *to, wn_error *err) {
   to->col = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->col);
   to->weight = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->weight);
   to->time_ms = wn_reallocarray(NULL, (size_t)from->nnz + 1, sizeof *to->time_ms);
-  return to->row_ptr != NULL && to->col != NULL && to->weight != NULL && to->time_ms != NULL
+  to->type = from->type != NULL ? wn_malloc((size_t)from->nnz + 1) : NULL;
+  return to->row_ptr != NULL && to->col != NULL && to->weight != NULL && to->time_ms != NULL &&
+                 (from->type == NULL || to->type != NULL)
              ? WN_OK
              : wn_fail_memory(err);
 }
@@ -132,6 +134,7 @@ static wn_status make_room(const wn_csr *from, wn_csr *to, wn_error *err) {
 static void copy_entry(const wn_csr *from, uint64_t at, wn_csr *to) {
   to->col[to->nnz] = from->col[at];
   to->weight[to->nnz] = from->weight[at];
+  if (to->type != NULL) to->type[to->nnz] = from->type[at];
   to->time_ms[to->nnz++] = from->time_ms[at];
 }
 

@@ -230,7 +230,7 @@ class Cli(unittest.TestCase):
                   "--set", "rho=0.3", "--trials", "4", "--out", folder / "journal.jsonl"]
         found = json.loads(winnow(*search, "--json").stdout)
         self.assertEqual((found["model"], found["trials"], len(found["rows"])), ("covisit", 4, 5))
-        self.assertTrue(all("rho" not in row["params"] for row in found["rows"]))
+        self.assertTrue(all(row["params"]["rho"] == 0.3 for row in found["rows"]))  # fixed
         lines = (folder / "journal.jsonl").read_text().splitlines()
         self.assertEqual(json.loads(winnow(*search, "--json").stdout), found)  # from the journal
         self.assertEqual((folder / "journal.jsonl").read_text().splitlines(), lines)

@@ -73,6 +73,9 @@ static void check(const wn_dataset *data, const wn_holdout *h, bool ordered) {
           assert_true(whole->weight[p] > 0 && whole->time_ms[p] == newest);
     }
     if (ordered) assert_int_equal(h->ptr[i + 1] - h->ptr[i], 1);
+    for (uint64_t p = rest->row_ptr[u]; p < rest->row_ptr[u + 1]; p++)
+      for (uint64_t q = whole->row_ptr[u]; q < whole->row_ptr[u + 1]; q++)
+        if (whole->col[q] == rest->col[p]) assert_int_equal(rest->type[p], whole->type[q]);
   }
   size_t at = 0;
   for (uint32_t u = 0; u < USERS; u++) {

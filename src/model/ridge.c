@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#define EFFORT      32768
+#define EFFORT      1024
 #define HOUR_MS     3.6e6
 #define HISTORY_MAX 1000000
 

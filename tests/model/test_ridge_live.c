@@ -213,7 +213,7 @@ static void test_quality(void **state) {
   }
   for (size_t c = 0; c < 2; c++) {
     wn_model *whole = fit_events(classes[c], events, n, "lambda=5 k=40");
-    served half = serve(classes[c], events, n / 2, "lambda=5 k=40");
+    served half = serve(classes[c], events, n / 2, "lambda=5 k=40 effort=32768");
     double all = recall_of(whole, events, n, last, PEOPLE, THINGS);
     double stale = recall_of(half.model, events, n, last, PEOPLE, THINGS);
     learn(half.model, events + n / 2, n - n / 2);
@@ -323,14 +323,15 @@ static void test_replay(void **state) {
   }
 }
 
-/* A new item has a row at once, however much waits; without effort nothing changes. */
+/* A new item goes first: with effort for its solve it has a row at once, however much waits;
+ * without effort nothing changes. */
 static void test_new_item(void **state) {
   (void)state;
   static wn_event events[STREAM];
   size_t n = random_stream(64, 1, events);
   float scores[ITEMS + 5], before[ITEMS];
   for (size_t c = 0; c < 2; c++) {
-    served s = serve(classes[c], events, n - 100, "lambda=2");
+    served s = serve(classes[c], events, n - 100, "lambda=2 effort=32768");
     uint32_t user = events[0].user;
     wn_history_entry history = {events[n - 101].item, 1, 1};
     learn(s.model, events + n - 100, 100);

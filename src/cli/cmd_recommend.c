@@ -184,8 +184,8 @@ static int run(const wn_command *command, bool users) {
   wn_status status;
   wn_meter_init(&meter);
   wn_arena_init(&arena, (size_t)256 << 20);
-  WN_TRY(wn_cli_config(opt.config, opt.data, &config, &err));
   WN_TRY(check_keys(&err));
+  WN_TRY(wn_cli_config(opt.config, opt.data, &config, &err)); /* the engine's from then on */
   WN_TRY(wn_engine_open(opt.data, WN_STORE_READ, &config, &meter.progress, &engine, &err));
   wn_meter_end(&meter);
   WN_TRY(answer(engine, users, &arena, &out, &err));

@@ -143,7 +143,8 @@ static void test_safetensors(void **state) {
   assert_int_equal(wn_safetensors_find(file, "x", &m, &err), WN_OK);
   assert_true(m.rows == 2 && m.cols == 4 && wn_matrix_row(&m, 1, row) && row[3] == 7);
   assert_int_equal(wn_safetensors_find(file, "y", &m, &err), WN_OK);
-  assert_true(m.rows == 2 && m.cols == 1 && wn_matrix_row(&m, 0, row) && row[0] == 0x0b0a0908);
+  assert_true(m.rows == 2 && m.cols == 1 && wn_matrix_row(&m, 0, row) &&
+              row[0] == (float)0x0b0a0908);
   assert_int_equal(wn_safetensors_find(file, "z", &m, &err), WN_E_NOT_FOUND);
   for (size_t len = 0; len < file.len; len++) {
     assert_int_not_equal(wn_safetensors_find((wn_str){buf, len}, "y", &m, &err), WN_OK);

@@ -129,8 +129,8 @@ static void damage_is_said(void **state) {
     wn_batch_discard(path);
   }
   const char *bad[] = {"", "winnow batch 2\n",
-                       "winnow batch 1\njob 1\nsnapshot 0\nseq 0\nusers 3\nnow_ms 0\ndone 4\nbytes "
-                       "0\n"};
+                       ("winnow batch 1\njob 1\nsnapshot 0\nseq 0\nusers 3\nnow_ms 0\ndone 4\n"
+                        "bytes 0\n")};
   for (size_t i = 0; i < 3; i++) {
     assert_int_equal(wn_write_file_atomic(side, wn_str_of(bad[i]), &err), WN_OK);
     assert_int_equal(run(path, WN_BATCH_CSV, -1, &err), WN_E_CORRUPT);

@@ -31,8 +31,9 @@ static void dataset(wn_dataset *data) {
     uint32_t item = (uint32_t)wn_rng_below(&rng, ITEMS);
     for (uint32_t k = 0; k < LEN; k++) {
       item = wn_rng_below(&rng, 4) == 0 ? (uint32_t)wn_rng_below(&rng, ITEMS) : (item + 1) % ITEMS;
-      events[n++] = (wn_event){
-          .user = u, .item = item, .value = NAN, .time_ms = 1000 + (int64_t)k * 1000, .seq = n};
+      events[n] = (wn_event){
+          .user = u, .item = item, .value = NAN, .time_ms = 1000 + (int64_t)k * 1000, .seq = n + 1};
+      n++;
     }
   }
   assert_int_equal(

@@ -415,8 +415,9 @@ static void test_batch(void **state) {
   for (uint32_t u = 0; u < U; u++)
     for (uint32_t i = 0; i < 20; i++) {
       uint32_t item = (uint32_t)(wn_rng_double(&rng) * wn_rng_double(&rng) * I / 2);
-      facts[n++] = (fact){u, 2 * item, 1, (int64_t)n};
-      facts[n++] = (fact){u, 2 * item + 1, 1, (int64_t)n};
+      facts[n] = (fact){u, 2 * item, 1, (int64_t)n};
+      facts[n + 1] = (fact){u, 2 * item + 1, 1, (int64_t)n + 1};
+      n += 2;
     }
   dataset_of(facts, n, U, I, &data);
   const char *sizes[] = {"factors=1", "factors=24", "factors=65"};

@@ -296,7 +296,8 @@ static wn_status log_slate(const passage *p, wn_error *err) {
                                  .time_ms = p->now_ms,
                                  .items = ix,
                                  .propensities = propensity,
-                                 .len = out->len};
+                                 .len = out->len,
+                                 .policy = p->engine->config.hash};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;
     return WN_OK;

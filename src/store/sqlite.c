@@ -95,7 +95,8 @@ cleanup:
   return status;
 }
 
-/* Ours, and of a version that this program knows? *empty: no tables at all. */
+/* Ours, and of a version that this program knows? *empty: no tables at all. Only a writer can bring
+ * an older one up to date. */
 static wn_status check_file(wn_store *store, sqlite3 *db, bool *empty, wn_error *err) {
   wn_status status;
   int64_t version = 0, application = 0, tables = 0;
@@ -112,6 +113,12 @@ static wn_status check_file(wn_store *store, sqlite3 *db, bool *empty, wn_error 
     WN_TRY(wn_fail(err, WN_E_UNSUPPORTED, "",
                    "\"%s\" was written by a newer Winnow (schema %lld, this one knows %d): use "
                    "that version",
+                   store->dir, (long long)version, WN_SQLITE_VERSION));
+  }
+  if (version < 1 || (version < WN_SQLITE_VERSION && store->mode == WN_STORE_READ)) {
+    WN_TRY(wn_fail(err, WN_E_UNSUPPORTED, "",
+                   "\"%s\" was written by an older Winnow (schema %lld, this one knows %d): a "
+                   "command that writes, such as `winnow serve`, brings it up to date",
                    store->dir, (long long)version, WN_SQLITE_VERSION));
   }
 cleanup:
@@ -137,8 +144,26 @@ static wn_status create_tables(wn_store *store, sqlite3 *db, wn_error *err) {
            WN_SQLITE_APPLICATION_ID, WN_SQLITE_VERSION, store->uuid);
   WN_TRY(wn_sqlite_exec(store, db, "BEGIN IMMEDIATE", err));
   WN_TRY(wn_sqlite_exec(store, db, wn_sqlite_schema, err));
+  WN_TRY(wn_sqlite_exec(store, db, wn_sqlite_views, err));
   WN_TRY(wn_sqlite_exec(store, db, marks, err));
   WN_TRY(wn_sync_dir(store->dir, err));
+cleanup:
+  return status;
+}
+
+/* An older store, brought to this version in one transaction. */
+static wn_status upgrade(wn_store *store, sqlite3 *db, wn_error *err) {
+  wn_status status;
+  int64_t version = 0;
+  char mark[64];
+  WN_TRY(ask_int(store, db, "PRAGMA user_version", &version, err));
+  if (version >= WN_SQLITE_VERSION) return WN_OK;
+  WN_TRY(wn_sqlite_exec(store, db, "BEGIN IMMEDIATE", err));
+  for (int64_t v = version; v < WN_SQLITE_VERSION; v++)
+    WN_TRY(wn_sqlite_exec(store, db, wn_sqlite_upgrades[v - 1], err));
+  WN_TRY(wn_sqlite_exec(store, db, wn_sqlite_views, err));
+  snprintf(mark, sizeof mark, "PRAGMA user_version = %d; COMMIT", WN_SQLITE_VERSION);
+  WN_TRY(wn_sqlite_exec(store, db, mark, err));
 cleanup:
   return status;
 }
@@ -185,6 +210,7 @@ static wn_status open_writer(wn_store *store, wn_error *err) {
   WN_TRY(set_pragmas(store, lite->db, err));
   if (empty) WN_TRY(create_tables(store, lite->db, err));
   if (!empty) WN_TRY(wn_sqlite_exec(store, lite->db, LATER_TABLES, err));
+  if (!empty) WN_TRY(upgrade(store, lite->db, err));
   WN_TRY(wn_sqlite_exec(store, lite->db, ERASURES_TABLE, err));
   WN_TRY(wn_sqlite_prepare_writer(store, err));
 cleanup:

@@ -11,13 +11,15 @@
 
 #include <sqlite3.h>
 
-#define WN_SQLITE_VERSION        1          /* PRAGMA user_version: of the schema */
+#define WN_SQLITE_VERSION        2          /* PRAGMA user_version: of the schema */
 #define WN_SQLITE_APPLICATION_ID 0x57696E6E /* "Winn" */
 
 /* The log's pages are moved into the database when there are so many (of 4 KiB). */
 #define WN_CHECKPOINT_FRAMES 4000
 
-extern const char wn_sqlite_schema[];
+extern const char wn_sqlite_schema[], wn_sqlite_views[];
+/* [v − 1]: the changes from version v to v + 1. */
+extern const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1];
 
 typedef enum wn_sqlite_statement {
   WN_ST_BEGIN,

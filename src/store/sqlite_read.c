@@ -277,13 +277,15 @@ static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log 
                         .feed = sqlite3_column_int(s, 9) != 0,
                         .items = shown->items.data,
                         .propensities = shown->propensities.data,
-                        .len = shown->items.len};
+                        .len = shown->items.len,
+                        .policy = (uint64_t)sqlite3_column_int64(s, 11),
+                        .arms = wn_sqlite_column(s, 12)};
   return WN_OK;
 }
 
 #define SELECT_SLATES                                                                              \
-  "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items "       \
-  "FROM slates "
+  "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items, "      \
+  "policy, arms FROM slates "
 
 wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                 wn_slate_fn *each, void *ctx, wn_error *err) {

@@ -48,9 +48,21 @@ const char wn_sqlite_schema[] =
     "  anchor INTEGER,\n"
     "  snapshot INTEGER NOT NULL,\n"
     "  feed INTEGER NOT NULL,\n"
-    "  items TEXT NOT NULL\n"
+    "  items TEXT NOT NULL,\n"
+    "  policy INTEGER NOT NULL DEFAULT 0,\n"
+    "  arms TEXT\n"
     ");\n"
-    "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n"
+    "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n";
+
+const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1] = {
+    "ALTER TABLE slates ADD COLUMN policy INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE slates ADD COLUMN arms TEXT;\n",
+};
+
+/* Made anew by each upgrade. */
+const char wn_sqlite_views[] =
+    "DROP VIEW IF EXISTS events_readable;\n"
+    "DROP VIEW IF EXISTS impressions;\n"
     "CREATE VIEW events_readable AS\n"
     "  SELECT e.seq, strftime('%Y-%m-%dT%H:%M:%fZ', e.time_ms / 1000.0, 'unixepoch') AS time,\n"
     "    u.id AS user, i.id AS item, t.name AS type, e.value, e.slate\n"
@@ -62,6 +74,7 @@ const char wn_sqlite_schema[] =
     "  SELECT s.seq AS slate_seq, s.id AS slate,\n"
     "    strftime('%Y-%m-%dT%H:%M:%fZ', s.time_ms / 1000.0, 'unixepoch') AS time,\n"
     "    s.surface, coalesce(u.id, s.user_id) AS user, s.session, a.id AS anchor, s.snapshot,\n"
+    "    printf('%016x', s.policy) AS policy, s.arms,\n"
     "    j.key + 1 AS position, i.id AS item, json_extract(j.value, '$[1]') AS propensity\n"
     "  FROM slates s JOIN json_each(s.items) j\n"
     "  LEFT JOIN users u ON u.ix = s.user\n"

@@ -19,7 +19,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, feed, items) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    "snapshot, feed, items, policy, arms) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
     [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq) "
@@ -225,6 +226,8 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   sqlite3_bind_int64(s, 9, (sqlite3_int64)slate->snapshot);
   sqlite3_bind_int(s, 10, slate->feed);
   bind_str(s, 11, (wn_str){json->data, json->len});
+  sqlite3_bind_int64(s, 12, (sqlite3_int64)slate->policy);
+  bind_str(s, 13, slate->arms);
   return run(store, WN_ST_SLATE, err);
 }
 

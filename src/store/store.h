@@ -43,6 +43,8 @@ typedef struct wn_slate_log {
   const wn_item_ix *items;
   const float *propensities;
   size_t len;
+  uint64_t policy; /* what decided: a hash of the configuration and the arms; 0: the defaults */
+  wn_str arms;     /* "experiment=arm experiment=arm", by name; absent: in none */
 } wn_slate_log;
 
 /* One change. The caller fills the inputs, wn_store_commit the results. */

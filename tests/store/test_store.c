@@ -313,6 +313,8 @@ static wn_status keep_slate(void *ctx, const wn_slate_log *slate, wn_error *err)
   for (size_t i = 0; i < slate->len; i++) {
     wn_buf_printf(out, "%u@%a,", slate->items[i], (double)slate->propensities[i]);
   }
+  if (slate->arms.ptr != NULL)
+    wn_buf_printf(out, "%.*s@%llx", WN_STR_ARG(slate->arms), (unsigned long long)slate->policy);
   wn_buf_char(out, ' ');
   return out->failed ? wn_fail_memory(err) : WN_OK;
 }
@@ -346,13 +348,17 @@ static void test_slates(WN_UNUSED void **state) {
   op.u.slate.session = WN_STR("sess");
   op.u.slate.feed = true;
   op.u.slate.anchor = 1;
+  op.u.slate.policy = 0xfedcba9876543210ULL;
+  op.u.slate.arms = WN_STR("colour=blue");
   assert_int_equal(commit_one(store, op).seq, 1);
   commit_one(store, slate_op("s0", T0, items, chances, 0));
   assert_int_equal(refused(store, slate_op("s", T0, items, wrong, 2), "items[1]"), WN_E_ARGUMENT);
   items[0] = 2;
   assert_int_equal(refused(store, slate_op("s", T0, items, chances, 2), "items[0]"), WN_E_ARGUMENT);
   assert_ok(wn_store_scan_slates(store, 0, false, keep_slate, &seen, &err));
-  snprintf(expected, sizeof expected, "s0///-1/-1: s1/sess/ann/0/1:1@%a,0@%a, ", 1.0, (double)0.1F);
+  snprintf(expected, sizeof expected,
+           "s0///-1/-1: s1/sess/ann/0/1:1@%a,0@%a,colour=blue@fedcba9876543210 ", 1.0,
+           (double)0.1F);
   assert_string_equal(wn_buf_c(&seen), expected);
   wn_buf_reset(&seen);
   assert_ok(wn_store_scan_slates(store, T0 + 1, false, keep_slate, &seen, &err));
@@ -361,7 +367,8 @@ static void test_slates(WN_UNUSED void **state) {
   assert_ok(wn_store_scan_slates(store, 0, true, keep_slate, &seen, &err));
   assert_memory_equal(seen.data, "s1", 2); /* s0 is no feed's */
   assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND user = 'ann' AND "
-                         "anchor = 'y' AND snapshot = 7 AND ((position = 1 AND item = 'y' AND "
+                         "anchor = 'y' AND snapshot = 7 AND arms = 'colour=blue' AND "
+                         "policy = 'fedcba9876543210' AND ((position = 1 AND item = 'y' AND "
                          "propensity = 1) OR (position = 2 AND item = 'x' AND propensity = 0.1))"),
                    2);
   commit_one(store, user_op(WN_OP_USER_DELETE, "ann")); /* takes the name out of what was shown */

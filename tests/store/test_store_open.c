@@ -178,13 +178,33 @@ static void test_readers_in_threads(WN_UNUSED void **state) {
 static void test_versions(WN_UNUSED void **state) {
   wn_error err;
   wn_store_close(open_store(WN_STORE_WRITE));
-  set_pragma("PRAGMA user_version = 2");
+  set_pragma("PRAGMA user_version = 1000");
   assert_int_equal(open_status(WN_STORE_WRITE, &err), WN_E_UNSUPPORTED);
   assert_non_null(strstr(err.message, "newer"));
   assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_UNSUPPORTED);
   set_pragma("PRAGMA user_version = 1; PRAGMA application_id = 1");
   assert_int_equal(open_status(WN_STORE_WRITE, &err), WN_E_CORRUPT);
   assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_CORRUPT);
+}
+
+/* A store of version 1: what a reader says of it, and that a writer brings it up to date. */
+static void test_upgrade(WN_UNUSED void **state) {
+  wn_error err;
+  wn_store *store = open_store(WN_STORE_WRITE);
+  commit_one(store, event_op(NULL, "ann", "x", "view"));
+  wn_store_close(store);
+  set_pragma(
+      "INSERT INTO slates VALUES(1, 's1', 5, 'home', 0, NULL, NULL, NULL, 3, 0, '[[0,1]]', 0, "
+      "NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
+      "DROP VIEW impressions; ALTER TABLE slates DROP COLUMN policy;"
+      "ALTER TABLE slates DROP COLUMN arms; PRAGMA user_version = 1");
+  assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "older"));
+  assert_ok(open_status(WN_STORE_WRITE, &err));
+  assert_ok(open_status(WN_STORE_READ, &err));
+  assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND arms IS NULL"),
+                   1);
+  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 2);
 }
 
 static void test_foreign_files(WN_UNUSED void **state) {
@@ -289,6 +309,7 @@ int main(void) {
       IN_DIR(test_scan_does_not_block),
       IN_DIR(test_readers_in_threads),
       IN_DIR(test_versions),
+      IN_DIR(test_upgrade),
       IN_DIR(test_foreign_files),
       IN_DIR(test_damaged_ids),
       IN_DIR(test_read_only_folder),

@@ -77,8 +77,7 @@ typedef struct wn_store_backend {
   wn_status (*put_type)(wn_store *store, uint32_t type, wn_str name, wn_error *err);
   /* Remembers a client's event id; *fresh false when it was there. */
   wn_status (*put_event_key)(wn_store *store, wn_hash128 key, bool *fresh, wn_error *err);
-  wn_status (*put_event)(wn_store *store, const wn_stored_event *event, wn_str slate,
-                         wn_error *err);
+  wn_status (*put_event)(wn_store *store, const wn_stored_event *event, wn_error *err);
   wn_status (*put_item)(wn_store *store, wn_item_ix ix, const wn_item_row *row, wn_error *err);
   wn_status (*put_user)(wn_store *store, wn_user_ix ix, const wn_user_row *row, wn_error *err);
   wn_status (*put_slate)(wn_store *store, uint64_t seq, const wn_slate_log *slate, wn_error *err);

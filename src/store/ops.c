@@ -145,8 +145,14 @@ static wn_status apply_event(wn_store *store, wn_op *op, wn_error *err) {
     WN_TRY(add_item_stub(store, event->item, event->time_ms, &op->item_ix, err));
   }
   op->seq = (uint64_t)++store->now.v[WN_COUNT_LAST_SEQ];
-  wn_stored_event row = {op->seq, op->user_ix, op->item_ix, op->type, event->value, event->time_ms};
-  WN_TRY(store->backend->put_event(store, &row, event->slate, err));
+  wn_stored_event row = {.seq = op->seq,
+                         .user = op->user_ix,
+                         .item = op->item_ix,
+                         .type = op->type,
+                         .value = event->value,
+                         .time_ms = event->time_ms,
+                         .slate = event->slate};
+  WN_TRY(store->backend->put_event(store, &row, err));
   count_event(&store->now, event->time_ms);
 cleanup:
   return status;

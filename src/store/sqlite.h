@@ -115,8 +115,7 @@ wn_status wn_sqlite_commit(wn_store *store, wn_error *err);
 void wn_sqlite_rollback(wn_store *store);
 wn_status wn_sqlite_put_type(wn_store *store, uint32_t type, wn_str name, wn_error *err);
 wn_status wn_sqlite_put_event_key(wn_store *store, wn_hash128 key, bool *fresh, wn_error *err);
-wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_str slate,
-                              wn_error *err);
+wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_error *err);
 wn_status wn_sqlite_put_item(wn_store *store, wn_item_ix ix, const wn_item_row *row, wn_error *err);
 wn_status wn_sqlite_put_user(wn_store *store, wn_user_ix ix, const wn_user_row *row, wn_error *err);
 wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log *slate,

@@ -81,7 +81,7 @@ wn_status wn_sqlite_scan_events(wn_store *store, uint64_t after, uint64_t upto, 
   bool more = true;
   const uint64_t most = INT64_MAX;
   WN_TRY(cursor_open(&c, store,
-                     "SELECT seq, user, item, type, value, time_ms FROM events "
+                     "SELECT seq, user, item, type, value, time_ms, slate FROM events "
                      "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq",
                      err));
   sqlite3_bind_int64(c.statement, 1, (sqlite3_int64)(after > most ? most : after));
@@ -98,6 +98,7 @@ wn_status wn_sqlite_scan_events(wn_store *store, uint64_t after, uint64_t upto, 
         .value =
             sqlite3_column_type(s, 4) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(s, 4),
         .time_ms = sqlite3_column_int64(s, 5),
+        .slate = wn_sqlite_column(s, 6),
     };
     WN_TRY(each(ctx, &event, err));
   }

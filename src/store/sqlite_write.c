@@ -152,8 +152,7 @@ cleanup:
   return status;
 }
 
-wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_str slate,
-                              wn_error *err) {
+wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_error *err) {
   sqlite3_stmt *s = statement_of(store, WN_ST_EVENT);
   sqlite3_bind_int64(s, 1, (sqlite3_int64)event->seq);
   sqlite3_bind_int64(s, 2, event->user);
@@ -161,7 +160,7 @@ wn_status wn_sqlite_put_event(wn_store *store, const wn_stored_event *event, wn_
   sqlite3_bind_int64(s, 4, event->type);
   sqlite3_bind_double(s, 5, event->value); /* NaN is bound as NULL */
   sqlite3_bind_int64(s, 6, event->time_ms);
-  bind_str(s, 7, slate);
+  bind_str(s, 7, event->slate);
   return run(store, WN_ST_EVENT, err);
 }
 

@@ -128,6 +128,7 @@ typedef struct wn_stored_event {
   uint32_t type;
   double value; /* NAN: none */
   int64_t time_ms;
+  wn_str slate; /* that it answers to; absent: not said. Valid in the callback. */
 } wn_stored_event;
 
 /* Events with seq > after (and ≤ upto unless 0), ascending. A consistent snapshot of the log. */

@@ -215,9 +215,9 @@ static void slate_ope(wn_case *c) {
     cascade(c);
     return;
   }
-  wn_slate_log log = {.p_log = table(c, "p_log", shape[0]),
-                      .p_eval = table(c, "p_eval", shape[1]),
-                      .reward = table(c, "slot_rewards", shape[2])};
+  wn_slate_table log = {.p_log = table(c, "p_log", shape[0]),
+                        .p_eval = table(c, "p_eval", shape[1]),
+                        .reward = table(c, "slot_rewards", shape[2])};
   if (memcmp(shape[0], shape[1], sizeof *shape) != 0 ||
       memcmp(shape[0], shape[2], sizeof *shape) != 0)
     c->wrong = "slot_rewards";

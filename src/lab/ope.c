@@ -14,7 +14,7 @@
 #define Z_MOST      3.29 /* two-sided p = .001 */
 #define SUPPORT_GAP 1e-9
 
-static double shrunk(wn_ope_estimator which, double w, double lambda) {
+double wn_ope_shrunk(wn_ope_estimator which, double w, double lambda) {
   switch (which) {
   case WN_OPE_CLIPPED: return fmin(w, lambda);
   case WN_OPE_SUBGAUSSIAN: return w / (1 - lambda + lambda * w);
@@ -25,7 +25,7 @@ static double shrunk(wn_ope_estimator which, double w, double lambda) {
   }
 }
 
-static bool uses_model(wn_ope_estimator which) {
+bool wn_ope_uses_model(wn_ope_estimator which) {
   return which == WN_OPE_DM || which == WN_OPE_DR || which == WN_OPE_SNDR ||
          which == WN_OPE_SWITCH_DR || which == WN_OPE_DROS;
 }
@@ -53,10 +53,10 @@ static double cressie_read(const wn_ope_row *rows, size_t n) {
 
 wn_ope_estimate wn_ope_estimate_of(wn_ope_estimator which, const wn_ope_row *rows, size_t n,
                                    double lambda) {
-  bool model = uses_model(which), normalised = which == WN_OPE_SNIPS || which == WN_OPE_SNDR;
+  bool model = wn_ope_uses_model(which), normalised = which == WN_OPE_SNIPS || which == WN_OPE_SNDR;
   double sum_w = 0, baseline = 0, correction = 0, spread = 0, count = (double)n;
   for (size_t i = 0; i < n; i++) {
-    double w = shrunk(which, rows[i].weight, lambda);
+    double w = wn_ope_shrunk(which, rows[i].weight, lambda);
     sum_w += w;
     baseline += model ? rows[i].value : 0;
     correction += w * (rows[i].reward - (model ? rows[i].q : 0));
@@ -66,7 +66,7 @@ wn_ope_estimate wn_ope_estimate_of(wn_ope_estimator which, const wn_ope_row *row
   baseline /= count;
   wn_ope_estimate out = {baseline + correction, 0};
   for (size_t i = 0; i < n; i++) {
-    double w = shrunk(which, rows[i].weight, lambda);
+    double w = wn_ope_shrunk(which, rows[i].weight, lambda);
     double residual = rows[i].reward - (model ? rows[i].q : 0);
     double term = normalised ? w * (residual - correction) * count / divisor +
                                    (model ? rows[i].value - baseline : 0)
@@ -99,8 +99,9 @@ static void refuse(wn_ope_diagnostics *d, size_t n) {
     snprintf(why, size, "effective sample %.1f is below %.0f: about %.0f rows are needed", d->ess,
              ESS_LEAST, ceil(ESS_LEAST / d->ess * (double)n));
   else if (fabs(d->mean_weight_z) > Z_MOST)
-    snprintf(why, size, "mean weight %.4g is not 1 (z = %.1f): the propensities are wrong",
-             d->mean_weight, d->mean_weight_z);
+    snprintf(why, size, "mean weight %.4g is not 1 (z = %.1f): the propensities are wrong%s",
+             d->mean_weight, d->mean_weight_z,
+             d->mean_weight < 1 ? ", or the log never plays part of the policy's choices" : "");
   d->refused = why[0] != '\0';
 }
 
@@ -143,7 +144,24 @@ double wn_replay(const uint32_t *logged, const uint32_t *chosen, const double *r
 
 /* --- slates --- */
 
-bool wn_slate_ope_of(const wn_slate_log *log, wn_slate_ope *out) {
+wn_slate_terms wn_slate_terms_of(const wn_slate_table *log, size_t row) {
+  wn_slate_terms t = {.joint = 1};
+  double total = 0, sum = 0;
+  for (size_t at = row * log->slots; at < (row + 1) * log->slots; at++) {
+    double w = log->p_eval[at] / log->p_log[at], r = log->reward[at];
+    t.joint *= w;
+    sum += w;
+    total += r;
+    t.iips += w * r;
+    t.rips += t.joint * r;
+  }
+  t.reward = total;
+  t.sips = t.joint * total;
+  t.pi = (sum - ((double)log->slots - 1)) * total;
+  return t;
+}
+
+bool wn_slate_ope_of(const wn_slate_table *log, wn_slate_ope *out) {
   size_t slots = log->slots;
   double n = (double)log->n, joint_sum = 0;
   memset(out, 0, sizeof *out);
@@ -156,20 +174,19 @@ bool wn_slate_ope_of(const wn_slate_log *log, wn_slate_ope *out) {
   double *cascade = own + slots, *own_reward = cascade + slots,
          *cascade_reward = own_reward + slots;
   for (size_t i = 0; i < log->n; i++) {
-    double joint = 1, total = 0, sum = 0;
+    wn_slate_terms t = wn_slate_terms_of(log, i);
+    double joint = 1;
     for (size_t l = 0; l < slots; l++) {
       double w = log->p_eval[i * slots + l] / log->p_log[i * slots + l];
       double r = log->reward[i * slots + l];
       joint *= w;
-      sum += w;
-      total += r;
       own[l] += w;
       cascade[l] += joint;
       own_reward[l] += w * r;
       cascade_reward[l] += joint * r;
     }
-    out->sips += joint * total / n;
-    out->pi += (sum - ((double)slots - 1)) * total / n;
+    out->sips += t.sips / n;
+    out->pi += t.pi / n;
     joint_sum += joint;
   }
   for (size_t l = 0; l < slots; l++) {

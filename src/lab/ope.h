@@ -32,6 +32,9 @@ typedef enum wn_ope_estimator {
 typedef struct wn_ope_estimate {
   double value, se; /* se by the spread of the rows; SNIPS and SNDR by the delta method */
 } wn_ope_estimate;
+/* f(w), of the estimators that are mean(b + f(w)(r − q)); whether they have b and q. */
+double wn_ope_shrunk(wn_ope_estimator which, double w, double lambda);
+bool wn_ope_uses_model(wn_ope_estimator which);
 /* λ is ignored where it does not occur. n ≥ 1. */
 wn_ope_estimate wn_ope_estimate_of(wn_ope_estimator which, const wn_ope_row *rows, size_t n,
                                    double lambda);
@@ -47,7 +50,7 @@ typedef struct wn_ope_diagnostics {
   double uncovered; /* π_e's mass on actions that the log never plays; from the caller */
   double low, high; /* what uncovered mass can make of IPS, rewards in [reward_min, reward_max] */
   bool refused;
-  char why[160]; /* and what data would do; empty when not refused */
+  char why[200]; /* and what data would do; empty when not refused */
 } wn_ope_diagnostics;
 void wn_ope_diagnose(const wn_ope_row *rows, size_t n, double uncovered, double reward_min,
                      double reward_max, wn_ope_diagnostics *out);
@@ -58,15 +61,20 @@ double wn_replay(const uint32_t *logged, const uint32_t *chosen, const double *r
                  size_t *matches);
 
 /* Slates: n rows × `slots`, row-major; propensities of each slot given the ones above it. */
-typedef struct wn_slate_log {
+typedef struct wn_slate_table {
   size_t n, slots;
   const double *p_log, *p_eval, *reward;
-} wn_slate_log;
+} wn_slate_table;
 typedef struct wn_slate_ope {
   double sips, iips, rips, snsips, sniips, snrips; /* joint, independent and cascade weights */
   double pi; /* pseudo-inverse under a product logging policy: Swaminathan et al. 2017 */
 } wn_slate_ope;
-WN_MUST_USE bool wn_slate_ope_of(const wn_slate_log *log, wn_slate_ope *out);
+WN_MUST_USE bool wn_slate_ope_of(const wn_slate_table *log, wn_slate_ope *out);
+/* What one slate adds to each mean. */
+typedef struct wn_slate_terms {
+  double joint, reward, sips, iips, rips, pi;
+} wn_slate_terms;
+wn_slate_terms wn_slate_terms_of(const wn_slate_table *log, size_t row);
 /* Kiyohara et al. 2022: prefix is the weight of slots 1 … l, q of the action taken, value its mean
  * under π_e; all n × slots. */
 double wn_cascade_dr(const double *prefix, const double *reward, const double *q,

@@ -25,6 +25,7 @@ static const struct {
     {"snapshots", wn_cmd_snapshots, "list, verify or roll back trained snapshots"},
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},
+    {"replay", wn_cmd_replay, "what would this configuration have earned on the log?"},
     {"lab", wn_cmd_lab, "recompute worked cases of metrics and statistics"},
     {"check-config", wn_cmd_check_config, "check a configuration file without starting"},
 };

@@ -150,8 +150,6 @@ wn_status wn_ope_probabilities(wn_logged *log, const wn_ope_options *options, do
       row->p_eval = fmin(row->p_eval, 1);
       *uncovered += fmax(0, 1 - covered[row->position]) / n;
     }
-    if (row->chosen != WN_NO_IX && cell_of(&c, row->position, row->chosen) == SIZE_MAX)
-      *uncovered += 1 / n;
   }
   if (*uncovered < 1e-6) *uncovered = 0; /* rounding of the table */
 cleanup:

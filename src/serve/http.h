@@ -39,6 +39,7 @@ typedef struct wn_action {
   wn_http_handler *handle;
   wn_http_handler *finish; /* after the change; NULL: there is none */
   bool body;               /* takes one */
+  bool slow;               /* may take long: not on a worker */
   bool bulk;               /* 64 times the body, NDJSON too */
   const char *produces;    /* NULL: application/json */
 } wn_action;
@@ -76,10 +77,11 @@ struct wn_http {
   wn_body_form form;
   /* the answer */
   wn_buf out;
-  int http;                 /* status code, 200 unless set */
-  const char *content_type; /* application/json unless set */
-  const char *csp;          /* Content-Security-Policy; NULL: none */
-  bool out_static;          /* the answer is static_out */
+  int http;                                    /* status code, 200 unless set */
+  const char *content_type;                    /* application/json unless set */
+  const char *csp;                             /* Content-Security-Policy; NULL: none */
+  const char *cache_control, *etag, *encoding; /* NULL: no-store, none, identity */
+  bool out_static;                             /* the answer is static_out */
   wn_str static_out;
   long index;       /* of the record that an error means; -1 */
   int problem_http; /* overrides the status of an error; 0: by its wn_status */
@@ -135,6 +137,8 @@ wn_http_handler wn_route_user_get, wn_route_user_put, wn_route_user_patch, wn_ro
 wn_http_handler wn_route_record_done;
 wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_item_similar,
     wn_route_user_similar, wn_route_surfaces;
+wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
+wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;
 wn_http_handler wn_route_health, wn_route_ready, wn_route_metrics, wn_route_openapi,
     wn_route_landing;

@@ -212,6 +212,15 @@ bool wn_accepts(wn_str accept, const char *type) {
   return accepted;
 }
 
+bool wn_header_lists(wn_str list, const char *token) {
+  while (list.len > 0) {
+    wn_str params = cut(&list, ',');
+    wn_str name = wn_str_trim(cut(&params, ';'));
+    if (wn_str_is_ci(name, token)) return !quality_zero(params);
+  }
+  return false;
+}
+
 bool wn_media_type(wn_str content_type, char *buf, size_t size) {
   wn_str type = wn_str_trim(cut(&content_type, ';'));
   if (type.len == 0 || type.len >= size) return false;

@@ -55,6 +55,8 @@ bool wn_target_matches(const wn_target *target, const char *path, wn_str *captur
 
 /* Accept: whether it admits `type` ("application/json"). An absent or empty header admits all. */
 bool wn_accepts(wn_str accept, const char *type);
+/* Whether a list header (Accept-Encoding) names `token` without q=0. */
+bool wn_header_lists(wn_str list, const char *token);
 /* The media type of a Content-Type without its parameters, lower case, in `buf`; false: malformed,
  * too long, or a charset other than UTF-8. */
 bool wn_media_type(wn_str content_type, char *buf, size_t size);

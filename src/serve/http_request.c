@@ -102,7 +102,7 @@ static void write_problem(wn_http *http, const wn_error *err) {
   http->http = problem.http;
   http->content_type = "application/problem+json";
   http->out_static = false;
-  http->csp = NULL;
+  http->csp = http->cache_control = http->etag = http->encoding = NULL;
   wn_buf_reset(&http->out);
   wn_problem_write(&problem, &http->out);
   if (problem.http >= 500 && problem.http != 503)
@@ -123,7 +123,13 @@ static wn_str answer_body(wn_http *http) {
 static void add_headers(const wn_http *http, struct MHD_Response *response) {
   if (http->http != 204)
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, http->content_type);
-  (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+  (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+                                http->cache_control != NULL ? http->cache_control : "no-store");
+  if (http->etag != NULL) (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, http->etag);
+  if (http->etag != NULL)
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
+  if (http->encoding != NULL)
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, http->encoding);
   (void)MHD_add_response_header(response, MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff");
   if (http->csp != NULL)
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, http->csp);
@@ -137,7 +143,7 @@ static void add_headers(const wn_http *http, struct MHD_Response *response) {
 /* The body stays ours until wn_http_on_completed: libmicrohttpd reads it from here. */
 static enum MHD_Result queue_answer(wn_http *http) {
   wn_str body = answer_body(http);
-  if (http->http == 204) body.len = 0;
+  if (http->http == 204 || http->http == 304) body.len = 0;
   if (!wn_conn_move(http->conn, WN_PHASE_WRITING, http->server->config->idle_seconds_max))
     return MHD_NO;
   struct MHD_Response *response = MHD_create_response_from_buffer(
@@ -421,7 +427,7 @@ static enum MHD_Result run_handler(wn_http *http) {
   http->begun_ns = wn_mono_ns();
   if (http->refused) return queue_answer(http);
   http->body = (wn_str){http->body_buf.len > 0 ? http->body_buf.data : "", http->body_buf.len};
-  if (http->body.len > WN_HTTP_LARGE_BODY_BYTES) {
+  if (http->body.len > WN_HTTP_LARGE_BODY_BYTES || http->action->slow) {
     http->step = WN_STEP_LARGE;
     return MHD_YES;
   }

@@ -4,7 +4,7 @@
 
 #include "serve/engine.h"
 
-#define WN_METRIC_ROUTES_MAX 24
+#define WN_METRIC_ROUTES_MAX 64
 
 typedef struct wn_metrics wn_metrics;
 

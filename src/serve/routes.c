@@ -16,6 +16,7 @@ const wn_route wn_routes[] = {
     {"/v1/items/{id}/similar",
      {[WN_GET] = {.handle = wn_route_item_similar, .finish = wn_route_slate_done}}},
     {"/v1/users/{id}/similar", {[WN_GET] = {.handle = wn_route_user_similar}}},
+    {"/v1/users/{id}/history", {[WN_GET] = {.handle = wn_route_user_history}}},
     {"/v1/items/{id}",
      {[WN_GET] = {.handle = wn_route_item_get},
       [WN_PUT] = {.handle = wn_route_item_put, .finish = wn_route_record_done, .body = true},
@@ -27,10 +28,12 @@ const wn_route wn_routes[] = {
       [WN_PATCH] = {.handle = wn_route_user_patch, .finish = wn_route_record_done, .body = true},
       [WN_DELETE] = {.handle = wn_route_user_delete, .finish = wn_route_record_done}}},
     {"/v1/items",
-     {[WN_POST] =
+     {[WN_GET] = {.handle = wn_route_items_find, .slow = true},
+      [WN_POST] =
           {.handle = wn_route_items, .finish = wn_route_records_done, .body = true, .bulk = true}}},
     {"/v1/users",
-     {[WN_POST] =
+     {[WN_GET] = {.handle = wn_route_users_find, .slow = true},
+      [WN_POST] =
           {.handle = wn_route_users, .finish = wn_route_records_done, .body = true, .bulk = true}}},
     {"/v1/surfaces", {[WN_GET] = {.handle = wn_route_surfaces}}},
     {"/v1/admin/refresh",
@@ -39,7 +42,9 @@ const wn_route wn_routes[] = {
     {"/readyz", {[WN_GET] = {.handle = wn_route_ready}}},
     {"/metrics", {[WN_GET] = {.handle = wn_route_metrics, .produces = "text/plain"}}},
     {"/openapi.json", {[WN_GET] = {.handle = wn_route_openapi}}},
-    {"/", {[WN_GET] = {.handle = wn_route_landing, .produces = "text/html"}}},
+    {"/", {[WN_GET] = {.handle = wn_route_console_page, .produces = "text/html"}}},
+    {"/console/{asset}",
+     {[WN_GET] = {.handle = wn_route_console_asset, .produces = "text/javascript"}}},
     {.path = NULL},
 };
 

@@ -103,6 +103,8 @@ wn_status wn_route_landing(wn_http *http, wn_error *err) {
       "alive</li>\n"
       "<li><a href=\"/metrics\">metrics</a>: in Prometheus' text format</li>\n"
       "</ul>\n"
+      "<p>This binary was built without the web console (it needs npm: cmake -DWINNOW_CONSOLE=ON)."
+      "</p>\n"
       "<p>An event, so that the next slate knows it:</p>\n"
       "<pre><code>curl -H 'Content-Type: application/json' \\\n"
       "  -d '{\"user\":\"me\",\"item\":\"ID\",\"type\":\"view\"}' ADDRESS/v1/events\n"

@@ -1,0 +1,196 @@
+// The console's pages in a browser: node pages.mjs ADDRESS [word of the tests to run]
+// Each test has a page of its own; whatever it logs as an error, or throws, fails the test, and so does every
+// violation that axe finds.
+import { createRequire } from 'node:module'
+import { mkdirSync } from 'node:fs'
+import assert from 'node:assert/strict'
+
+const require = createRequire(new URL('../../console/package.json', import.meta.url))
+const { chromium } = require('playwright-core')
+const axe = require('axe-core').source
+const [address, only = ''] = process.argv.slice(2)
+const shots = process.env.WINNOW_SHOTS
+const slow = Number(process.env.WINNOW_SLOW ?? 1)
+if (shots) mkdirSync(shots, { recursive: true })
+
+const browser = await chromium.launch({
+  executablePath: process.env.WINNOW_CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+})
+let failed = 0
+let passed = 0
+
+async function test(name, hash, body, options = {}) {
+  if (!name.includes(only)) return
+  const begun = Date.now()
+  const page = await browser.newPage({ viewport: { width: 1360, height: 900 }, bypassCSP: false, ...options })
+  page.setDefaultTimeout(8000 * slow)
+  const troubles = []
+  page.on('pageerror', (error) => troubles.push(`exception: ${error.message}`))
+  page.on('dialog', (dialog) => (troubles.push(`dialog: ${dialog.message()}`), dialog.dismiss()))
+  page.on('console', (message) => {
+    // A refused request that a test provokes on purpose is logged by Chromium itself.
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) troubles.push(message.text())
+  })
+  try {
+    await page.goto(`${address}/${hash}`)
+    await body(page)
+    assert.deepEqual(troubles, [])
+    passed++
+    console.log(`ok    ${name} (${Date.now() - begun} ms)`)
+  } catch (error) {
+    failed++
+    console.log(`FAIL  ${name}: ${error.stack}\n${troubles.join('\n')}`)
+    if (shots) await page.screenshot({ path: `${shots}/failed.png` }).catch(() => {})
+  } finally {
+    await page.close()
+  }
+}
+
+/** axe's rules for WCAG 2 A and AA; run inside the page through the debugger, past the page's own policy. */
+async function accessible(page) {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Runtime.evaluate', { expression: axe })
+  const { result, exceptionDetails } = await session.send('Runtime.evaluate', {
+    expression: `axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'] })
+      .then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html + ' ' + n.failureSummary)])))`,
+    awaitPromise: true,
+    returnByValue: true,
+  })
+  assert.equal(exceptionDetails, undefined)
+  assert.deepEqual(JSON.parse(result.value), [])
+}
+
+/** axe and, where asked for, a picture, in both colours. */
+async function looks(page, name) {
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+    await page.waitForTimeout(150)
+    await accessible(page)
+    if (shots) await page.screenshot({ path: `${shots}/${name}-${scheme}.png` })
+  }
+}
+
+const api = async (method, path, body) => {
+  const answer = await fetch(address + path, {
+    method,
+    headers: body ? { 'Content-Type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json' } : {},
+    body: body && JSON.stringify(body),
+  })
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status}`)
+  return answer.status === 204 ? null : answer.json()
+}
+const names = (page, at = 0) =>
+  page.locator('ol.slate').nth(at).locator('li').evaluateAll((all) => all.map((one) => one.dataset.item))
+
+await test('first page: small and soon there', '', async (page) => {
+  await page.locator('ol.slate li, main h1').first().waitFor()
+  const [ready, bytes] = await page.evaluate(() => [
+    performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd,
+    [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
+      .filter((e) => e.name.includes('/console/') || e.entryType === 'navigation')
+      .reduce((sum, e) => sum + e.transferSize, 0),
+  ])
+  console.log(`      interactive after ${Math.round(ready)} ms, ${bytes} bytes`)
+  assert.ok(ready < 1000 * slow, `interactive after ${ready} ms`)
+  assert.ok(bytes < 300_000, `${bytes} bytes`)
+})
+
+await test('try: a like changes the slate', '#/try?user=this-machine', async (page) => {
+  await page.locator('ol.slate li').first().waitFor()
+  await looks(page, 'try')
+  await page.getByRole('button', { name: 'New', exact: true }).click()
+  await page.waitForURL(/user=visitor-/)
+  await page.getByText('Nothing yet').waitFor()
+  const before = await names(page)
+  await page.locator('ol.slate li').nth(2).getByRole('button', { name: /^Like / }).click()
+  await page.getByText(/\d+ of \d+ new/).first().waitFor()
+  const after = await names(page)
+  assert.notDeepEqual(after, before)
+  assert.ok(!after.includes(before[2]), 'what was liked has been seen')
+  await page.getByRole('complementary').getByText('like').first().waitFor()
+  await page.getByRole('button', { name: 'Forget this visitor' }).click()
+  await page.getByText('Nothing yet').waitFor()
+})
+
+await test('try: someone who likes, two surfaces side by side', '#/try?user=nobody', async (page) => {
+  await page.getByRole('combobox', { name: /^or someone who likes/ }).fill('apache2')
+  await page.getByRole('option').first().waitFor()
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(/user=visitor-/)
+  await page.getByRole('complementary').getByText('like').first().waitFor()
+  await page.getByLabel('Beside it').selectOption('popular')
+  await page.locator('ol.slate').nth(1).locator('li').first().waitFor()
+  assert.notDeepEqual(await names(page, 0), await names(page, 1))
+})
+
+await test('try: a hidden item vanishes', '#/try?user=this-machine', async (page) => {
+  await page.locator('ol.slate li').first().waitFor()
+  const [first] = await names(page)
+  await api('PATCH', '/v1/items/' + encodeURIComponent(first), { status: 'hidden' })
+  try {
+    await page.locator('ol.slate li').nth(1).getByRole('button', { name: /^Click on / }).click()
+    await page.locator(`ol.slate li[data-item="${first}"]`).waitFor({ state: 'detached' })
+  } finally {
+    await api('PATCH', '/v1/items/' + encodeURIComponent(first), { status: 'active' })
+  }
+})
+
+await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {
+  await page.locator('ol.slate li').first().waitFor()
+  await page.keyboard.press('/')
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'combobox')
+  await page.keyboard.press('Escape')
+  await page.locator('h1').click()
+  await page.keyboard.press('?')
+  await page.getByRole('heading', { name: 'Keys' }).waitFor()
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('g')
+  await page.keyboard.press('t')
+  assert.match(page.url(), /#\/try/)
+})
+
+await test('an unknown surface is told', '#/try?user=ann&surface=nowhere', async (page) => {
+  await page.getByRole('alert').getByText('no surface').waitFor()
+})
+
+await test('without an API key the console asks for it', '', async (page) => {
+  let refuse = true
+  await page.route('**/v1/**', (route) => {
+    const key = route.request().headers().authorization
+    if (refuse && key !== 'Bearer s3cret')
+      return route.fulfill({
+        status: 401,
+        contentType: 'application/problem+json',
+        body: JSON.stringify({ type: 'urn:winnow:problem:unauthorised', title: 'unauthorised', status: 401, detail: 'a key is needed' }),
+      })
+    return route.continue()
+  })
+  await page.goto(`${address}/#/try?user=ann`)
+  await page.reload()
+  await page.getByLabel('API key', { exact: true }).fill('s3cret')
+  await page.getByRole('button', { name: 'Go on' }).click()
+  await page.locator('ol.slate li').first().waitFor()
+})
+
+await test('markup in titles and ids stays text', '#/try?user=' + encodeURIComponent('<i>evil</i>') + '&surface=popular', async (page) => {
+  await page.locator('ol.slate li').first().waitFor()
+  await page.getByRole('complementary').getByText('onerror').first().waitFor()
+  assert.equal(await page.locator('main img[src="x"], main i:not([style]), main b, main script').count(), 0)
+  await page.getByRole('combobox', { name: /^or someone who likes/ }).fill('script alert')
+  await page.getByRole('option').first().waitFor()
+  assert.ok((await page.getByRole('option').first().innerText()).includes('<img src=x'))
+  assert.equal(await page.locator('main script, main img').count(), 0)
+})
+
+await test('a phone', '#/try?user=this-machine', async (page) => {
+  await page.locator('ol.slate li').first().waitFor()
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+  assert.ok(wide <= 0, `${wide} px too wide`)
+  if (shots) await page.screenshot({ path: `${shots}/phone-light.png` })
+}, { viewport: { width: 390, height: 844 } })
+
+await browser.close()
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)

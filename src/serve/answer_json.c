@@ -1,6 +1,7 @@
 #include "serve/answer_json.h"
 
 #include <math.h>
+#include <string.h>
 
 static void write_sources(wn_json *json, const wn_slate_answer *answer, uint32_t sources) {
   wn_json_key(json, "sources");
@@ -31,6 +32,22 @@ static void write_item(wn_json *json, const wn_slate_answer *answer, size_t i) {
   wn_json_end_object(json);
 }
 
+/* "a=x b=y" as {"a":"x","b":"y"}. */
+static void write_arms(wn_json *json, wn_str arms) {
+  wn_json_key(json, "arms");
+  wn_json_object(json);
+  while (arms.len > 0) {
+    const char *end = memchr(arms.ptr, ' ', arms.len);
+    size_t len = end != NULL ? (size_t)(end - arms.ptr) : arms.len;
+    size_t name = (size_t)((const char *)memchr(arms.ptr, '=', len) - arms.ptr);
+    wn_json_key_str(json, (wn_str){arms.ptr, name});
+    wn_json_string(json, (wn_str){arms.ptr + name + 1, len - name - 1});
+    size_t step = end != NULL ? len + 1 : len;
+    arms = (wn_str){arms.ptr + step, arms.len - step};
+  }
+  wn_json_end_object(json);
+}
+
 void wn_answer_model(wn_json *json, uint64_t snapshot) {
   wn_json_key(json, "model");
   if (snapshot > 0) {
@@ -55,6 +72,7 @@ void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {
   wn_json_key(&json, "personal");
   wn_json_bool(&json, answer->personal);
   wn_answer_model(&json, answer->snapshot);
+  if (answer->arms.len > 0) write_arms(&json, answer->arms);
   wn_json_key(&json, "items");
   wn_json_array(&json);
   for (size_t i = 0; i < answer->len; i++) write_item(&json, answer, i);

@@ -38,6 +38,7 @@ wn_status wn_config_defaults(wn_config *config, wn_error *err) {
 
 void wn_config_clear(wn_config *config) {
   wn_surfaces_clear(&config->surfaces);
+  wn_experiments_clear(&config->experiments);
 }
 
 static const char *const catalogue_words[] = {"open", "strict"};
@@ -208,6 +209,12 @@ static wn_status read_vectors(wn_yaml *y, const yaml_node_t *node, void *target)
   return wn_yaml_fields(y, node, vectors_keys, sizeof vectors_keys / sizeof *vectors_keys, target);
 }
 
+/* Arms are variants of surfaces: read when those are known. */
+static wn_status read_later(wn_yaml *y WN_UNUSED, const yaml_node_t *node WN_UNUSED,
+                            void *target WN_UNUSED) {
+  return WN_OK;
+}
+
 static const wn_yaml_key config_keys[] = {
     {"catalogue", WN_YAML_CALL, 0, 0, 0, read_catalogue},
     {"signals", WN_YAML_CALL, 0, 0, 0, read_signals},
@@ -215,6 +222,8 @@ static const wn_yaml_key config_keys[] = {
     {"models", WN_YAML_CALL, 0, 0, 0, read_models},
     {"vectors", WN_YAML_CALL, 0, 0, 0, read_vectors},
     {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
+    {"holdout", WN_YAML_CALL, 0, 0, 0, read_later},
+    {"experiments", WN_YAML_CALL, 0, 0, 0, read_later},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 
@@ -248,6 +257,7 @@ wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_e
   if (root != NULL)
     WN_TRY(
         wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
+  if (root != NULL) WN_TRY(wn_config_read_experiments(&yaml, root, config));
   want_asked(config);
 cleanup:
   wn_yaml_close(&yaml);

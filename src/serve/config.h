@@ -1,10 +1,11 @@
 #ifndef WN_SERVE_CONFIG_H
 #define WN_SERVE_CONFIG_H
-/* winnow.yaml: signals, dataset, models, surfaces, server (docs/configuration.md). Unknown keys,
- * wrong types and ranges are refused with file, line and column. */
+/* winnow.yaml: signals, dataset, models, surfaces, experiments, server (docs/configuration.md).
+ * Unknown keys, wrong types and ranges are refused with file, line and column. */
 
 #include "data/signals.h"
 #include "funnel/surface.h"
+#include "lab/experiment.h"
 #include "model/train.h"
 
 typedef struct wn_server_config {
@@ -23,6 +24,7 @@ typedef struct wn_config {
   wn_signals signals;
   wn_train_options train;
   wn_surfaces surfaces;
+  wn_experiments experiments;
   wn_server_config server;
   bool items_strict; /* `catalogue: strict`: items known from events alone are not served until put
                       */

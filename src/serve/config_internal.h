@@ -10,4 +10,12 @@
 /* The section `surfaces:`; target: wn_config. */
 WN_MUST_USE wn_status wn_config_read_surfaces(wn_yaml *yaml, const yaml_node_t *node, void *target);
 
+/* The keys of a surface into `surface`, which is validated then. */
+WN_MUST_USE wn_status wn_config_read_surface_keys(wn_yaml *yaml, const yaml_node_t *node,
+                                                  wn_surface *surface);
+bool wn_config_name_good(wn_str name); /* letters, digits, _ and - */
+/* `experiments:` and `holdout:` of the document, after everything else. */
+WN_MUST_USE wn_status wn_config_read_experiments(wn_yaml *yaml, const yaml_node_t *root,
+                                                 wn_config *config);
+
 #endif

@@ -284,7 +284,7 @@ static wn_status surface_at(wn_yaml *y, wn_config *config, wn_str name, const ya
   return WN_OK;
 }
 
-static bool name_good(wn_str name) {
+bool wn_config_name_good(wn_str name) {
   for (size_t i = 0; i < name.len; i++) {
     char c = name.ptr[i];
     if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -308,11 +308,24 @@ static void weigh_as_declared(wn_yaml *y, const yaml_node_t *node, wn_surface *s
     surface->normalise = WN_NORM_MINMAX;
 }
 
+wn_status wn_config_read_surface_keys(wn_yaml *y, const yaml_node_t *node, wn_surface *surface) {
+  wn_status status = WN_OK;
+  WN_TRY(wn_yaml_fields(y, node, surface_keys, COUNT(surface_keys), surface));
+  weigh_as_declared(y, node, surface);
+  status = wn_surface_validate(surface, y->err);
+  if (status == WN_OK) goto cleanup;
+  rename_field(y, ".order.mmr_lambda", ".order.diversity.lambda");
+  rename_field(y, ".order.diversity_by", ".order.diversity.by");
+  status = wn_yaml_place(y, node, y->path);
+cleanup:
+  return status;
+}
+
 static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
                               const yaml_node_t *value, void *ctx) {
   wn_surface *surface = NULL;
   wn_status status = WN_OK;
-  if (!name_good(name))
+  if (!wn_config_name_good(name))
     return wn_yaml_fail(y, key, "the name of a surface is made of letters, digits, _ and -");
   WN_TRY(surface_at(y, ctx, name, key, &surface));
   const yaml_node_t *flavour = wn_yaml_member(y, value, "flavour");
@@ -324,13 +337,7 @@ static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
     memcpy(copy, surface->name, sizeof copy);
     wn_surface_init(surface, copy, (wn_flavour)word);
   }
-  WN_TRY(wn_yaml_fields(y, value, surface_keys, COUNT(surface_keys), surface));
-  weigh_as_declared(y, value, surface);
-  status = wn_surface_validate(surface, y->err);
-  if (status == WN_OK) goto cleanup;
-  rename_field(y, ".order.mmr_lambda", ".order.diversity.lambda");
-  rename_field(y, ".order.diversity_by", ".order.diversity.by");
-  status = wn_yaml_place(y, value, y->path);
+  WN_TRY(wn_config_read_surface_keys(y, value, surface));
 cleanup:
   return status;
 }

@@ -246,6 +246,11 @@ static wn_status read_field(wn_yaml *y, const yaml_node_t *node, const wn_yaml_k
       status = wn_yaml_number(y, node, key->min, key->max, &number);
     if (status == WN_OK) *(float *)(void *)at = (float)number;
     return status;
+  case WN_YAML_DOUBLE: return wn_yaml_number(y, node, key->min, key->max, (double *)(void *)at);
+  case WN_YAML_U64:
+    status = read_integer(y, node, key, &number);
+    if (status == WN_OK) *(uint64_t *)(void *)at = (uint64_t)number;
+    return status;
   case WN_YAML_U32:
     status = read_integer(y, node, key, &number);
     if (status == WN_OK) *(uint32_t *)(void *)at = (uint32_t)number;

@@ -18,6 +18,8 @@ typedef struct wn_yaml {
 typedef enum wn_yaml_kind {
   WN_YAML_FLOAT,
   WN_YAML_FLOAT_OR_NULL, /* null gives NAN */
+  WN_YAML_DOUBLE,
+  WN_YAML_U64, /* up to 2⁵³ */
   WN_YAML_U32,
   WN_YAML_U16,
   WN_YAML_BOOL,

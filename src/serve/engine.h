@@ -45,6 +45,7 @@ typedef struct wn_slate_answer {
   char slate_id[33];
   wn_str surface;
   wn_str user;
+  wn_str arms;               /* "experiment=arm …"; absent: in none */
   bool user_known, personal; /* personal: the user's history was used */
   uint64_t snapshot;         /* 0: none trained yet */
   wn_slate_answer_item *items;

@@ -23,7 +23,8 @@ typedef struct passage {
   const wn_slate_request *in;
   wn_slate_answer *out;
   wn_arena *arena;
-  const wn_surface *surface;
+  const wn_surface *surface; /* as the arms change it */
+  uint64_t policy;
   wn_str session; /* name in the session table; absent: no feed */
   wn_request funnel;
   int64_t now_ms;
@@ -40,6 +41,63 @@ static wn_status find_surface(passage *p, wn_error *err) {
   }
   return wn_fail(err, WN_E_NOT_FOUND, "surface", "no surface \"%.*s\"; there are: %s",
                  p->in->surface.len > 64 ? 64 : WN_STR_ARG(p->in->surface), list);
+}
+
+/* The user's attributes, where an audience asks for them; NULL: unknown. */
+static wn_status find_attrs(const passage *p, wn_user_record *record, const wn_attrs **out,
+                            wn_error *err) {
+  wn_status status = WN_OK;
+  *out = NULL;
+  if (!wn_experiments_need_attrs(&p->engine->config.experiments, p->in->surface)) return WN_OK;
+  wn_user_ix user =
+      p->in->user.len > 0 ? wn_store_find_user(p->engine->store, p->in->user) : WN_NO_IX;
+  if (user == WN_NO_IX) return WN_OK;
+  status = wn_store_get_user(p->engine->store, user, p->arena, record, err);
+  if (status == WN_OK) *out = &record->attrs;
+  return status == WN_E_NOT_FOUND ? WN_OK : status;
+}
+
+/* The surface as the arms change it: a copy where one does. */
+static wn_status apply_arms(passage *p, const wn_assigned *assigned, size_t len, wn_error *err) {
+  wn_surface *changed = NULL;
+  for (size_t i = 0; i < len; i++) {
+    const wn_arm_spec *arm = &assigned[i].experiment->arms[assigned[i].arm];
+    for (size_t v = 0; v < arm->variants_len; v++) {
+      if (strcmp(arm->variants[v].surface, p->surface->name) != 0) continue;
+      if (changed == NULL) {
+        changed = wn_arena_alloc(p->arena, sizeof *changed);
+        if (changed == NULL) return wn_fail_memory(err);
+        *changed = *p->surface;
+      }
+      wn_surface_patch_apply(&arm->variants[v].patch, changed);
+    }
+  }
+  if (changed != NULL) p->surface = changed;
+  return WN_OK;
+}
+
+static wn_status take_arms(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_buf text = {0};
+  wn_user_record record;
+  const wn_experiments *all = &p->engine->config.experiments;
+  wn_assign_context context = {
+      .surface = p->in->surface, .user = p->in->user, .session = p->in->session};
+  p->policy = p->engine->config.hash;
+  if (all->len == 0) return WN_OK;
+  WN_TRY(find_attrs(p, &record, &context.attrs, err));
+  wn_assigned *assigned = wn_arena_alloc(p->arena, all->len * sizeof *assigned);
+  if (assigned == NULL) WN_TRY(wn_fail_memory(err));
+  size_t len = wn_experiments_assign(all, &context, assigned);
+  if (len == 0) return WN_OK;
+  WN_TRY(apply_arms(p, assigned, len, err));
+  wn_assigned_print(assigned, len, &text);
+  p->policy = wn_hash64(text.data, text.len, p->policy);
+  p->out->arms = wn_arena_str(p->arena, (wn_str){text.data, text.len});
+  if (text.failed || p->out->arms.ptr == NULL) status = wn_fail_memory(err);
+cleanup:
+  wn_buf_clear(&text);
+  return status;
 }
 
 /* Whether every generator of the surface starts from an anchor item. */
@@ -270,8 +328,8 @@ static wn_status log_slate(const passage *p, wn_error *err) {
   /* What a feed showed is its memory, which a crash must not cost. And a slate that could not be
    * logged must not be shown, which only a wait can tell. */
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
-  size_t texts =
-      strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len + p->in->user.len;
+  size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
+                 p->in->user.len + out->arms.len;
   size_t items = out->len * (sizeof(wn_item_ix) + sizeof(float));
   size_t size = sizeof(slate_batch) + items + texts;
   slate_batch *b = waits ? wn_arena_calloc(p->arena, 1, size) : wn_calloc(1, size);
@@ -297,7 +355,8 @@ static wn_status log_slate(const passage *p, wn_error *err) {
                                  .items = ix,
                                  .propensities = propensity,
                                  .len = out->len,
-                                 .policy = p->engine->config.hash};
+                                 .policy = p->policy,
+                                 .arms = put_str(&at, out->arms)};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;
     return WN_OK;
@@ -341,6 +400,7 @@ wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn
   passage p = {.engine = engine, .in = request, .out = out, .arena = arena, .now_ms = wn_now_ms()};
   *out = (wn_slate_answer){0};
   WN_TRY(find_surface(&p, err));
+  WN_TRY(take_arms(&p, err));
   WN_TRY(check_context(&p, err));
   WN_TRY(make_slate_id(&p, err));
   out->surface = wn_str_of(p.surface->name);

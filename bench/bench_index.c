@@ -427,7 +427,7 @@ int main(int argc, char **argv) {
   } else {
     build(&b);
   }
-  bandwidth(&b);
+  if (getenv("NOBW") == NULL) bandwidth(&b);
   find_truth(&b, NULL, b.truth);
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
     if (b.set.only > 0 && levels[i] != b.set.only) continue;

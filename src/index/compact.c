@@ -91,6 +91,7 @@ static wn_status merge_base(const wn_reading *reading, wn_pool *pool, wn_base **
                        .dims = head->dims,
                        .present = m.present,
                        .metric = (wn_metric)head->metric,
+                       .tiers = &head->tiers,
                        .lists = head->lists,
                        .centres = m.centres,
                        .known = m.known,

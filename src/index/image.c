@@ -167,6 +167,15 @@ static uint64_t head_checksum(const wn_image_header *head) {
   return wn_hash64(head, offsetof(wn_image_header, checksum), 0);
 }
 
+static bool tiers_fit(const wn_image_header *head) {
+  const wn_tiers *tiers = &head->tiers;
+  if (tiers->count == 0 || tiers->count > WN_TIERS_MAX || tiers->first[0] != 0) return false;
+  for (uint32_t t = 0; t < tiers->count; t++) {
+    if (tiers->first[t] >= tiers->first[t + 1]) return false;
+  }
+  return tiers->first[tiers->count] == head->lists;
+}
+
 /* The header alone: what it claims must be possible and fit into `size` bytes. */
 static wn_status read_head(const void *bytes, size_t size, wn_image_header *head, wn_error *err) {
   if (size < sizeof *head) return damaged(err, "header", "shorter than an index's header");
@@ -185,7 +194,7 @@ static wn_status read_head(const void *bytes, size_t size, wn_image_header *head
   if (head->metric > WN_METRIC_L2 || head->with_rows > 1 || head->reserved != 0 ||
       head->dims == 0 || head->dims > WN_INDEX_DIMS_MAX || head->ids > WN_INDEX_ROWS_MAX ||
       head->rows > head->ids || head->lists == 0 || head->lists > WN_INDEX_ROWS_MAX ||
-      head->blocks > WN_INDEX_ROWS_MAX || head->k == 0) {
+      head->blocks > WN_INDEX_ROWS_MAX || head->k == 0 || !tiers_fit(head)) {
     return damaged(err, "header", "a count or flag is out of range");
   }
   wn_image_header laid = *head;

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 #define WN_IMAGE_MAGIC   "WNINDX\r\n"
-#define WN_IMAGE_VERSION 1u
+#define WN_IMAGE_VERSION 2u
 #define WN_IMAGE_ALIGN   64u
 #define WN_NO_ID         UINT32_MAX
 #define WN_COST_STEPS                                                                              \
@@ -47,6 +47,15 @@ typedef struct wn_image_level {
   float recall, achieved, kappa, lanes;
 } wn_image_level;
 
+/* Lists by tiers of falling norms: lists first[t] … first[t + 1] hold the rows whose norm is at
+ * least floor[t] and below the tier before. */
+#define WN_TIERS_MAX 4u
+typedef struct wn_tiers {
+  uint32_t count;
+  uint32_t first[WN_TIERS_MAX + 1];
+  float floor[WN_TIERS_MAX]; /* of the last one 0 */
+} wn_tiers;
+
 typedef struct wn_image_header {
   char magic[8];
   uint32_t version;
@@ -66,12 +75,14 @@ typedef struct wn_image_header {
   wn_image_level levels[WN_INDEX_LEVELS];
   float cost[WN_COST_STEPS]; /* lanes a search for 4^i·k scans at `recall` */
   uint32_t reserved;         /* 0 */
+  wn_tiers tiers;
   uint64_t bytes;
   wn_image_part parts[WN_PARTS];
   uint64_t checksum; /* of all before it */
 } wn_image_header;
 
-_Static_assert(sizeof(wn_image_header) == 64 + 16 * WN_INDEX_LEVELS + 24 + 8 + 24 * WN_PARTS + 8,
+_Static_assert(sizeof(wn_image_header) ==
+                   64 + 16 * WN_INDEX_LEVELS + 24 + 40 + 8 + 24 * WN_PARTS + 8,
                "header without holes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are little-endian as written");
 

@@ -1,7 +1,7 @@
 /* Building: check the rows, cluster, lay out, measure. */
 #include "index/index.h"
 #include "base/mem.h"
-#include "index/cluster.h"
+#include "index/tiers.h"
 #include "index/tune.h"
 #include "index/live.h"
 
@@ -85,47 +85,23 @@ static wn_status check_vectors(const wn_vectors *rows, const char *what, wn_pool
                  wn_vector_fault(rows->data + (size_t)bad * rows->dims, rows->dims));
 }
 
-/* About 3·√n, as a multiple of 16; one list below 4,096 rows. */
-static uint32_t auto_lists(uint32_t rows) {
-  if (rows < 4096) return 1;
-  uint32_t lists = (uint32_t)(3 * sqrt(rows)) / 16 * 16;
-  return lists < 16 ? 16 : lists;
-}
-
-static wn_status find_centres(const wn_vectors *rows, const wn_index_options *options,
-                              uint32_t lists, float *centres, wn_error *err) {
-  if (lists == 1) return WN_OK; /* one list around 0 */
-  wn_cluster_task task = {.rows = rows->data,
-                          .ids = rows->count,
-                          .dims = rows->dims,
-                          .metric = options->metric,
-                          .lists = lists,
-                          .seed = options->seed,
-                          .pool = options->pool,
-                          .progress = options->progress};
-  return wn_cluster(&task, centres, err);
-}
-
 wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options, wn_index **out,
                          wn_error *err) {
   wn_status status;
   wn_base *base = NULL;
   float *centres = NULL;
+  wn_tiers tiers;
   *out = NULL;
   WN_TRY(check_options(rows, options, err));
   WN_TRY(check_vectors(rows, "rows", options->pool, err));
   WN_TRY(check_vectors(&options->queries, "queries", options->pool, err));
-  uint32_t lists = options->lists == WN_INDEX_LISTS_AUTO ? auto_lists(rows->count)
-                   : options->lists == 0                 ? 1
-                                                         : options->lists;
-  centres = wn_calloc((size_t)lists * rows->dims, sizeof *centres);
-  if (centres == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(find_centres(rows, options, lists, centres, err));
+  WN_TRY(wn_tiers_find(rows, options, &tiers, &centres, err));
   wn_base_task task = {.rows = rows->data,
                        .ids = rows->count,
                        .dims = rows->dims,
                        .metric = options->metric,
-                       .lists = lists,
+                       .tiers = &tiers,
+                       .lists = tiers.first[tiers.count],
                        .centres = centres,
                        .pool = options->pool};
   WN_TRY(wn_base_build(&task, &base, err));
@@ -168,6 +144,7 @@ void wn_index_about_of(const wn_index *index, wn_index_about *about) {
                             .dims = head->dims,
                             .ids = head->ids,
                             .lists = head->lists,
+                            .tiers = head->tiers.count,
                             .changes = reading.now,
                             .recall = (double)head->recall};
   about->rows = atomic_load_explicit(&index->rows, memory_order_relaxed);

@@ -155,6 +155,7 @@ typedef struct wn_index_about {
   uint32_t ids;                           /* 1 + the highest one that the base holds */
   uint32_t rows;                          /* visible now */
   uint32_t lists;                         /* 1: flat */
+  uint32_t tiers;                         /* by norm, that lists are divided into */
   uint32_t changes;                       /* since the base was made */
   double recall;                          /* asked for at build */
   double achieved;                        /* at that recall */

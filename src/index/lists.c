@@ -6,7 +6,7 @@
  * Cost: n·lists·dims int8 products and n·dims to code; deterministic, list by list. */
 #include "index/lists.h"
 #include "base/mem.h"
-#include "index/cluster.h"
+#include "index/tiers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,30 +33,56 @@ static bool is_present(const wn_base_task *task, uint32_t id) {
   return task->present == NULL || ((task->present[id >> 6] >> (id & 63)) & 1) != 0;
 }
 
-static wn_status find_lists(layout *l, wn_error *err) {
+/* Nearest centres within a tier, for its rows among `unknown`. */
+static wn_status find_in_tier(layout *l, uint32_t tier, const uint32_t *places, uint32_t count,
+                              wn_error *err) {
   const wn_base_task *task = l->task;
+  const wn_tiers *tiers = task->tiers;
+  uint32_t first = tiers->first[tier], lists = tiers->first[tier + 1] - first;
   wn_coarse *coarse = NULL;
   wn_status status;
-  uint32_t fresh = 0;
-  uint32_t *unknown = wn_malloc((size_t)l->count * sizeof *unknown);
-  uint32_t *found = wn_malloc((size_t)l->count * sizeof *found);
-  if (unknown == NULL || found == NULL) WN_TRY(wn_fail_memory(err));
+  uint32_t *ids = wn_malloc((size_t)count * sizeof *ids);
+  uint32_t *found = wn_malloc((size_t)count * sizeof *found);
+  if (ids == NULL || found == NULL) WN_TRY(wn_fail_memory(err));
+  for (uint32_t i = 0; i < count; i++) ids[i] = l->pick[places[i]];
+  WN_TRY(wn_coarse_create(task->centres + (size_t)first * task->dims, lists, task->dims,
+                          task->metric, &coarse, err));
+  if (!wn_coarse_assign(coarse, task->rows, ids, count, task->pool, found)) {
+    WN_TRY(wn_fail_memory(err));
+  }
+  for (uint32_t i = 0; i < count; i++) l->list[places[i]] = first + found[i];
+cleanup:
+  wn_coarse_free(coarse);
+  wn_free(ids);
+  wn_free(found);
+  return status;
+}
+
+static wn_status find_lists(layout *l, wn_error *err) {
+  const wn_base_task *task = l->task;
+  wn_status status = WN_OK;
+  uint32_t begin[WN_TIERS_MAX + 2] = {0};
+  uint32_t *places = wn_malloc((size_t)l->count * sizeof *places);
+  uint8_t *tier = wn_malloc(l->count);
+  if (places == NULL || tier == NULL) WN_TRY(wn_fail_memory(err));
   for (uint32_t i = 0; i < l->count; i++) {
     uint32_t id = l->pick[i];
     l->list[i] = task->known != NULL ? task->known[id] : WN_NO_ID;
-    if (l->list[i] == WN_NO_ID) unknown[fresh++] = id;
+    if (l->list[i] != WN_NO_ID) continue;
+    tier[i] = (uint8_t)wn_tier_of(task->tiers, task->rows + (size_t)id * task->dims, task->dims);
+    begin[tier[i] + 2]++;
   }
-  WN_TRY(wn_coarse_create(task->centres, task->lists, task->dims, task->metric, &coarse, err));
-  if (!wn_coarse_assign(coarse, task->rows, unknown, fresh, task->pool, found)) {
-    WN_TRY(wn_fail_memory(err));
+  for (uint32_t t = 2; t < WN_TIERS_MAX + 2; t++) begin[t] += begin[t - 1];
+  for (uint32_t i = 0; i < l->count; i++) {
+    if (l->list[i] == WN_NO_ID) places[begin[tier[i] + 1]++] = i;
   }
-  for (uint32_t i = 0, at = 0; i < l->count; i++) {
-    if (l->list[i] == WN_NO_ID) l->list[i] = found[at++];
+  for (uint32_t t = 0; t < task->tiers->count; t++) {
+    if (begin[t] == begin[t + 1]) continue;
+    WN_TRY(find_in_tier(l, t, places + begin[t], begin[t + 1] - begin[t], err));
   }
 cleanup:
-  wn_coarse_free(coarse);
-  wn_free(unknown);
-  wn_free(found);
+  wn_free(places);
+  wn_free(tier);
   return status;
 }
 
@@ -190,6 +216,7 @@ static wn_status make_base(layout *l, wn_error *err) {
                           .ids = task->ids,
                           .rows = l->count,
                           .lists = task->lists,
+                          .tiers = *task->tiers,
                           .k = 1};
   uint64_t blocks = 0;
   for (uint32_t c = 0; c < task->lists; c++) blocks += (l->begin[c + 1] - l->begin[c] + 15) / 16;

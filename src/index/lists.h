@@ -19,7 +19,8 @@ typedef struct wn_base_task {
   uint32_t ids, dims;
   const uint64_t *present; /* bits; NULL: all */
   wn_metric metric;
-  uint32_t lists;
+  const wn_tiers *tiers;
+  uint32_t lists;        /* of all tiers */
   const float *centres;  /* [lists · dims] row-major; 0 for a flat index */
   const uint32_t *known; /* [ids] a row's list where it is known, else WN_NO_ID; may be NULL */
   wn_pool *pool;
@@ -36,6 +37,9 @@ typedef struct wn_list_view {
 
 /* Rounding in these sums is below this share of ‖q‖‖x‖. */
 #define WN_BOUND_SLACK 4e-5f
+
+/* Of an l2 bound, in the probe's slacks. */
+#define WN_L2_SLACK 40
 
 /* The most that a row of the block may score, kappa of the way; `slack` is 0 but for l2. */
 static inline float wn_block_bound(const wn_bound *block, bool l2, wn_list_view view, float kappa,

@@ -75,6 +75,9 @@ size_t wn_seek_finish(wn_seek *seek, wn_scored *out);
 float wn_seek_row(wn_seek *seek, uint32_t id);
 
 void wn_seek_delta(wn_seek *seek);
+/* Where the query lies to each centre: [lists] views, in fp32 when `exact`, else by codes, a
+ * quarter of the memory, where an estimate is enough. False: no memory. */
+bool wn_seek_views(const wn_seek *seek, bool exact, wn_list_view *views);
 /* Lists, careful to kappa; `exact`: then until nothing better can be left. False: no memory. */
 bool wn_seek_lists(wn_seek *seek, float kappa, bool exact);
 /* Each allowed row. */

@@ -74,9 +74,7 @@ static bool exact_dots(const wn_seek *seek, float *dots) {
   return true;
 }
 
-/* Where the query lies to each centre: by codes, a quarter of the memory, where an estimate is
- * enough. */
-static bool view_lists(const wn_seek *seek, bool exact, wn_list_view *views) {
+bool wn_seek_views(const wn_seek *seek, bool exact, wn_list_view *views) {
   const wn_scan_blocks *coarse = wn_coarse_blocks(seek->base->coarse);
   size_t lanes = coarse->count * WN_SCAN_LANES;
   float *dots = wn_arena_alloc(seek->arena, lanes * sizeof *dots);
@@ -116,7 +114,7 @@ static void scan_list(walk *w, uint32_t list) {
   uint32_t run = 0, end = base->lists[list + 1];
   wn_list_view view = w->views[list];
   bool l2 = base->bias != NULL;
-  float slack = l2 ? 40 * w->seek->probe.slack : 0;
+  float slack = l2 ? WN_L2_SLACK * w->seek->probe.slack : 0;
   for (uint32_t b = base->lists[list]; b < end; b++) {
     bool want = wn_block_bound(base->bounds + b, l2, view, w->kappa, slack) >= w->seek->least;
     if (want && w->done != NULL) want = ((w->done[b >> 6] >> (b & 63)) & 1) == 0;
@@ -185,7 +183,7 @@ static bool rank_lists(const walk *w, ranking *r) {
   const wn_base *base = w->seek->base;
   uint32_t lists = base->head.lists;
   bool l2 = base->bias != NULL;
-  float slack = l2 ? 40 * w->seek->probe.slack : 0, most = -INFINITY;
+  float slack = l2 ? WN_L2_SLACK * w->seek->probe.slack : 0, most = -INFINITY;
   double sum = 0, count = 0;
   float *bounds = wn_arena_alloc(w->seek->arena, lists * sizeof *bounds);
   *r = (ranking){.bounds = bounds, .lists = lists, .cut = INFINITY};
@@ -243,7 +241,7 @@ bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   w.query.offset = seek->eta * wn_probe_offset(&seek->probe, fit);
   w.width = wn_seek_width(seek, fit);
   w.views = wn_arena_alloc(seek->arena, base->head.lists * sizeof *w.views);
-  if (w.views == NULL || !view_lists(seek, false, w.views)) return false;
+  if (w.views == NULL || !wn_seek_views(seek, false, w.views)) return false;
   if (exact) {
     w.done =
         wn_arena_calloc(seek->arena, ((size_t)base->head.blocks + 63) / 64 + 1, sizeof *w.done);
@@ -251,7 +249,7 @@ bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   }
   if (!walk_best(&w)) return false;
   if (!exact) return true;
-  if (!view_lists(seek, true, w.views)) return false;
+  if (!wn_seek_views(seek, true, w.views)) return false;
   w.kappa = 1;
   for (uint32_t l = 0; l < base->head.lists; l++) scan_list(&w, l);
   return true;

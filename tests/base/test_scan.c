@@ -64,6 +64,36 @@ static float twin(const sample *s, size_t lane, const wn_scan_query *q, bool bia
   return t + q->shift;
 }
 
+/* Each of 1 to 8 queries finds what it finds alone. */
+static void check_many(const wn_scan_table *t, const sample *s, const wn_scan_blocks *blocks) {
+  size_t room = (s->count + 1) * WN_SCAN_LANES;
+  wn_scan_query queries[WN_SCAN_MANY];
+  wn_scan_found found[WN_SCAN_MANY];
+  float least[WN_SCAN_MANY];
+  uint32_t *at = need(room * sizeof *at);
+  float *score = need(room * sizeof *score);
+  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+    queries[q] = s->queries[q % 4];
+    least[q] = (float)q * 100 - 300;
+    found[q] = (wn_scan_found){need(room * sizeof *at), need(room * sizeof *score), 9};
+  }
+  for (size_t n = 1; n <= WN_SCAN_MANY; n++) {
+    t->scan_many(blocks, queries, n, least, found);
+    for (size_t q = 0; q < n; q++) {
+      size_t len = t->scan(blocks, &queries[q], least[q], at, score);
+      assert_int_equal(found[q].count, len);
+      assert_memory_equal(found[q].at, at, len * sizeof *at);
+      assert_memory_equal(found[q].score, score, len * sizeof *score);
+    }
+  }
+  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+    wn_free(found[q].at);
+    wn_free(found[q].score);
+  }
+  wn_free(at);
+  wn_free(score);
+}
+
 static void check_scan(const wn_scan_table *t, const sample *s, bool bias) {
   size_t lanes = s->count * WN_SCAN_LANES;
   wn_scan_blocks blocks = {s->codes, s->scale, bias ? s->bias : NULL, s->count, s->groups};
@@ -78,6 +108,7 @@ static void check_scan(const wn_scan_table *t, const sample *s, bool bias) {
     assert_true(score[want++] == expect);
   }
   assert_int_equal(len, want);
+  check_many(t, s, &blocks);
   for (size_t n = 1; n <= 4; n++) {
     t->score(&blocks, s->queries, n, out, lanes);
     for (size_t q = 0; q < n; q++) {

@@ -229,6 +229,49 @@ static void test_compact_is_canonical(WN_UNUSED void **state) {
   free(after.bytes);
 }
 
+/* Norms that differ much make tiers, for inner products alone; rows that change their norm change
+ * their tier when they are merged, and come back to the same place. */
+static void test_tiers(WN_UNUSED void **state) {
+  enum { ROWS = 6000, DIMS = 10 };
+  wn_error err = {0};
+  wn_rng rng;
+  wn_rng_seed(&rng, 31);
+  float *rows = make_rows(ROWS, DIMS, 31), vector[DIMS];
+  for (size_t m = 0; m < COUNT_OF(metrics); m++) {
+    wn_index_about about;
+    wn_index *index = build(rows, ROWS, DIMS, metrics[m], WN_INDEX_LISTS_AUTO);
+    shadow s = shadow_create(metrics[m], rows, ROWS, DIMS, ROWS);
+    wn_index_about_of(index, &about);
+    if (metrics[m] == WN_METRIC_IP) {
+      assert_true(about.tiers > 1);
+    } else {
+      assert_int_equal(about.tiers, 1);
+    }
+    image before = write_image(index, true);
+    for (uint32_t i = 0; i < 800; i++) {
+      for (uint32_t j = 0; j < DIMS; j++) {
+        vector[j] = s.rows[i * DIMS + j] *= i % 2 == 0 ? 100 : .01f;
+      }
+      ok(wn_index_upsert(index, i, vector, &err), &err);
+    }
+    ask_many(index, &s, &rng, 4);
+    ok(wn_index_compact(index, NULL, &err), &err);
+    ask_many(index, &s, &rng, 4);
+    for (uint32_t i = 0; i < 800; i++) {
+      ok(wn_index_upsert(index, i, rows + (size_t)i * DIMS, &err), &err);
+    }
+    ok(wn_index_compact(index, NULL, &err), &err);
+    image after = write_image(index, true);
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.bytes, after.bytes, before.len);
+    free(before.bytes);
+    free(after.bytes);
+    shadow_free(&s);
+    wn_index_free(index);
+  }
+  wn_free(rows);
+}
+
 static void test_threads_do_not_matter(WN_UNUSED void **state) {
   wn_error err = {0};
   float *rows = make_rows(6000, 20, 3);
@@ -437,6 +480,7 @@ int main(void) {
       cmocka_unit_test(test_exact),
       cmocka_unit_test(test_random_changes),
       cmocka_unit_test(test_compact_is_canonical),
+      cmocka_unit_test(test_tiers),
       cmocka_unit_test(test_threads_do_not_matter),
       cmocka_unit_test(test_recall),
       cmocka_unit_test(test_batches),

@@ -30,12 +30,24 @@ typedef struct wn_scan_query {
   float shift;
 } wn_scan_query;
 
+/* Where the hits of one query go, and how many there were. */
+typedef struct wn_scan_found {
+  uint32_t *at;
+  float *score;
+  size_t count;
+} wn_scan_found;
+
+#define WN_SCAN_MANY 8u
+
 typedef struct wn_scan_table {
   const char *name;
   /* The lanes with score ≥ least, ascending: their numbers from the first block's lane 0, and their
    * scores; returns how many. Both have room for 16·(count + 1). */
   size_t (*scan)(const wn_scan_blocks *blocks, const wn_scan_query *query, float least,
                  uint32_t *at, float *score);
+  /* The same for 1 to 8 queries, which share the loads of codes; least[q] is of query q. */
+  void (*scan_many)(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
+                    const float *least, wn_scan_found *found);
   /* out[q·ld + lane] = score, for 1 to 4 queries that share the pass over the codes. */
   void (*score)(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
                 float *out, size_t ld);

@@ -75,6 +75,14 @@ static size_t scan(const wn_scan_blocks *blocks, const wn_scan_query *query, flo
   return len;
 }
 
+/* One by one: a chunk of codes stays in the cache. */
+static void scan_many(const wn_scan_blocks *blocks, const wn_scan_query *queries,
+                      size_t query_count, const float *least, wn_scan_found *found) {
+  for (size_t q = 0; q < query_count; q++) {
+    found[q].count = scan(blocks, &queries[q], least[q], found[q].at, found[q].score);
+  }
+}
+
 static void score(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
                   float *out, size_t ld) {
   for (size_t b = 0; b < blocks->count; b++) {
@@ -130,5 +138,5 @@ static size_t count_bits(const uint64_t *words, size_t n) {
   return a + b;
 }
 
-const wn_scan_table wn_scan_avx2 = {"avx2", scan, score, dots, distance2, count_bits};
+const wn_scan_table wn_scan_avx2 = {"avx2", scan, scan_many, score, dots, distance2, count_bits};
 #endif

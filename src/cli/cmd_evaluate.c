@@ -4,6 +4,7 @@
 
 #include "data/reader.h"
 #include "lab/evaluate.h"
+#include "lab/fingerprint.h"
 #include "model/vectors_file.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -79,6 +80,7 @@ typedef struct run {
   wn_item_file items;
   wn_split split;
   wn_evaluate_options options;
+  wn_content_ids ids;
   wn_meter meter;
 } run;
 
@@ -101,18 +103,52 @@ static bool add_cutoff(wn_evaluate_options *o, uint32_t k) {
   return true;
 }
 
-/* --k, or the K of each NAME@K of --metrics. */
-static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
-  const char *list = opt.metrics != NULL ? opt.metrics : opt.k;
-  if (list == NULL) return WN_OK;
+static wn_status bad_metric(const char *at, wn_error *err) {
+  char names[512] = "";
+  size_t len = 0;
+  for (int m = 0; m < WN_METRICS && len < sizeof names; m++)
+    len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", m > 0 ? ", " : "",
+                            wn_metric_about((wn_metric)m)->name);
+  return wn_fail(
+      err, WN_E_ARGUMENT, "metrics",
+      "`%.*s`: must be up to %d different K from 1 to %d after NAME@ (auc, gauc and pr-auc "
+      "alone); the names are %s",
+      (int)strcspn(at, ","), at, WN_CUTOFFS_MAX, WN_SLATE_MAX, names);
+}
+
+/* NAME@K,NAME@K,…: the first one that is a mean over users is what rows are compared by. */
+static wn_status metrics(wn_evaluate_options *o, wn_error *err) {
+  bool primary = false;
   o->cutoffs_len = 0;
-  for (const char *at = list;; at++) {
+  o->metrics = 0;
+  for (const char *at = opt.metrics;; at++) {
+    size_t len = strcspn(at, ","), name = strcspn(at, "@,");
+    wn_metric metric = wn_metric_find((wn_str){at, name});
+    uint32_t k = 0;
+    if (metric == WN_METRICS || wn_metric_has_cutoff(metric) != (name < len))
+      return bad_metric(at, err);
+    if (name < len && (!cutoff_of(at + name + 1, &k) || !add_cutoff(o, k)))
+      return bad_metric(at, err);
+    o->metrics |= WN_METRIC_BIT(metric);
+    if (!primary && metric < WN_METRICS_OF_USERS) o->primary = metric, primary = true;
+    at += len;
+    if (*at == '\0') break;
+  }
+  if (o->cutoffs_len == 0) o->cutoffs[o->cutoffs_len++] = 10;
+  return WN_OK;
+}
+
+static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
+  if (opt.metrics != NULL && strcmp(opt.metrics, "all") != 0) return metrics(o, err);
+  if (opt.metrics != NULL) o->metrics = WN_METRICS_ALL;
+  if (opt.k == NULL) return WN_OK;
+  o->cutoffs_len = 0;
+  for (const char *at = opt.k;; at++) {
     uint32_t k;
-    if (opt.metrics != NULL) at += strcspn(at, "@,") + (at[strcspn(at, "@,")] == '@');
     if (!cutoff_of(at, &k) || !add_cutoff(o, k))
-      return wn_fail(err, WN_E_ARGUMENT, opt.metrics != NULL ? "metrics" : "k",
-                     "must be up to %d of %s with commas, K from 1 to %d, got `%s`", WN_CUTOFFS_MAX,
-                     opt.metrics != NULL ? "NAME@K" : "K", WN_SLATE_MAX, list);
+      return wn_fail(err, WN_E_ARGUMENT, "k",
+                     "must be up to %d of K with commas, K from 1 to %d, got `%s`", WN_CUTOFFS_MAX,
+                     WN_SLATE_MAX, opt.k);
     at += strcspn(at, ",");
     if (*at == '\0') return WN_OK;
   }
@@ -179,6 +215,9 @@ static wn_status from_store(run *r, wn_error *err) {
   WN_TRY(wn_load_events(r->store, r->train, &r->meter.progress, err));
   WN_TRY(wn_catalog_load(r->catalog, r->store, err));
   WN_TRY(make_split(r, err));
+  r->ids = (wn_content_ids){wn_store_users(r->store), wn_store_items(r->store), &r->config.signals};
+  r->options.ids = &r->ids;
+  WN_TRY(wn_dataset_hash(events_of(r->train), &r->ids, &r->options.dataset_hash, err));
   r->options.catalog = r->catalog;
   r->options.items_source = wn_store_item_source(r->store);
   r->options.created_ms = wn_catalog_created(r->catalog);
@@ -242,6 +281,10 @@ static wn_status from_files(run *r, wn_error *err) {
     WN_TRY(make_split(r, err));
   }
   if (opt.negatives != NULL) WN_TRY(read_negatives(r, err));
+  uint64_t both[2];
+  WN_TRY(wn_dataset_hash(events_of(r->train), NULL, &both[0], err));
+  WN_TRY(wn_dataset_hash(events_of(r->test), NULL, &both[1], err));
+  r->options.dataset_hash = both[0] + both[1];
   r->items = (wn_item_file){opt.items, r->split.items};
   if (opt.items != NULL) r->options.items_source = wn_item_file_source(&r->items);
 cleanup:
@@ -250,18 +293,7 @@ cleanup:
 
 /* --- printing --- */
 
-static const wn_interval *metric_of(const wn_cutoff_result *at, const char *name, size_t len) {
-  const struct {
-    const char *name;
-    const wn_interval *value;
-  } all[] = {{"ndcg", &at->ndcg}, {"recall", &at->recall}, {"precision", &at->precision},
-             {"hit", &at->hit},   {"mrr", &at->mrr},       {"map", &at->map}};
-  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-    if (strlen(all[i].name) == len && memcmp(all[i].name, name, len) == 0) return all[i].value;
-  return NULL;
-}
-
-static wn_status print_metrics(const wn_evaluation *e, wn_buf *out, wn_error *err) {
+static void print_metrics(const wn_evaluation *e, wn_buf *out) {
   wn_json j;
   wn_json_init(&j, out);
   wn_json_object(&j);
@@ -275,21 +307,18 @@ static wn_status print_metrics(const wn_evaluation *e, wn_buf *out, wn_error *er
     for (const char *at = opt.metrics; at != NULL && *at != '\0';) {
       size_t len = strcspn(at, ","), name = strcspn(at, "@");
       uint32_t k = (uint32_t)strtoul(at + name + (name < len), NULL, 10);
-      const wn_interval *value = NULL;
+      wn_metric metric = wn_metric_find((wn_str){at, name < len ? name : len});
+      double value = NAN;
       for (size_t c = 0; c < e->cutoffs_len; c++)
-        if (e->rows[i].at[c].k == k) value = metric_of(&e->rows[i].at[c], at, name);
-      if (value == NULL || name >= len)
-        return wn_fail(err, WN_E_ARGUMENT, "metrics",
-                       "`%.*s`: must be ndcg, recall, precision, hit, mrr or map, @, and K",
-                       (int)len, at);
+        if (e->rows[i].at[c].k == k || !wn_metric_has_cutoff(metric))
+          value = c == 0 || isnan(value) ? e->rows[i].at[c].of[metric].mean : value;
       wn_json_key_str(&j, (wn_str){at, len});
-      wn_json_double(&j, value->mean);
+      wn_json_double(&j, value);
       at += len + (at[len] == ',');
     }
     wn_json_end_object(&j);
   }
   wn_json_end_object(&j);
-  return WN_OK;
 }
 
 static void print_head(const wn_evaluation *e, wn_buf *out) {
@@ -308,6 +337,10 @@ static void print_head(const wn_evaluation *e, wn_buf *out) {
     wn_buf_printf(out, "SAMPLED METRICS over %s (%.1f items on average)\n", e->ranking, e->choices);
   else if (e->kind == WN_SPLIT_COLD_ITEMS)
     wn_buf_printf(out, "ranked: %s, %.0f items\n", e->ranking, e->choices);
+  char dataset[WN_HASH_TEXT], split[WN_HASH_TEXT];
+  wn_hash_text(e->dataset_hash, dataset);
+  wn_hash_text(e->split_hash, split);
+  wn_buf_printf(out, "dataset %s, split %s\n", dataset, split);
   if (!e->dataset_cut) return;
   wn_dataset_report_print(&e->dataset, out);
   wn_buf_char(out, '\n');
@@ -324,35 +357,46 @@ static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
   for (size_t i = 0; i < e->rows_len; i++) {
     const wn_cutoff_result *at = &e->rows[i].at[c];
     wn_table_cell(&table, "%s", e->rows[i].name);
-    wn_table_cell(&table, "%.4f", at->ndcg.mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->ndcg.low, at->ndcg.high);
-    wn_table_cell(&table, "%.4f", at->recall.mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->recall.low, at->recall.high);
-    wn_table_cell(&table, "%.4f", at->precision.mean);
-    wn_table_cell(&table, "%.4f", at->hit.mean);
-    wn_table_cell(&table, "%.4f", at->mrr.mean);
-    wn_table_cell(&table, "%.4f", at->map.mean);
-    wn_table_cell(&table, "%.1f%%", 100 * at->coverage);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_NDCG].mean);
+    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_NDCG].low, at->of[WN_METRIC_NDCG].high);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_RECALL].mean);
+    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_RECALL].low, at->of[WN_METRIC_RECALL].high);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_PRECISION].mean);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_HIT].mean);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_MRR].mean);
+    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_MAP].mean);
+    wn_table_cell(&table, "%.1f%%", 100 * at->of[WN_METRIC_COVERAGE].mean);
     wn_table_cell(&table, e->rows[i].fit_seconds > 0 ? "%.2f" : "-", e->rows[i].fit_seconds);
   }
   wn_buf_char(out, '\n');
   wn_table_print(&table, out);
 }
 
-static wn_status print(const wn_evaluation *e, wn_buf *out, wn_error *err) {
-  if (opt.metrics != NULL) return print_metrics(e, out, err);
+static void print_guards(const wn_evaluation *e, wn_buf *out) {
+  static const char *const states[] = {"ok", "WARN", "FAIL"};
+  wn_buf_char(out, '\n');
+  for (size_t i = 0; i < e->guards_len; i++)
+    wn_buf_printf(out, "%-4s  %s: %s\n", states[e->guards[i].state], e->guards[i].name,
+                  e->guards[i].reason);
+}
+
+static void print(const wn_evaluation *e, wn_buf *out) {
+  if (opt.metrics != NULL && strcmp(opt.metrics, "all") != 0) {
+    print_metrics(e, out);
+    return;
+  }
   if (opt.json) {
     wn_evaluation_to_json(e, out);
-    return WN_OK;
+    return;
   }
   print_head(e, out);
   for (size_t c = 0; c < e->cutoffs_len; c++) print_cutoff(e, c, out);
+  print_guards(e, out);
   out->len--; /* wn_cli_print ends the line */
-  return WN_OK;
 }
 
 static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
-  static wn_evaluation evaluation; /* large */
+  static wn_evaluation evaluation; /* large; zeros: cleared whatever happens */
   wn_status status;
   wn_meter_init(&r->meter);
   WN_TRY(wn_cli_config(opt.config, opt.data, &r->config, err));
@@ -370,9 +414,10 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(opt.data != NULL ? from_store(r, err) : from_files(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));
   wn_meter_end(&r->meter);
-  WN_TRY(print(&evaluation, out, err));
+  print(&evaluation, out);
 cleanup:
   wn_meter_end(&r->meter);
+  wn_evaluation_clear(&evaluation);
   wn_split_clear(&r->split);
   if (r->train != NULL) wn_dataset_builder_free(r->train);
   if (r->test != NULL) wn_dataset_builder_free(r->test);

@@ -64,9 +64,8 @@ bool wn_unique_items_at(const wn_lists *recs, uint32_t items, const double *shar
 
 /* --- popularity --- */
 
-/* p of an item by its place among the distinct popularities, 1 for the most popular; 0 when cold.
- */
-static double *popularity_places(const uint32_t *popularity, uint32_t items) {
+/* By its place among the distinct popularities. */
+double *wn_popularity_places(const uint32_t *popularity, uint32_t items) {
   uint32_t *distinct = wn_malloc(((size_t)items + 1) * sizeof *distinct), len = 0;
   double *place = wn_calloc((size_t)items + 1, sizeof *place);
   if (distinct == NULL || place == NULL) {
@@ -97,7 +96,7 @@ static double *popularity_places(const uint32_t *popularity, uint32_t items) {
 bool wn_novelty_of(const wn_lists *recs, const wn_lists *train, const wn_lists *test,
                    const uint32_t sizes[2], wn_novelty *out) {
   uint32_t items = sizes[0], *popularity = counts_of(train, items);
-  double *place = popularity != NULL ? popularity_places(popularity, items) : NULL;
+  double *place = popularity != NULL ? wn_popularity_places(popularity, items) : NULL;
   double users = (double)train->users, total = (double)train->ptr[train->users];
   for (size_t u = 0; place != NULL && u < recs->users; u++) {
     double len = (double)(recs->ptr[u + 1] - recs->ptr[u]);

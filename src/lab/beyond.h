@@ -34,6 +34,8 @@ typedef struct wn_novelty {
   double epc;              /* mean 1 − users(i) / U */
   double serendipity;      /* Σ max(p_rank − p_popularity, 0) · relevant, / k */
 } wn_novelty;
+/* [items] the place of an item by its popularity: 1 the most popular, 0 cold. NULL: no memory. */
+double *wn_popularity_places(const uint32_t *popularity, uint32_t items);
 WN_MUST_USE bool wn_novelty_of(const wn_lists *recs, const wn_lists *train, const wn_lists *test,
                                const uint32_t sizes[2] /* items, k */, wn_novelty *out);
 

@@ -1,54 +1,23 @@
 /* Evaluation by full ranking: every user with a past and a future gets a list from every model,
- * over the whole catalogue with the train items masked; the lists come from the serving path itself
- * (candidates of a fold-in from the train history), so what is measured is what is served.
+ * over the whole catalogue with the train items masked (measure.c), and from the lists come means
+ * with intervals (summary.c), beside random, popularity and recent popularity.
  *
- * Costs: one `candidates` call a user and model, by all threads. Memory: 8 bytes × metrics ×
- * cutoffs a user. Each user's numbers are independent, and sums run in user order: same seed, same
- * digits. */
-#include "lab/evaluate.h"
+ * Recent popularity is the model `popular` fitted on the newest tenth of the train events: a share
+ * of the log, not a number of days, so that it means the same on every time scale. */
+#include "lab/evaluate_internal.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "lab/fingerprint.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { M_NDCG, M_RECALL, M_PRECISION, M_HIT, M_MRR, M_MAP, METRICS };
-
-typedef struct worker {
-  wn_arena arena;
-  wn_bitset allowed;
-  uint32_t *counts; /* [cutoffs × items] how often each item was in a list */
-} worker;
-
-typedef struct bench {
-  const wn_split *split;
-  const wn_evaluate_options *options;
-  const wn_signals *signals;
-  wn_train_options train;      /* chosen for these data */
-  wn_dataset data;             /* fitted on: what options.train.dataset leaves of train */
-  wn_dataset whole;            /* all of train, where that is not the same */
-  const wn_dataset *histories; /* the one that histories come from: all of train */
-  wn_models models;
-  wn_dataset_report dataset;
-  wn_pool *pool;
-  wn_bitset known;     /* items that train may know of */
-  wn_bitset universe;  /* of these, what may be recommended */
-  int64_t *created_ms; /* a copy without the future; NULL: none given */
-  wn_expr_cache *filters;
-  uint32_t *users; /* evaluated */
-  size_t users_len;
-  size_t k_max;
-  /* of the row being measured */
-  const wn_model *model; /* NULL: the funnel */
-  double *values;        /* [METRICS × cutoffs × users_len] */
-  uint8_t *empty;        /* [users_len] */
-  worker *workers;
-  wn_error *errors; /* one a worker */
-} bench;
+#define RECENT_SHARE 10 /* one tenth */
+#define DAY_MS       86400000
 
 void wn_evaluate_options_defaults(wn_evaluate_options *options) {
   memset(options, 0, sizeof *options);
@@ -56,12 +25,14 @@ void wn_evaluate_options_defaults(wn_evaluate_options *options) {
   options->cutoffs[1] = 20;
   options->cutoffs[2] = 50;
   options->cutoffs_len = 3;
+  options->metrics = WN_METRICS_DEFAULT;
+  options->primary = WN_METRIC_NDCG;
   options->bootstrap = 1000;
   options->seed = 1;
   wn_train_options_defaults(&options->train);
 }
 
-static bool ranks_held_out(const bench *b) {
+static bool ranks_held_out(const wn_bench *b) {
   return b->split->kind == WN_SPLIT_COLD_ITEMS && !b->options->rank_all;
 }
 
@@ -82,23 +53,31 @@ static int by_number(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Users with a past and relevant items; of too many the seed's sample. */
-static wn_status choose_users(bench *b, wn_evaluation *out, wn_error *err) {
+/* Users with relevant items and, `cold` or not, a past, ascending; of too many the seed's sample.
+ * `all`: scratch. Returns how many there are. */
+static size_t draw_users(const wn_bench *b, bool cold, draw *all, uint32_t *out, size_t *out_len) {
+  const wn_split *s = b->split;
+  size_t n = 0, most = b->options->users_max > 0 ? b->options->users_max : WN_EVALUATE_USERS_MAX;
+  for (uint32_t u = 0; u < s->users; u++)
+    if (s->test.ptr[u + 1] > s->test.ptr[u] && (s->seen.ptr[u + 1] == s->seen.ptr[u]) == cold)
+      all[n++] = (draw){wn_mix64(b->options->seed ^ wn_mix64(u)), u};
+  if (n > most) qsort(all, n, sizeof *all, by_key);
+  *out_len = n > most ? most : n;
+  for (size_t i = 0; i < *out_len; i++) out[i] = all[i].user;
+  qsort(out, *out_len, sizeof *out, by_number);
+  return n;
+}
+
+static wn_status choose_users(wn_bench *b, wn_evaluation *out, wn_error *err) {
   const wn_split *s = b->split;
   draw *all = wn_malloc(((size_t)s->users + 1) * sizeof *all);
   b->users = wn_malloc(((size_t)s->users + 1) * sizeof *b->users);
-  size_t n = 0, most = b->options->users_max;
   if (all == NULL || b->users == NULL) {
     wn_free(all);
     return wn_fail_memory(err);
   }
-  for (uint32_t u = 0; u < s->users; u++)
-    if (s->test.ptr[u + 1] > s->test.ptr[u] && s->seen.ptr[u + 1] > s->seen.ptr[u])
-      all[n++] = (draw){wn_mix64(b->options->seed ^ wn_mix64(u)), u};
-  if (most > 0 && n > most) qsort(all, n, sizeof *all, by_key);
-  b->users_len = most > 0 && n > most ? most : n;
-  for (size_t i = 0; i < b->users_len; i++) b->users[i] = all[i].user;
-  qsort(b->users, b->users_len, sizeof *b->users, by_number);
+  size_t n = draw_users(b, false, all, b->users, &b->users_len);
+  (void)draw_users(b, true, all, b->users + b->users_len, &b->cold_len);
   out->users_not_sampled = n - b->users_len;
   wn_free(all);
   return n > 0 ? WN_OK
@@ -106,188 +85,11 @@ static wn_status choose_users(bench *b, wn_evaluation *out, wn_error *err) {
                          "the split leaves no user with both a past and a relevant future item");
 }
 
-/* --- one user --- */
-
-static wn_status history_of(const bench *b, uint32_t user, wn_query *query) {
-  const wn_csr *m = &b->histories->by_user;
-  uint64_t begin = m->row_ptr[user], end = m->row_ptr[user + 1];
-  wn_history_entry *h = wn_arena_alloc(query->arena, (end - begin + 1) * sizeof *h);
-  uint8_t *type = wn_arena_alloc(query->arena, end - begin + 1);
-  if (h == NULL || type == NULL) return WN_E_MEMORY;
-  for (uint64_t p = end; p-- > begin;) {
-    type[query->history_len] = m->type[p];
-    h[query->history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
-  }
-  query->history = h;
-  query->history_type = type;
-  return WN_OK;
-}
-
-static wn_status rank_by_model(const bench *b, const worker *w, const wn_query *query,
-                               uint32_t *list, size_t *len, wn_error *err) {
-  wn_scored *scored = wn_arena_alloc(query->arena, b->k_max * sizeof *scored);
-  wn_query masked = *query;
-  size_t n = 0;
-  if (scored == NULL) return wn_fail_memory(err);
-  masked.allowed = &w->allowed;
-  wn_status status = b->model->cls->candidates(b->model, &masked, b->k_max, scored, &n, err);
-  for (size_t i = 0; i < n; i++) list[i] = scored[i].ix;
-  *len = n;
-  return status;
-}
-
-static wn_status rank_by_funnel(const bench *b, uint32_t user, const wn_query *query,
-                                uint32_t *list, size_t *len, wn_error *err) {
-  const wn_split *s = b->split;
-  uint64_t begin = s->seen.ptr[user], n = s->seen.ptr[user + 1] - begin;
-  wn_seen_entry *seen = wn_arena_alloc(query->arena, (n + 1) * sizeof *seen);
-  if (seen == NULL) return wn_fail_memory(err);
-  for (uint64_t i = 0; i < n; i++) seen[i] = (wn_seen_entry){s->seen.item[begin + i], UINT64_MAX};
-  wn_request request = {.surface = b->options->surface,
-                        .models = &b->models,
-                        .catalog = b->options->catalog,
-                        .filters = b->filters,
-                        .signals = b->signals,
-                        .query = *query,
-                        .within = &b->universe,
-                        .seen = seen,
-                        .seen_len = (size_t)n,
-                        .n = (uint32_t)b->k_max};
-  wn_slate slate;
-  wn_status status = wn_funnel_run(&request, &slate, err);
-  if (status != WN_OK) return status;
-  for (size_t i = 0; i < slate.len; i++) list[i] = slate.items[i].item;
-  *len = slate.len;
-  return WN_OK;
-}
-
-static void record(const bench *b, worker *w, size_t at, const uint32_t *list, size_t len) {
-  const wn_split *s = b->split;
-  uint32_t user = b->users[at];
-  wn_relevant relevant = {s->test.item + s->test.ptr[user], NULL,
-                          (size_t)(s->test.ptr[user + 1] - s->test.ptr[user])};
-  size_t cutoffs = b->options->cutoffs_len;
-  b->empty[at] = len == 0;
-  for (size_t c = 0; c < cutoffs; c++) {
-    wn_ranking_metrics m;
-    size_t k = b->options->cutoffs[c];
-    wn_ranking_metrics_of(list, len, &relevant, k, &m);
-    const double values[METRICS] = {m.ndcg, m.recall, m.precision, m.hit, m.mrr, m.ap_over_min};
-    for (size_t metric = 0; metric < METRICS; metric++)
-      b->values[(metric * cutoffs + c) * b->users_len + at] = values[metric];
-    for (size_t i = 0; i < len && i < k; i++) w->counts[c * s->items + list[i]]++;
-  }
-}
-
-/* What the user's list may hold: the choices, or everything, without what she has seen. Between two
- * users `allowed` is empty with choices, else the universe. */
-static void open_allowed(const bench *b, worker *w, uint32_t user) {
-  const wn_user_items *choices = &b->split->choices, *seen = &b->split->seen;
-  for (uint64_t p = choices->ptr != NULL ? choices->ptr[user] : 0;
-       choices->ptr != NULL && p < choices->ptr[user + 1]; p++)
-    if (wn_bitset_test(&b->universe, choices->item[p]))
-      wn_bitset_set(&w->allowed, choices->item[p]);
-  for (uint64_t p = seen->ptr[user]; p < seen->ptr[user + 1]; p++)
-    wn_bitset_unset(&w->allowed, seen->item[p]);
-}
-
-static void close_allowed(const bench *b, worker *w, uint32_t user) {
-  const wn_user_items *choices = &b->split->choices, *seen = &b->split->seen;
-  if (choices->ptr != NULL) {
-    for (uint64_t p = choices->ptr[user]; p < choices->ptr[user + 1]; p++)
-      wn_bitset_unset(&w->allowed, choices->item[p]);
-    return;
-  }
-  for (uint64_t p = seen->ptr[user]; p < seen->ptr[user + 1]; p++)
-    if (wn_bitset_test(&b->universe, seen->item[p])) wn_bitset_set(&w->allowed, seen->item[p]);
-}
-
-static wn_status evaluate_user(const bench *b, worker *w, size_t at, wn_error *err) {
-  uint32_t user = b->users[at];
-  size_t len = 0;
-  wn_arena_reset(&w->arena);
-  uint32_t *list = wn_arena_alloc(&w->arena, b->k_max * sizeof *list);
-  wn_query query = {.user = user,
-                    .anchor = WN_NO_IX,
-                    .now_ms = b->histories->now_ms,
-                    .seed = b->options->seed ^ wn_mix64(user),
-                    .arena = &w->arena};
-  if (list == NULL || history_of(b, user, &query) != WN_OK) return wn_fail_memory(err);
-  open_allowed(b, w, user);
-  wn_status status = b->model != NULL ? rank_by_model(b, w, &query, list, &len, err)
-                                      : rank_by_funnel(b, user, &query, list, &len, err);
-  close_allowed(b, w, user);
-  if (status == WN_OK) record(b, w, at, list, len);
-  return status;
-}
-
-static void evaluate_rows(void *ctx, size_t begin, size_t end, int worker_ix) {
-  bench *b = ctx;
-  wn_error *err = &b->errors[worker_ix];
-  for (size_t at = begin; at < end && err->status == WN_OK; at++)
-    if (evaluate_user(b, &b->workers[worker_ix], at, err) != WN_OK && err->status == WN_OK)
-      err->status = WN_E_INTERNAL;
-}
-
-/* --- one row of the table --- */
-
-static void summarise(void *ctx, size_t begin, size_t end, int worker_ix WN_UNUSED) {
-  void **both = ctx;
-  const bench *b = both[0];
-  wn_model_result *row = both[1];
-  size_t cutoffs = b->options->cutoffs_len;
-  for (size_t i = begin; i < end; i++) {
-    wn_cutoff_result *at = &row->at[i % cutoffs];
-    wn_interval *targets[METRICS] = {&at->ndcg, &at->recall, &at->precision,
-                                     &at->hit,  &at->mrr,    &at->map};
-    *targets[i / cutoffs] = wn_bootstrap_mean(b->values + i * b->users_len, b->users_len,
-                                              b->options->bootstrap, b->options->seed);
-  }
-}
-
-static void concentration(const bench *b, wn_model_result *row) {
-  size_t items = b->split->items, threads = (size_t)wn_pool_threads(b->pool);
-  size_t catalogue = ranks_held_out(b) ? wn_bitset_count(&b->universe) : items;
-  for (size_t c = 0; c < b->options->cutoffs_len; c++) {
-    uint32_t *sum = b->workers[0].counts + c * items;
-    size_t shown = 0;
-    for (size_t t = 1; t < threads; t++)
-      for (size_t i = 0; i < items; i++) sum[i] += b->workers[t].counts[c * items + i];
-    for (size_t i = 0; i < items; i++) shown += sum[i] > 0;
-    row->at[c].k = b->options->cutoffs[c];
-    row->at[c].coverage = catalogue > 0 ? (double)shown / (double)catalogue : 0;
-    row->at[c].gini = wn_gini(sum, items);
-  }
-}
-
-static wn_status measure(bench *b, wn_model_result *row, wn_error *err) {
-  int threads = wn_pool_threads(b->pool);
-  uint64_t start = wn_mono_ns();
-  for (int t = 0; t < threads; t++) {
-    memset(b->workers[t].counts, 0, b->options->cutoffs_len * b->split->items * sizeof(uint32_t));
-    wn_bitset_fill(&b->workers[t].allowed, false);
-    if (b->split->choices.ptr == NULL) wn_bitset_copy(&b->workers[t].allowed, &b->universe);
-    b->errors[t] = (wn_error){0};
-  }
-  wn_pool_run(b->pool, b->users_len, 16, evaluate_rows, b);
-  for (int t = 0; t < threads; t++) {
-    if (b->errors[t].status == WN_OK) continue;
-    *err = b->errors[t];
-    return err->status;
-  }
-  row->rank_seconds = (double)(wn_mono_ns() - start) * 1e-9;
-  for (size_t at = 0; at < b->users_len; at++) row->users_without_list += b->empty[at];
-  void *both[] = {b, row};
-  wn_pool_run(b->pool, METRICS * b->options->cutoffs_len, 1, summarise, both);
-  concentration(b, row);
-  return WN_OK;
-}
-
 /* --- all of them --- */
 
 /* The catalogue of a split by time is that of the cut: items made later, which train never met, are
  * unknown to every model and are not recommended. */
-static wn_status hide_future(bench *b, wn_error *err) {
+static wn_status hide_future(wn_bench *b, wn_error *err) {
   const wn_split *s = b->split;
   wn_bitset met;
   if (b->options->created_ms == NULL) return WN_OK;
@@ -305,7 +107,7 @@ static wn_status hide_future(bench *b, wn_error *err) {
 }
 
 typedef struct known_items {
-  const bench *b;
+  const wn_bench *b;
   wn_status (*each)(void *ctx, wn_item_ix ix, const wn_item_record *item, wn_error *err);
   void *ctx;
 } known_items;
@@ -320,12 +122,12 @@ static wn_status scan_known(void *ctx,
                             wn_status (*each)(void *each_ctx, wn_item_ix ix,
                                               const wn_item_record *item, wn_error *err),
                             void *each_ctx, wn_error *err) {
-  const bench *b = ctx;
+  const wn_bench *b = ctx;
   known_items known = {b, each, each_ctx};
   return b->options->items_source.scan(b->options->items_source.ctx, each_known, &known, err);
 }
 
-static wn_status prepare_data(bench *b, wn_error *err) {
+static wn_status prepare_data(wn_bench *b, wn_error *err) {
   const wn_split *s = b->split;
   const wn_dataset_options *dataset = &b->options->train.dataset;
   const wn_pairs_input train = {.events = s->train,
@@ -340,41 +142,119 @@ static wn_status prepare_data(bench *b, wn_error *err) {
   return wn_dataset_from(&train, &b->whole, err);
 }
 
-static wn_status prepare(bench *b, wn_error *err) {
+static wn_status prepare_workers(wn_bench *b, wn_error *err) {
   const wn_evaluate_options *o = b->options;
   size_t threads = (size_t)wn_pool_threads(b->pool), items = b->split->items;
+  bool sums =
+      (o->metrics & (WN_METRIC_BIT(WN_METRIC_UNEXPECTED) | WN_METRIC_BIT(WN_METRIC_ILD))) != 0;
+  b->workers = wn_calloc(threads, sizeof *b->workers);
+  if (b->workers == NULL) return wn_fail_memory(err);
+  for (size_t t = 0; t < threads; t++) {
+    wn_bench_worker *w = &b->workers[t];
+    wn_arena_init(&w->arena, (size_t)512 << 20);
+    w->counts = wn_reallocarray(NULL, o->cutoffs_len * items + 1, sizeof *w->counts);
+    w->found = wn_reallocarray(NULL, o->cutoffs_len * items + 1, sizeof *w->found);
+    w->scores = wn_reallocarray(NULL, items + 1, sizeof *w->scores);
+    w->sums = sums ? wn_calloc((size_t)b->split->users + 1, sizeof *w->sums) : NULL;
+    bool good =
+        w->counts != NULL && w->found != NULL && w->scores != NULL && (!sums || w->sums != NULL);
+    for (size_t i = 0; good && i < WN_EVALUATE_TILE; i++)
+      good = wn_bitset_init(&w->allowed[i], items);
+    if (!good) return wn_fail_memory(err);
+  }
+  return WN_OK;
+}
+
+/* Room for the values that were asked for, and for those that other numbers come from. */
+static wn_status prepare_values(wn_bench *b, wn_error *err) {
+  const wn_labels *labels[WN_ATTRIBUTES_MAX + 1];
+  wn_metric_set metrics = b->options->metrics | WN_METRIC_BIT(b->options->primary);
+  size_t all = b->users_len + b->cold_len, count = wn_bench_item_labels(b, labels);
+  for (int m = 0; m < WN_METRICS_OF_USERS; m++)
+    b->slot[m] = m < WN_TIED_METRICS || (metrics & WN_METRIC_BIT(m)) != 0 ? (int)b->slots++ : -1;
+  for (size_t l = 0; l < count; l++) b->item_slices += labels[l]->groups;
+  b->values =
+      wn_reallocarray(NULL, b->slots * b->options->cutoffs_len * all + 1, sizeof *b->values);
+  b->flags = wn_calloc(all + 1, 1);
+  b->item_recall = wn_reallocarray(NULL, b->item_slices * b->users_len + 1, sizeof *b->item_recall);
+  b->relevant_count = wn_calloc((size_t)b->split->items + 1, sizeof *b->relevant_count);
+  if (b->values == NULL || b->flags == NULL || b->item_recall == NULL || b->relevant_count == NULL)
+    return wn_fail_memory(err);
+  for (size_t at = 0; at < b->users_len; at++) {
+    wn_relevant relevant = wn_bench_relevant(b, b->users[at]);
+    for (size_t r = 0; r < relevant.len; r++) b->relevant_count[relevant.items[r]]++;
+  }
+  return WN_OK;
+}
+
+size_t wn_bench_item_labels(const wn_bench *b, const wn_labels **out) {
+  out[0] = &b->popularity;
+  for (size_t i = 0; i < b->options->item_labels_len; i++) out[i + 1] = &b->options->item_labels[i];
+  return b->options->item_labels_len + 1;
+}
+
+static wn_status prepare_labels(wn_bench *b, wn_error *err) {
+  static const char *const by_popularity[3] = {"head", "torso", "tail"}, *const by_history[3] = {
+                                                                             "short", "middle",
+                                                                             "long"};
+  const wn_split *s = b->split;
+  const uint32_t sizes[2] = {s->users, s->items};
+  uint32_t *history = wn_calloc((size_t)s->users + 1, sizeof *history);
+  wn_status status = WN_OK;
+  if (history == NULL || !wn_list_context_init(&b->context, s->seen.ptr, s->seen.item, sizes))
+    WN_TRY(wn_fail_memory(err));
+  for (size_t at = 0; at < b->users_len; at++)
+    history[b->users[at]] = (uint32_t)(s->seen.ptr[b->users[at] + 1] - s->seen.ptr[b->users[at]]);
+  WN_TRY(wn_labels_thirds(b->context.popularity, s->items, "popularity", by_popularity,
+                          &b->popularity, err));
+  WN_TRY(wn_labels_terciles(history, s->users, "history", by_history, &b->history, err));
+  b->item_groups = b->options->item_labels_len > 0 ? &b->options->item_labels[0] : &b->popularity;
+cleanup:
+  wn_free(history);
+  return status;
+}
+
+static wn_status prepare(wn_bench *b, wn_error *err) {
+  const wn_evaluate_options *o = b->options;
+  size_t items = b->split->items;
+  wn_status status;
   for (size_t c = 0; c < o->cutoffs_len; c++)
     if (o->cutoffs[c] > b->k_max) b->k_max = o->cutoffs[c];
-  b->values = wn_reallocarray(NULL, METRICS * o->cutoffs_len * b->users_len + 1, sizeof *b->values);
-  b->empty = wn_calloc(b->users_len + 1, 1);
-  b->workers = wn_calloc(threads, sizeof *b->workers);
-  b->errors = wn_calloc(threads, sizeof *b->errors);
   b->filters = wn_expr_cache_create(64);
-  if (b->values == NULL || b->empty == NULL || b->workers == NULL || b->errors == NULL ||
-      b->filters == NULL || !wn_bitset_init(&b->known, items) ||
+  if (b->filters == NULL || !wn_bitset_init(&b->known, items) ||
       !wn_bitset_init(&b->universe, items))
     return wn_fail_memory(err);
   if (o->catalog != NULL)
     wn_bitset_copy(&b->known, wn_catalog_servable(o->catalog));
   else
     wn_bitset_fill(&b->known, true);
-  for (size_t t = 0; t < threads; t++) {
-    wn_arena_init(&b->workers[t].arena, (size_t)512 << 20);
-    b->workers[t].counts = wn_reallocarray(NULL, o->cutoffs_len * items + 1, sizeof(uint32_t));
-    if (b->workers[t].counts == NULL || !wn_bitset_init(&b->workers[t].allowed, items))
-      return wn_fail_memory(err);
-  }
-  wn_status status = prepare_data(b, err);
-  if (status == WN_OK) status = hide_future(b, err);
+  WN_TRY(prepare_labels(b, err));
+  WN_TRY(prepare_workers(b, err));
+  WN_TRY(prepare_values(b, err));
+  WN_TRY(prepare_data(b, err));
+  WN_TRY(hide_future(b, err));
   wn_bitset_copy(&b->universe, &b->known);
   if (ranks_held_out(b)) wn_bitset_and(&b->universe, &b->split->held_out);
   if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
   b->data.created_ms = b->created_ms;
   b->data.vectors = b->options->vectors;
+cleanup:
   return status;
 }
 
-static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_result *row,
+/* --- rows --- */
+
+/* `name` NULL: of what is being measured as it is called already. */
+static wn_status measure(wn_bench *b, wn_evaluation *out, const char *name, double fit_seconds,
+                         wn_error *err) {
+  wn_model_result *row = &out->rows[out->rows_len++];
+  snprintf(row->name, sizeof row->name, "%s", name);
+  row->fit_seconds = fit_seconds;
+  wn_status status = wn_bench_measure(b, row, err);
+  return status == WN_OK ? wn_bench_summarise(b, row, err) : status;
+}
+
+static wn_status fit_and_measure(wn_bench *b, const wn_train_spec *spec, wn_evaluation *out,
                                  wn_error *err) {
   const wn_evaluate_options *o = b->options;
   wn_fit_env env = {.pool = b->pool,
@@ -386,13 +266,33 @@ static wn_status fit_and_measure(bench *b, const wn_train_spec *spec, wn_model_r
   uint64_t start = wn_mono_ns();
   wn_status status = wn_fit_one(&b->data, spec, &env, &model, err);
   if (status != WN_OK) return status;
-  row->fit_seconds = (double)(wn_mono_ns() - start) * 1e-9;
-  snprintf(row->name, sizeof row->name, "%s", spec->cls->name);
+  double seconds = (double)(wn_mono_ns() - start) * 1e-9;
   b->models.data[b->models.len++] = model;
   b->model = model;
   if (spec->cls->bind != NULL) status = spec->cls->bind(model, &b->models, err);
   if (status != WN_OK) return status;
-  return measure(b, row, err);
+  return measure(b, out, spec->cls->name, seconds, err);
+}
+
+/* Not where there are no times to speak of: a sequence file counts its lines in milliseconds. */
+static wn_status measure_recent(wn_bench *b, wn_evaluation *out, wn_error *err) {
+  const wn_split *s = b->split;
+  size_t n = s->train_len / RECENT_SHARE;
+  const wn_event_list newest = {s->train + s->train_len - n, n};
+  wn_train_spec spec = {.cls = &wn_model_popular};
+  const wn_fit_env env = {.pool = b->pool, .seed = b->options->train.seed, .run = &b->train};
+  wn_dataset data = {0};
+  uint64_t start = wn_mono_ns();
+  wn_status status = WN_OK;
+  if (n == 0 || newest.data[n - 1].time_ms - s->train[0].time_ms < DAY_MS) return status;
+  wn_params_defaults(spec.cls, &spec.params);
+  WN_TRY(wn_dataset_build_events(newest, b->signals, s->users, s->items, &data, err));
+  WN_TRY(wn_fit_one(&data, &spec, &env, &b->recent, err));
+  b->model = b->recent;
+  WN_TRY(measure(b, out, "recent-popular", (double)(wn_mono_ns() - start) * 1e-9, err));
+cleanup:
+  wn_dataset_clear(&data);
+  return status;
 }
 
 /* The baselines first, then what was asked for. */
@@ -413,7 +313,7 @@ static size_t with_baselines(const wn_train_options *train, wn_train_spec *specs
   return n;
 }
 
-static void describe(const bench *b, wn_evaluation *out) {
+static void describe(const wn_bench *b, wn_evaluation *out) {
   const wn_split *s = b->split;
   out->kind = s->kind;
   out->why = s->why;
@@ -428,12 +328,24 @@ static void describe(const bench *b, wn_evaluation *out) {
   out->users_without_relevant = s->users_without_relevant;
   out->cold_test_pairs = s->cold_test_pairs;
   out->cutoffs_len = b->options->cutoffs_len;
+  out->cold_evaluated = b->cold_len;
+  out->timeline = s->timeline;
+  out->seed = b->options->seed;
+  out->dataset_hash = b->options->dataset_hash;
+  out->metrics = b->options->metrics;
+  out->primary = b->options->primary;
   out->dataset_cut = !wn_dataset_options_none(&b->options->train.dataset);
   out->dataset = b->dataset;
   out->sampled = s->choices.ptr != NULL;
   out->ranking = out->sampled ? "a sample of items for each user: not comparable with full ranking"
                  : ranks_held_out(b) ? "the held-out items alone"
                                      : "the whole catalogue";
+  for (size_t at = 0; at < b->users_len; at++) {
+    wn_relevant relevant = wn_bench_relevant(b, b->users[at]);
+    uint64_t hash = b->users[at];
+    for (size_t r = 0; r < relevant.len; r++) hash = wn_mix64(hash ^ relevant.items[r]);
+    out->population_hash += wn_mix64(hash);
+  }
   out->choices = (double)wn_bitset_count(&b->universe);
   if (!out->sampled) return;
   out->choices = 0;
@@ -442,59 +354,113 @@ static void describe(const bench *b, wn_evaluation *out) {
   out->choices /= (double)b->users_len;
 }
 
-static void bench_clear(bench *b) {
+static void bench_clear(wn_bench *b) {
   for (int t = 0; b->workers != NULL && t < wn_pool_threads(b->pool); t++) {
-    wn_arena_clear(&b->workers[t].arena);
-    wn_bitset_clear(&b->workers[t].allowed);
-    wn_free(b->workers[t].counts);
+    wn_bench_worker *w = &b->workers[t];
+    wn_arena_clear(&w->arena);
+    for (size_t i = 0; i < WN_EVALUATE_TILE; i++) wn_bitset_clear(&w->allowed[i]);
+    wn_free(w->counts);
+    wn_free(w->found);
+    wn_free(w->scores);
+    wn_free(w->sums);
   }
   wn_free(b->workers);
-  wn_free(b->errors);
   wn_free(b->values);
-  wn_free(b->empty);
+  wn_free(b->flags);
+  wn_free(b->item_recall);
+  wn_free(b->relevant_count);
+  wn_free(b->popular_value);
   wn_free(b->users);
   wn_free(b->created_ms);
   wn_bitset_clear(&b->known);
   wn_bitset_clear(&b->universe);
+  wn_list_context_clear(&b->context);
+  wn_labels_clear(&b->popularity);
+  wn_labels_clear(&b->history);
   wn_models_clear(&b->models);
+  if (b->recent != NULL) b->recent->cls->free(b->recent);
   wn_dataset_clear(&b->data);
   wn_dataset_clear(&b->whole);
   if (b->filters != NULL) wn_expr_cache_free(b->filters);
   if (b->pool != NULL) wn_pool_free(b->pool);
 }
 
+static wn_status check(const wn_evaluate_options *o, wn_error *err) {
+  if (o->cutoffs_len == 0 || o->cutoffs_len > WN_CUTOFFS_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "k", "give 1 to %d cutoffs", WN_CUTOFFS_MAX);
+  for (size_t c = 0; c < o->cutoffs_len; c++)
+    if (o->cutoffs[c] < 1 || o->cutoffs[c] > WN_SLATE_MAX)
+      return wn_fail(err, WN_E_ARGUMENT, "k", "must be 1 to %d, got %u", WN_SLATE_MAX,
+                     o->cutoffs[c]);
+  if (o->primary >= WN_METRICS_OF_USERS)
+    return wn_fail(err, WN_E_ARGUMENT, "metrics", "`%s` is no mean over users to compare by",
+                   wn_metric_about(o->primary)->name);
+  if (o->given_len > WN_GIVEN_MAX || (o->given_alone && o->given_len == 0))
+    return wn_fail(err, WN_E_ARGUMENT, "run", "give 1 to %d files of recommendations",
+                   WN_GIVEN_MAX);
+  return WN_OK;
+}
+
+static wn_status measure_models(wn_bench *b, wn_evaluation *out, wn_error *err) {
+  const wn_evaluate_options *o = b->options;
+  wn_train_spec specs[WN_MODELS_MAX + 2];
+  wn_status status = WN_OK;
+  b->train = o->train;
+  wn_train_choose(&b->data, &b->train);
+  size_t count = with_baselines(&b->train, specs);
+  for (size_t i = 0; i < count; i++) {
+    if (!wn_progress_at(o->progress, "evaluating", (double)i, (double)count + 1, "models"))
+      WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+    WN_TRY(fit_and_measure(b, &specs[i], out, err));
+    if (i == 1) WN_TRY(measure_recent(b, out, err));
+  }
+  if (o->surface != NULL) {
+    char name[64];
+    snprintf(name, sizeof name, "funnel:%.50s", o->surface->name);
+    b->model = NULL;
+    WN_TRY(measure(b, out, name, 0, err));
+  }
+cleanup:
+  return status;
+}
+
 wn_status wn_evaluate(const wn_split *split, const wn_signals *signals,
                       const wn_evaluate_options *options, wn_evaluation *out, wn_error *err) {
-  bench b = {.split = split, .options = options, .signals = signals};
-  wn_train_spec specs[WN_MODELS_MAX + 2];
+  wn_bench b = {.split = split, .options = options, .signals = signals};
   wn_status status;
   memset(out, 0, sizeof *out);
-  if (options->cutoffs_len == 0 || options->cutoffs_len > WN_CUTOFFS_MAX)
-    return wn_fail(err, WN_E_ARGUMENT, "k", "give 1 to %d cutoffs", WN_CUTOFFS_MAX);
-  for (size_t c = 0; c < options->cutoffs_len; c++)
-    if (options->cutoffs[c] < 1 || options->cutoffs[c] > WN_SLATE_MAX)
-      return wn_fail(err, WN_E_ARGUMENT, "k", "must be 1 to %d, got %u", WN_SLATE_MAX,
-                     options->cutoffs[c]);
+  status = check(options, err);
+  if (status != WN_OK) return status;
   b.pool = wn_pool_create(options->train.threads);
   if (b.pool == NULL) return wn_fail_memory(err);
   WN_TRY(choose_users(&b, out, err));
   WN_TRY(prepare(&b, err));
   describe(&b, out);
-  b.train = options->train;
-  wn_train_choose(&b.data, &b.train);
-  size_t count = with_baselines(&b.train, specs);
-  for (size_t i = 0; i < count; i++) {
-    if (!wn_progress_at(options->progress, "evaluating", (double)i, (double)count + 1, "models"))
-      WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
-    WN_TRY(fit_and_measure(&b, &specs[i], &out->rows[out->rows_len++], err));
+  WN_TRY(wn_split_hash(split, options->ids, &out->split_hash, err));
+  if (!options->given_alone) WN_TRY(measure_models(&b, out, err));
+  b.model = NULL;
+  for (size_t g = 0; g < options->given_len; g++) {
+    b.given = &options->given[g];
+    WN_TRY(measure(&b, out, b.given->name, 0, err));
   }
-  if (options->surface != NULL) {
-    wn_model_result *row = &out->rows[out->rows_len++];
-    snprintf(row->name, sizeof row->name, "funnel:%.50s", options->surface->name);
-    b.model = NULL;
-    WN_TRY(measure(&b, row, err));
-  }
+  WN_TRY(wn_bench_constant(&b, &out->constant, err));
+  wn_bench_guards(&b, out);
+  out->user = b.users;
+  b.users = NULL;
 cleanup:
   bench_clear(&b);
   return status;
+}
+
+void wn_evaluation_clear(wn_evaluation *e) {
+  for (size_t i = 0; i < e->rows_len; i++) wn_free(e->rows[i].user_value);
+  wn_free(e->user);
+  e->user = NULL;
+  e->rows_len = 0;
+}
+
+size_t wn_evaluation_find(const wn_evaluation *e, const char *name) {
+  for (size_t i = 0; i < e->rows_len; i++)
+    if (strcmp(e->rows[i].name, name) == 0) return i;
+  return WN_ROWS_MAX;
 }

@@ -4,7 +4,10 @@
  * masked → metrics with intervals, beside popularity and random. */
 
 #include "funnel/funnel.h"
+#include "lab/labels.h"
+#include "lab/metric.h"
 #include "lab/metrics.h"
+#include "lab/stats.h"
 #include "model/train.h"
 
 #define WN_CUTOFFS_MAX 8
@@ -28,7 +31,15 @@ typedef struct wn_split_options {
 typedef struct wn_user_items {
   uint64_t *ptr; /* [users + 1] */
   uint32_t *item;
+  float *weight; /* of the pair; NULL but for a split's test */
 } wn_user_items;
+
+#define WN_TIMELINE 40
+/* Events by time in equal steps from first_ms to last_ms. */
+typedef struct wn_timeline {
+  int64_t first_ms, last_ms;
+  uint64_t train[WN_TIMELINE], test[WN_TIMELINE];
+} wn_timeline;
 
 /* Train and test of one evaluation. Heap memory throughout. */
 typedef struct wn_split {
@@ -47,6 +58,7 @@ typedef struct wn_split {
   uint64_t cold_test_pairs;   /* test pairs whose item has no train event */
   wn_bitset held_out;         /* COLD_ITEMS: the items without a train event; else no bits */
   wn_user_items choices;      /* what each user's list may hold; ptr NULL: the whole catalogue */
+  wn_timeline timeline;
 } wn_split;
 
 /* `kind` TIME falls back to RANDOM when at least half of the events share one time; the report says
@@ -62,10 +74,25 @@ WN_MUST_USE wn_status wn_split_given(wn_event_list train, wn_event_list test,
 WN_MUST_USE wn_status wn_split_restrict(wn_split *split, wn_event_list choices, wn_error *err);
 void wn_split_clear(wn_split *split);
 
+/* Recommendations made elsewhere, as one more row: a user's items best first, distinct, below the
+ * split's sizes. With scores, users' numbers are expectations over the orders of equal ones. */
+typedef struct wn_given_lists {
+  const char *name;
+  wn_user_items lists; /* weight: the scores, or NULL */
+  uint32_t users;      /* rows; users beyond have no list */
+} wn_given_lists;
+#define WN_GIVEN_MAX 8
+
+#define WN_ATTRIBUTES_MAX 4
+
+struct wn_content_ids;
+
 typedef struct wn_evaluate_options {
   uint32_t cutoffs[WN_CUTOFFS_MAX];
   size_t cutoffs_len; /* default 10, 20, 50 */
-  uint32_t users_max; /* evaluated at most, drawn with the seed; 0 = all */
+  wn_metric_set metrics;
+  wn_metric primary;  /* compared, sliced and kept by user, at the first cutoff; default NDCG */
+  uint32_t users_max; /* evaluated at most, drawn with the seed; 0 = WN_EVALUATE_USERS_MAX */
   uint32_t bootstrap; /* resamples, default 1,000 */
   uint64_t seed;
   wn_train_options train;
@@ -75,24 +102,99 @@ typedef struct wn_evaluate_options {
   const int64_t *created_ms;
   bool rank_all; /* COLD_ITEMS: over the whole catalogue, not over the held-out items alone */
   wn_item_vectors vectors; /* len 0: none */
+  const wn_given_lists *given;
+  size_t given_len;
+  bool given_alone; /* no models, not even the baselines: nothing is fitted */
+  /* Slices beside those by popularity and history; the first of each is what parity, PopREO, PopRSP
+   * and calibration go by, else popularity and history. */
+  const wn_labels *item_labels, *user_labels;
+  size_t item_labels_len, user_labels_len; /* ≤ WN_ATTRIBUTES_MAX */
+  uint64_t dataset_hash;                   /* of all events, wn_dataset_hash(): passed through */
+  const struct wn_content_ids *ids; /* for hashes that do not depend on numbering; may be NULL */
   const wn_progress *progress;
 } wn_evaluate_options;
 void wn_evaluate_options_defaults(wn_evaluate_options *options);
+/* Users evaluated when nothing else is asked for: the interval of so many is narrower than any
+ * difference that matters, and memory stays bounded whatever the data. */
+#define WN_EVALUATE_USERS_MAX (1u << 18)
 
 typedef struct wn_cutoff_result {
   uint32_t k;
-  wn_interval ndcg, recall, precision, hit, mrr, map;
-  double coverage; /* share of the catalogue that was recommended to somebody */
-  double gini;
+  wn_interval of[WN_METRICS]; /* mean NaN: not asked for, or undefined; metrics of all lists
+                                 together have low = high = mean */
 } wn_cutoff_result;
+
+/* Lists whose scores tie: a metric's mean over users as the expectation over random orders of equal
+ * scores, with the best and the worst order. */
+typedef struct wn_tie_result {
+  double expected, best, worst;
+} wn_tie_result;
+#define WN_TIED_METRICS 6 /* ndcg … map */
+
+/* a − b over the same users. */
+typedef struct wn_comparison {
+  wn_interval difference; /* bootstrap */
+  double t_p, wilcoxon_p, flip_p;
+  uint64_t wins, ties, losses;
+} wn_comparison;
+
+/* A group of users by the primary metric, or of items by recall (of the relevant items in the
+ * group, mean over users who have one). p: against the users outside the group (Welch), of an item
+ * group against the same users' other items (paired t); adjusted for all slices of the row
+ * (Benjamini–Hochberg). */
+#define WN_SLICES_MAX 128
+typedef struct wn_slice {
+  bool of_items;
+  char by[65], name[65];
+  uint64_t users;
+  wn_estimate value; /* t interval; p unused */
+  double p, p_adjusted;
+} wn_slice;
+
+#define WN_SHARES       10
+#define WN_TPR_BINS     10
+#define WN_LORENZ_STEPS 20
 
 typedef struct wn_model_result {
   char name[64];
-  double fit_seconds; /* 0 for the funnel */
+  double fit_seconds; /* 0 for what is not fitted */
   double rank_seconds;
+  double metric_seconds; /* intervals, slices and the rest, after the lists */
   uint64_t users_without_list;
   wn_cutoff_result at[WN_CUTOFFS_MAX];
+  uint64_t users_tied; /* with equal scores in the list */
+  wn_tie_result ties[WN_TIED_METRICS][WN_CUTOFFS_MAX];
+  wn_comparison over_popular; /* primary metric; all NaN for popular itself */
+  wn_slice slices[WN_SLICES_MAX];
+  size_t slices_len;
+  uint64_t cold_without_list;
+  wn_cutoff_result cold[WN_CUTOFFS_MAX]; /* ndcg … map over the cold users */
+  /* at the first cutoff */
+  uint32_t
+      unique_items[WN_SHARES]; /* items that hold the first 10%, 20%, … of all recommendations */
+  double
+      lorenz[WN_LORENZ_STEPS + 1]; /* share of recommendations of the least shown 0%, 5%, … items */
+  double tpr[WN_TPR_BINS]; /* of relevant pairs: found, by tenths of train pairs, most popular items
+                              first; NaN: none */
+  double *user_value;      /* [users_evaluated] the primary metric */
+  uint64_t seen_items;     /* of given lists: items that their user has in train */
 } wn_model_result;
+
+typedef enum wn_guard_state { WN_GUARD_PASS, WN_GUARD_WARN, WN_GUARD_FAIL } wn_guard_state;
+typedef struct wn_guard {
+  const char *name;
+  wn_guard_state state;
+  char reason[256];
+} wn_guard;
+#define WN_GUARDS_MAX 12
+
+/* The scorer for whom all items are equal: what it gets by expectation is what random gets, and
+ * what it gets by item numbers says what the order of the catalogue gives away. */
+typedef struct wn_constant {
+  double expected[WN_TIED_METRICS][WN_CUTOFFS_MAX], by_number[WN_TIED_METRICS][WN_CUTOFFS_MAX];
+} wn_constant;
+
+#define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + 4)
 
 typedef struct wn_evaluation {
   wn_split_kind kind;
@@ -101,7 +203,8 @@ typedef struct wn_evaluation {
   uint32_t users, items; /* of the data */
   uint64_t train_events, train_pairs, test_pairs;
   uint64_t users_evaluated; /* the population of every mean below */
-  uint64_t users_cold;      /* with test items but no past: left out, counted */
+  uint64_t users_cold;      /* with test items but no past: a slice of their own (row.cold) */
+  uint64_t cold_evaluated;  /* of these, as many as users_max allows */
   uint64_t users_without_relevant;
   uint64_t users_not_sampled; /* left out by users_max */
   uint64_t cold_test_pairs;   /* nobody met the item in train: out of reach for most models */
@@ -110,15 +213,35 @@ typedef struct wn_evaluation {
   double choices;             /* items that a list could be made of: mean over users */
   bool dataset_cut;           /* options.train.dataset asks for anything */
   wn_dataset_report dataset;
+  wn_timeline timeline;
+  uint64_t dataset_hash;    /* options.dataset_hash */
+  uint64_t split_hash;      /* of train events and relevant test pairs, see lab/fingerprint.h */
+  uint64_t population_hash; /* of the evaluated users: rows of other evaluations compare if equal */
+  uint64_t seed;
   size_t cutoffs_len;
-  wn_model_result rows[WN_MODELS_MAX + 3]; /* in the order of the models; the funnel last */
+  wn_metric_set metrics;
+  wn_metric primary;
+  wn_model_result rows[WN_ROWS_MAX]; /* in the order of the models; funnel, then given lists last */
   size_t rows_len;
+  wn_constant constant;
+  wn_guard guards[WN_GUARDS_MAX];
+  size_t guards_len;
+  uint32_t *user; /* [users_evaluated] ascending; every row's user_value goes by it */
 } wn_evaluation;
 
-/* Random, popularity and what options.train names (added when absent: they are the baselines). */
+/* Random, popularity, recent popularity and what options.train names (added when absent: they are
+ * the baselines). `out` is to be cleared, also after a failure. */
 WN_MUST_USE wn_status wn_evaluate(const wn_split *split, const wn_signals *signals,
                                   const wn_evaluate_options *options, wn_evaluation *out,
                                   wn_error *err);
+void wn_evaluation_clear(wn_evaluation *evaluation);
+/* Index of the row; WN_ROWS_MAX: there is none. */
+size_t wn_evaluation_find(const wn_evaluation *evaluation, const char *name);
+/* Row a of one evaluation over row b of another (or the same), by the primary metric. Refused
+ * (WN_E_ARGUMENT) unless both were measured on the same users, splits and metric. */
+WN_MUST_USE wn_status wn_evaluation_compare(const wn_evaluation *a, size_t row_a,
+                                            const wn_evaluation *b, size_t row_b,
+                                            wn_comparison *out, wn_error *err);
 void wn_evaluation_to_json(const wn_evaluation *evaluation, wn_buf *out);
 
 #endif

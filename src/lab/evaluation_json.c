@@ -3,6 +3,9 @@
 #include "lab/evaluate.h"
 
 #include "base/json_write.h"
+#include "lab/fingerprint.h"
+
+#include <math.h>
 
 static const char *const kind_names[] = {"time", "leave-last-out", "given", "random", "cold-items"};
 
@@ -23,35 +26,174 @@ static void number(wn_json *j, const char *key, uint64_t value) {
   wn_json_int(j, (int64_t)value);
 }
 
-static void row(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
+static void real(wn_json *j, const char *key, double value) {
+  wn_json_key(j, key);
+  wn_json_double(j, value);
+}
+
+static void text(wn_json *j, const char *key, const char *value) {
+  wn_json_key(j, key);
+  wn_json_cstring(j, value);
+}
+
+static void hash(wn_json *j, const char *key, uint64_t value) {
+  char digits[WN_HASH_TEXT];
+  wn_hash_text(value, digits);
+  text(j, key, digits);
+}
+
+/* JSON had hit_rate, coverage and gini from the beginning: metric.c's names. */
+static void cutoff(wn_json *j, const wn_cutoff_result *at, bool first) {
   wn_json_object(j);
-  wn_json_key(j, "model");
-  wn_json_cstring(j, r->name);
-  wn_json_key(j, "fit_seconds");
-  wn_json_double(j, r->fit_seconds);
-  wn_json_key(j, "rank_seconds");
-  wn_json_double(j, r->rank_seconds);
-  number(j, "users_without_list", r->users_without_list);
-  wn_json_key(j, "at");
+  number(j, "k", at->k);
+  for (int m = 0; m < WN_METRICS; m++) {
+    if (isnan(at->of[m].mean) || (!first && !wn_metric_has_cutoff((wn_metric)m))) continue;
+    if (m < WN_METRICS_OF_USERS)
+      interval(j, wn_metric_about((wn_metric)m)->name, at->of[m]);
+    else
+      real(j, wn_metric_about((wn_metric)m)->name, at->of[m].mean);
+  }
+  wn_json_end_object(j);
+}
+
+static void ties(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
+  number(j, "users_tied", r->users_tied);
+  if (r->users_tied == 0) return;
+  wn_json_key(j, "ties");
   wn_json_array(j);
   for (size_t c = 0; c < e->cutoffs_len; c++) {
-    const wn_cutoff_result *at = &r->at[c];
     wn_json_object(j);
-    number(j, "k", at->k);
-    interval(j, "ndcg", at->ndcg);
-    interval(j, "recall", at->recall);
-    interval(j, "precision", at->precision);
-    interval(j, "hit_rate", at->hit);
-    interval(j, "mrr", at->mrr);
-    interval(j, "map", at->map);
-    wn_json_key(j, "coverage");
-    wn_json_double(j, at->coverage);
-    wn_json_key(j, "gini");
-    wn_json_double(j, at->gini);
+    number(j, "k", r->at[c].k);
+    for (int m = 0; m < WN_TIED_METRICS; m++) {
+      wn_json_key(j, wn_metric_about((wn_metric)m)->name);
+      wn_json_object(j);
+      real(j, "expected", r->ties[m][c].expected);
+      real(j, "best", r->ties[m][c].best);
+      real(j, "worst", r->ties[m][c].worst);
+      wn_json_end_object(j);
+    }
     wn_json_end_object(j);
   }
   wn_json_end_array(j);
+}
+
+static void comparison(wn_json *j, const char *key, const wn_comparison *c) {
+  if (isnan(c->difference.mean)) return;
+  wn_json_key(j, key);
+  wn_json_object(j);
+  interval(j, "difference", c->difference);
+  real(j, "t_p", c->t_p);
+  real(j, "wilcoxon_p", c->wilcoxon_p);
+  real(j, "flip_p", c->flip_p);
+  number(j, "wins", c->wins);
+  number(j, "ties", c->ties);
+  number(j, "losses", c->losses);
   wn_json_end_object(j);
+}
+
+static void slices(wn_json *j, const wn_model_result *r) {
+  wn_json_key(j, "slices");
+  wn_json_array(j);
+  for (size_t i = 0; i < r->slices_len; i++) {
+    const wn_slice *s = &r->slices[i];
+    wn_json_object(j);
+    text(j, "of", s->of_items ? "items" : "users");
+    text(j, "by", s->by);
+    text(j, "name", s->name);
+    number(j, "users", s->users);
+    interval(j, "value", (wn_interval){s->value.value, s->value.low, s->value.high});
+    real(j, "p", s->p);
+    real(j, "p_adjusted", s->p_adjusted);
+    wn_json_end_object(j);
+  }
+  wn_json_end_array(j);
+}
+
+static void reals(wn_json *j, const char *key, const double *x, size_t n) {
+  wn_json_key(j, key);
+  wn_json_array(j);
+  for (size_t i = 0; i < n; i++) wn_json_double(j, x[i]);
+  wn_json_end_array(j);
+}
+
+static void row(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
+  wn_json_object(j);
+  text(j, "model", r->name);
+  real(j, "fit_seconds", r->fit_seconds);
+  real(j, "rank_seconds", r->rank_seconds);
+  real(j, "metric_seconds", r->metric_seconds);
+  number(j, "users_without_list", r->users_without_list);
+  wn_json_key(j, "at");
+  wn_json_array(j);
+  for (size_t c = 0; c < e->cutoffs_len; c++) cutoff(j, &r->at[c], c == 0);
+  wn_json_end_array(j);
+  ties(j, e, r);
+  comparison(j, "over_popular", &r->over_popular);
+  slices(j, r);
+  if (e->cold_evaluated > 0) {
+    wn_json_key(j, "cold_users");
+    wn_json_object(j);
+    number(j, "users", e->cold_evaluated);
+    number(j, "users_without_list", r->cold_without_list);
+    wn_json_key(j, "at");
+    wn_json_array(j);
+    for (size_t c = 0; c < e->cutoffs_len; c++) cutoff(j, &r->cold[c], false);
+    wn_json_end_array(j);
+    wn_json_end_object(j);
+  }
+  wn_json_key(j, "unique_items");
+  wn_json_array(j);
+  for (size_t i = 0; i < WN_SHARES; i++) wn_json_int(j, r->unique_items[i]);
+  wn_json_end_array(j);
+  reals(j, "lorenz", r->lorenz, WN_LORENZ_STEPS + 1);
+  reals(j, "tpr_by_popularity", r->tpr, WN_TPR_BINS);
+  wn_json_end_object(j);
+}
+
+static void timeline(wn_json *j, const wn_timeline *t) {
+  wn_json_key(j, "timeline");
+  wn_json_object(j);
+  wn_json_key(j, "first_ms");
+  wn_json_int(j, t->first_ms);
+  wn_json_key(j, "last_ms");
+  wn_json_int(j, t->last_ms);
+  for (int side = 0; side < 2; side++) {
+    wn_json_key(j, side == 0 ? "train" : "test");
+    wn_json_array(j);
+    for (size_t i = 0; i < WN_TIMELINE; i++)
+      wn_json_int(j, (int64_t)(side == 0 ? t->train : t->test)[i]);
+    wn_json_end_array(j);
+  }
+  wn_json_end_object(j);
+}
+
+static void guards(wn_json *j, const wn_evaluation *e) {
+  static const char *const states[] = {"pass", "warn", "fail"};
+  wn_json_key(j, "guards");
+  wn_json_array(j);
+  for (size_t i = 0; i < e->guards_len; i++) {
+    wn_json_object(j);
+    text(j, "name", e->guards[i].name);
+    text(j, "state", states[e->guards[i].state]);
+    text(j, "reason", e->guards[i].reason);
+    wn_json_end_object(j);
+  }
+  wn_json_end_array(j);
+  wn_json_key(j, "constant");
+  wn_json_array(j);
+  for (size_t c = 0; c < e->cutoffs_len; c++) {
+    wn_json_object(j);
+    number(j, "k", e->rows[0].at[c].k);
+    for (int m = 0; m < WN_TIED_METRICS; m++) {
+      wn_json_key(j, wn_metric_about((wn_metric)m)->name);
+      wn_json_object(j);
+      real(j, "expected", e->constant.expected[m][c]);
+      real(j, "by_number", e->constant.by_number[m][c]);
+      wn_json_end_object(j);
+    }
+    wn_json_end_object(j);
+  }
+  wn_json_end_array(j);
 }
 
 void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
@@ -73,6 +215,13 @@ void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
   number(j, "users_cold", e->users_cold);
   number(j, "users_without_relevant", e->users_without_relevant);
   number(j, "users_not_sampled", e->users_not_sampled);
+  number(j, "cold_evaluated", e->cold_evaluated);
+  hash(j, "dataset_hash", e->dataset_hash);
+  hash(j, "split_hash", e->split_hash);
+  hash(j, "population_hash", e->population_hash);
+  number(j, "seed", e->seed);
+  text(j, "primary", wn_metric_about(e->primary)->name);
+  timeline(j, &e->timeline);
   wn_json_key(j, "ranking");
   wn_json_cstring(j, e->ranking);
   wn_json_key(j, "sampled");
@@ -89,5 +238,6 @@ void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
   wn_json_array(j);
   for (size_t i = 0; i < e->rows_len; i++) row(j, e, &e->rows[i]);
   wn_json_end_array(j);
+  guards(j, e);
   wn_json_end_object(j);
 }

@@ -50,36 +50,61 @@ static void ideal(const float *gain, size_t len, size_t k, double *linear, doubl
   wn_free(sorted);
 }
 
+/* A hit at `rank`, for every cutoff that reaches so far. precision, until the end: hits; ap_over_R:
+ * Σ P@i. */
+static void add_hit(double rank, double gain, const uint32_t *cutoffs, size_t n,
+                    wn_ranking_metrics *out) {
+  double discount = log2(rank + 1), exp2_gain = exp2(gain) - 1;
+  for (size_t c = 0; c < n; c++) {
+    wn_ranking_metrics *m = &out[c];
+    if (rank > cutoffs[c]) continue;
+    m->precision++;
+    m->ap_over_R += m->precision / rank;
+    if (m->precision == 1) m->mrr = 1 / rank;
+    m->dcg += gain / discount;
+    m->dcg_exp2 += exp2_gain / discount;
+  }
+}
+
+static void from_hits(const wn_relevant *relevant, size_t k, wn_ranking_metrics *m) {
+  double hits = m->precision, precision_sum = m->ap_over_R, ideal_dcg, ideal_dcg_exp2;
+  if (k == 0 || relevant->len == 0) {
+    m->precision = m->ap_over_R = m->mrr = 0;
+    return;
+  }
+  double cap = (double)(relevant->len < k ? relevant->len : k);
+  m->precision = hits / (double)k;
+  m->recall = hits / (double)relevant->len;
+  m->recall_capped = hits / cap;
+  m->hit = hits > 0;
+  m->ap_over_min = precision_sum / cap;
+  m->ap_over_R = precision_sum / (double)relevant->len;
+  m->f1 = hits > 0 ? 2 * m->precision * m->recall / (m->precision + m->recall) : 0;
+  ideal(relevant->gain, relevant->len, k, &ideal_dcg, &ideal_dcg_exp2);
+  m->ndcg = ideal_dcg > 0 ? m->dcg / ideal_dcg : 0;
+  m->ndcg_exp2 = ideal_dcg_exp2 > 0 ? m->dcg_exp2 / ideal_dcg_exp2 : 0;
+}
+
+void wn_ranking_metrics_at(const wn_ranked *list, const wn_relevant *relevant,
+                           const uint32_t *cutoffs, size_t n, wn_ranking_metrics *out) {
+  const float *gain = relevant->gain;
+  size_t rank = 0, most = 0; /* rank: 1-based among the distinct items */
+  memset(out, 0, n * sizeof *out);
+  for (size_t c = 0; c < n; c++) most = cutoffs[c] > most ? cutoffs[c] : most;
+  for (size_t i = 0; i < list->len && rank < most; i++) {
+    if (repeated(list->item, i)) continue;
+    rank++;
+    ptrdiff_t at = wn_ascending_find(relevant->items, relevant->len, list->item[i]);
+    if (at >= 0) add_hit((double)rank, gain != NULL ? (double)gain[at] : 1, cutoffs, n, out);
+  }
+  for (size_t c = 0; c < n; c++) from_hits(relevant, cutoffs[c], &out[c]);
+}
+
 void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const wn_relevant *relevant,
                            size_t k, wn_ranking_metrics *out) {
-  const float *gain = relevant->gain;
-  double hits = 0, precision_sum = 0, ideal_dcg, ideal_dcg_exp2;
-  size_t rank = 0; /* 1-based among the distinct items */
-  memset(out, 0, sizeof *out);
-  for (size_t i = 0; i < list_len && rank < k; i++) {
-    if (repeated(list, i)) continue;
-    rank++;
-    ptrdiff_t at = wn_ascending_find(relevant->items, relevant->len, list[i]);
-    if (at < 0) continue;
-    double g = gain != NULL ? (double)gain[at] : 1;
-    hits++;
-    precision_sum += hits / (double)rank;
-    if (hits == 1) out->mrr = 1 / (double)rank;
-    out->dcg += g / log2((double)rank + 1);
-    out->dcg_exp2 += (exp2(g) - 1) / log2((double)rank + 1);
-  }
-  if (k == 0 || relevant->len == 0) return;
-  double cap = (double)(relevant->len < k ? relevant->len : k);
-  out->precision = hits / (double)k;
-  out->recall = hits / (double)relevant->len;
-  out->recall_capped = hits / cap;
-  out->hit = hits > 0;
-  out->ap_over_min = precision_sum / cap;
-  out->ap_over_R = precision_sum / (double)relevant->len;
-  out->f1 = hits > 0 ? 2 * out->precision * out->recall / (out->precision + out->recall) : 0;
-  ideal(gain, relevant->len, k, &ideal_dcg, &ideal_dcg_exp2);
-  out->ndcg = ideal_dcg > 0 ? out->dcg / ideal_dcg : 0;
-  out->ndcg_exp2 = ideal_dcg_exp2 > 0 ? out->dcg_exp2 / ideal_dcg_exp2 : 0;
+  const wn_ranked ranked = {list, list_len};
+  uint32_t cutoff = (uint32_t)(k < UINT32_MAX ? k : UINT32_MAX);
+  wn_ranking_metrics_at(&ranked, relevant, &cutoff, 1, out);
 }
 
 static int ascending(const void *a, const void *b) {

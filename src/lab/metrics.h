@@ -28,9 +28,16 @@ typedef struct wn_relevant {
   const float *gain;
   size_t len;
 } wn_relevant;
+typedef struct wn_ranked {
+  const uint32_t *item; /* best first */
+  size_t len;
+} wn_ranked;
 /* `list`: item numbers, best first. */
 void wn_ranking_metrics_of(const uint32_t *list, size_t list_len, const wn_relevant *relevant,
                            size_t k, wn_ranking_metrics *out);
+/* At several cutoffs in one pass: the same digits. */
+void wn_ranking_metrics_at(const wn_ranked *list, const wn_relevant *relevant,
+                           const uint32_t *cutoffs, size_t cutoffs_len, wn_ranking_metrics *out);
 
 /* Position in an ascending list, or −1. */
 ptrdiff_t wn_ascending_find(const uint32_t *list, size_t len, uint32_t item);

@@ -150,6 +150,45 @@ bool wn_tied_metrics_of(const double *score, const double *gain, size_t n, size_
   return true;
 }
 
+/* In the best order each group begins with its relevant items, in the worst it ends with them. */
+static void in_extreme_order(const wn_tied_group *groups, size_t n, size_t k, bool best,
+                             wn_ranking_metrics *m, double *precision_sum) {
+  size_t before = 0;
+  double hits = 0;
+  for (size_t g = 0; g < n && before < k; before += groups[g++].len) {
+    size_t first = before + 1 + (best ? 0 : groups[g].len - groups[g].relevant);
+    for (size_t x = first; x < first + groups[g].relevant && x <= k; x++) {
+      *precision_sum += ++hits / (double)x;
+      if (hits == 1) m->mrr = 1 / (double)x;
+      m->dcg += discount(x);
+    }
+  }
+  m->hit = hits > 0;
+  m->precision = hits;
+}
+
+void wn_tied_metrics_of_groups(const wn_tied_group *groups, size_t n, size_t relevant, size_t k,
+                               wn_tied_metrics *out) {
+  double precision_sum = 0, hits = 0, ideal = 0;
+  size_t before = 0;
+  memset(out, 0, sizeof *out);
+  if (k == 0 || relevant == 0) return;
+  for (size_t x = 1; x <= k && x <= relevant; x++) ideal += discount(x);
+  for (size_t i = 0; i < n && before < k; i++) {
+    group g = {before, groups[i].len, groups[i].relevant, (double)groups[i].relevant, hits};
+    if (g.len > 0) add_group(&g, k, &precision_sum, &out->expected);
+    hits += (double)g.relevant;
+    before += g.len;
+  }
+  from_sums(&out->expected, precision_sum, ideal, relevant, k);
+  precision_sum = 0;
+  in_extreme_order(groups, n, k, true, &out->best, &precision_sum);
+  from_sums(&out->best, precision_sum, ideal, relevant, k);
+  precision_sum = 0;
+  in_extreme_order(groups, n, k, false, &out->worst, &precision_sum);
+  from_sums(&out->worst, precision_sum, ideal, relevant, k);
+}
+
 /* --- areas --- */
 
 bool wn_areas_of(const double *score, const uint8_t *label, size_t n, wn_areas *out) {

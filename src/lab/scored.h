@@ -15,6 +15,14 @@ typedef struct wn_tied_metrics {
 WN_MUST_USE bool wn_tied_metrics_of(const double *score, const double *gain, size_t n,
                                     size_t relevant, size_t k, wn_tied_metrics *out);
 
+/* The same for binary gains from groups of equal scores, best first, of which only so much is
+ * known: how many items, how many of them relevant. `relevant`: in all, ≥ 1. */
+typedef struct wn_tied_group {
+  size_t len, relevant;
+} wn_tied_group;
+void wn_tied_metrics_of_groups(const wn_tied_group *groups, size_t n, size_t relevant, size_t k,
+                               wn_tied_metrics *out);
+
 typedef struct wn_areas {
   double roc_auc;           /* (wins + ½ ties) / (P·N); NaN for a single class */
   double average_precision; /* Σ (Rᵢ − Rᵢ₋₁) Pᵢ over distinct scores */

@@ -91,10 +91,12 @@ static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positiv
                          wn_user_items *out, wn_error *err) {
   uint64_t *ptr = wn_calloc((size_t)users + 1, sizeof *ptr);
   uint32_t *items = wn_malloc((count + 1) * sizeof *items);
+  float *weights = positive ? wn_malloc((count + 1) * sizeof *weights) : NULL;
   size_t n = 0;
-  if (ptr == NULL || items == NULL) {
+  if (ptr == NULL || items == NULL || (positive && weights == NULL)) {
     wn_free(ptr);
     wn_free(items);
+    wn_free(weights);
     return wn_fail_memory(err);
   }
   qsort(pairs, count, sizeof *pairs, by_pair);
@@ -104,11 +106,12 @@ static wn_status rows_of(pair *pairs, size_t count, uint32_t users, bool positiv
     for (; i < count && pairs[i].user == p.user && pairs[i].item == p.item; i++)
       weight += (double)pairs[i].weight;
     if (positive && weight <= 0) continue;
+    if (positive) weights[n] = (float)weight;
     items[n++] = p.item;
     ptr[p.user + 1]++;
   }
   for (uint32_t u = 0; u < users; u++) ptr[u + 1] += ptr[u];
-  *out = (wn_user_items){ptr, items};
+  *out = (wn_user_items){ptr, items, weights};
   return WN_OK;
 }
 
@@ -134,6 +137,23 @@ static wn_status count_sides(wn_split *split, const bool *user_in_test, wn_error
   return WN_OK;
 }
 
+static void count_times(const work *w, wn_timeline *t) {
+  if (w->count == 0) return;
+  t->first_ms = INT64_MAX;
+  t->last_ms = INT64_MIN;
+  for (size_t i = 0; i < w->count; i++) {
+    int64_t ms = w->events[i].time_ms;
+    t->first_ms = ms < t->first_ms ? ms : t->first_ms;
+    t->last_ms = ms > t->last_ms ? ms : t->last_ms;
+  }
+  double step = ((double)t->last_ms - (double)t->first_ms + 1) / WN_TIMELINE;
+  for (size_t i = 0; i < w->count; i++) {
+    size_t at = (size_t)(((double)w->events[i].time_ms - (double)t->first_ms) / step);
+    at = at < WN_TIMELINE ? at : WN_TIMELINE - 1;
+    (w->is_test[i] ? t->test : t->train)[at]++;
+  }
+}
+
 /* Builds both sides from marked events; takes w->events over. */
 static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_error *err) {
   wn_status status = WN_OK;
@@ -141,6 +161,7 @@ static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_er
   bool *in_test = wn_calloc((size_t)out->users + 1, sizeof *in_test);
   size_t train = 0, kept = 0;
   if (pairs == NULL || in_test == NULL) WN_TRY(wn_fail_memory(err));
+  count_times(w, &out->timeline);
   for (size_t i = 0; i < w->count; i++)
     if (!w->is_test[i]) pairs[train++] = (pair){w->events[i].user, w->events[i].item, 1};
   WN_TRY(rows_of(pairs, train, out->users, false, &out->seen, err));
@@ -276,5 +297,6 @@ void wn_split_clear(wn_split *split) {
   wn_free(split->seen.item);
   wn_free(split->test.ptr);
   wn_free(split->test.item);
+  wn_free(split->test.weight);
   memset(split, 0, sizeof *split);
 }

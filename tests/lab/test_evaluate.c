@@ -66,8 +66,9 @@ static void taste_beats_popularity(void **state) {
     if (wn_evaluate(&split, &signals, &o, &e, &err) != WN_OK) fail_msg("%s", err.message);
     assert_int_equal(e.rows_len, 3); /* random, popular and what was asked for */
     assert_int_equal(e.users_evaluated + e.users_without_relevant, USERS);
-    assert_true(row(&e, models[m])->at[0].recall.low > row(&e, "popular")->at[0].recall.high);
-    assert_true(row(&e, "random")->at[0].recall.mean < 0.4);
+    assert_true(row(&e, models[m])->at[0].of[WN_METRIC_RECALL].low >
+                row(&e, "popular")->at[0].of[WN_METRIC_RECALL].high);
+    assert_true(row(&e, "random")->at[0].of[WN_METRIC_RECALL].mean < 0.4);
     wn_split_clear(&split);
   }
 }
@@ -105,7 +106,7 @@ static void popular_equals_a_naive_ranking(void **state) {
     sum += hits / n;
     users++;
   }
-  assert_near(row(&e, "popular")->at[0].recall.mean, sum / (double)users, 1e-9);
+  assert_near(row(&e, "popular")->at[0].of[WN_METRIC_RECALL].mean, sum / (double)users, 1e-9);
   wn_split_clear(&split);
 }
 
@@ -166,11 +167,12 @@ static void the_future_catalogue_is_hidden(void **state) {
   defaults(&o, "newest");
   o.created_ms = created;
   assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
-  assert_near(row(&e, "newest")->at[0].recall.mean, 0, 0);
-  assert_near(row(&e, "random")->at[2].recall.mean, 0, 0); /* k 50: everything that may be shown */
+  assert_near(row(&e, "newest")->at[0].of[WN_METRIC_RECALL].mean, 0, 0);
+  assert_near(row(&e, "random")->at[2].of[WN_METRIC_RECALL].mean, 0,
+              0);                                          /* k 50: everything that may be shown */
   for (uint32_t i = 10; i < 20; i++) created[i] = 1000000; /* known before the cut: fair */
   assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
-  assert_near(row(&e, "random")->at[2].recall.mean, 1, 0);
+  assert_near(row(&e, "random")->at[2].of[WN_METRIC_RECALL].mean, 1, 0);
   wn_split_clear(&split);
 }
 

@@ -90,6 +90,17 @@ wn_cli_reader *wn_cli_format(const char *name);
 WN_MUST_USE wn_status wn_cli_check_ids(const wn_dataset_builder *builder, const char *file,
                                        wn_error *err);
 
+/* Notes a finished run in the data directory (docs/runs.md): `begin` when the process starts, then
+ * the command's result as JSON. Without a data directory nothing is noted; what cannot be written
+ * is told as a warning. */
+typedef struct wn_cli_run {
+  const char *data, *config; /* as given; NULL: not given */
+  const wn_buf *result;
+  bool passed; /* false: a refusal, a failed check */
+} wn_cli_run;
+void wn_cli_record_begin(int argc, char **argv);
+void wn_cli_record(const char *kind, const wn_cli_run *run);
+
 const char *wn_human_bytes(double bytes, char *buf, size_t size);
 const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 days" */
 
@@ -107,6 +118,7 @@ int wn_cmd_check_config(int argc, char **argv);
 int wn_cmd_lab(int argc, char **argv);
 int wn_cmd_ope(int argc, char **argv);
 int wn_cmd_replay(int argc, char **argv);
+int wn_cmd_runs(int argc, char **argv);
 int wn_cmd_index(int argc, char **argv);
 
 #endif

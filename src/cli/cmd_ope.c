@@ -100,22 +100,24 @@ static wn_status choose_policy(const wn_logged *log, wn_ope_options *how, wn_pol
   return how->policy == WN_POLICY_TABLE ? wn_policy_read(name, log->items, table, err) : WN_OK;
 }
 
+static void print_text(const wn_ope_result *result, const wn_own_log *own, const char *policy,
+                       wn_buf *out) {
+  wn_ope_print(result, policy, out);
+  if (opt.data == NULL) return;
+  wn_buf_printf(out,
+                "\nrewards: %" PRIu64 " events named their slate, %" PRIu64
+                " by user and window, %" PRIu64 " belong to no impression here",
+                own->by_slate, own->by_window, own->elsewhere);
+  if (own->bad_propensities > 0)
+    wn_buf_printf(out, "\nleft out: %" PRIu64 " slates with a propensity outside (0, 1]",
+                  own->bad_propensities);
+}
+
+/* JSON for the run's note, and for whoever asks. */
 static void print(const wn_ope_result *result, const wn_own_log *own, wn_policy_kind kind,
                   wn_buf *out) {
   static const char *const names[] = {"the logged one", "uniform", NULL, "the column `target`"};
   const char *policy = names[kind] != NULL ? names[kind] : opt.policy;
-  if (!opt.json) {
-    wn_ope_print(result, policy, out);
-    if (opt.data == NULL) return;
-    wn_buf_printf(out,
-                  "\nrewards: %" PRIu64 " events named their slate, %" PRIu64
-                  " by user and window, %" PRIu64 " belong to no impression here",
-                  own->by_slate, own->by_window, own->elsewhere);
-    if (own->bad_propensities > 0)
-      wn_buf_printf(out, "\nleft out: %" PRIu64 " slates with a propensity outside (0, 1]",
-                    own->bad_propensities);
-    return;
-  }
   wn_json j;
   wn_json_init(&j, out);
   wn_json_object(&j);
@@ -124,6 +126,10 @@ static void print(const wn_ope_result *result, const wn_own_log *own, wn_policy_
   wn_json_key(&j, "ope");
   wn_ope_result_to_json(result, &j);
   wn_json_end_object(&j);
+  wn_cli_record("ope", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0});
+  if (opt.json) return;
+  wn_buf_reset(out);
+  print_text(result, own, policy, out);
 }
 
 static wn_status run(const char *file, wn_ope_result *result, wn_buf *out, wn_error *err) {

@@ -114,11 +114,6 @@ static void print(const wn_policy_replay_report *report, const wn_ope_result *re
   char policy[400];
   snprintf(policy, sizeof policy, "snapshot %" PRIu64 " under %.300s", report->snapshot,
            opt.config != NULL ? opt.config : "its data directory's configuration");
-  if (!opt.json) {
-    wn_ope_print(result, policy, out);
-    print_report(report, out);
-    return;
-  }
   wn_json j;
   wn_json_init(&j, out);
   wn_json_object(&j);
@@ -131,6 +126,11 @@ static void print(const wn_policy_replay_report *report, const wn_ope_result *re
   wn_json_key(&j, "ope");
   wn_ope_result_to_json(result, &j);
   wn_json_end_object(&j);
+  wn_cli_record("replay", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0});
+  if (opt.json) return;
+  wn_buf_reset(out);
+  wn_ope_print(result, policy, out);
+  print_report(report, out);
 }
 
 static wn_status run(wn_ope_result *result, wn_buf *out, wn_error *err) {

@@ -292,10 +292,11 @@ static wn_status tune(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(make_data(r, err));
   WN_TRY(wn_tune_run(&r->data, &r->options, &result, err));
   wn_meter_end(&r->meter);
-  if (opt.json)
-    print_json(r, &result, out);
-  else
-    WN_TRY(print(r, &result, out, err));
+  print_json(r, &result, out);
+  wn_cli_record("tune", &(wn_cli_run){opt.data, opt.config, out, true});
+  if (opt.json) goto cleanup;
+  wn_buf_reset(out);
+  WN_TRY(print(r, &result, out, err));
 cleanup:
   wn_meter_end(&r->meter);
   wn_dataset_clear(&r->data);

@@ -26,6 +26,7 @@ static const struct {
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},
     {"replay", wn_cmd_replay, "what would this configuration have earned on the log?"},
+    {"runs", wn_cmd_runs, "list, show, compare, tag or export what was trained and measured"},
     {"lab", wn_cmd_lab, "recompute worked cases of metrics and statistics"},
     {"check-config", wn_cmd_check_config, "check a configuration file without starting"},
 };
@@ -62,6 +63,7 @@ int main(int argc, char **argv) {
     print_help(stdout);
     return 0;
   }
+  wn_cli_record_begin(argc - 2, argv + 2);
   for (size_t i = 0; i < command_count; i++)
     if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);
   fprintf(stderr, "winnow: there is no command `%s`; `winnow --help` lists them\n", argv[1]);

@@ -11,4 +11,5 @@ export interface Page {
 
 export const pages: Page[] = [
   { path: 'try', name: 'Try it', letter: 't', about: 'a slate as a person sees it', load: () => import('./pages/Try.svelte') },
+  { path: 'funnel', name: 'Funnel', letter: 'f', about: 'how a slate came about, and why an item is not in it', load: () => import('./pages/Funnel.svelte') },
 ]

@@ -106,6 +106,7 @@ wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err)
   WN_TRY(start(&funnel, request, err));
   WN_TRY(run_stages(&funnel, err));
   keep_servable(&funnel);
+  WN_TRY(wn_why_explain(&funnel, err));
   *out = (wn_slate){.items = funnel.slate, .len = funnel.slate_len, .trace = funnel.trace};
 cleanup:
   return status;

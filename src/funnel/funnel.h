@@ -13,6 +13,12 @@ typedef struct wn_seen_entry {
   uint64_t mask; /* bit t: event type t (t ≥ 63 share bit 63) */
 } wn_seen_entry;
 
+/* An item that explain is asked about by name. */
+typedef struct wn_why_ask {
+  wn_str id;
+  wn_item_ix item; /* WN_NO_IX: there is none of this id */
+} wn_why_ask;
+
 typedef struct wn_request {
   const wn_surface *surface;
   const wn_models *models;
@@ -31,6 +37,8 @@ typedef struct wn_request {
   const wn_bitset *within; /* only these items; NULL: the whole catalogue */
   uint32_t n;              /* 1 … WN_SLATE_MAX */
   bool explain;
+  const wn_why_ask *why; /* with explain: the ways of these items, too */
+  size_t why_len;
 } wn_request;
 
 /* Who proposed a candidate. */
@@ -82,6 +90,16 @@ typedef struct wn_move_trace {
   uint32_t from, to; /* rank by score → position */
   const char *why;   /* "diversity", "cap:section", "pin", "pin above", "boost", "" */
 } wn_move_trace;
+/* One item's way: how far it came, and what stopped it there. */
+typedef struct wn_why {
+  wn_str id;
+  wn_item_ix item;
+  const char *stage;  /* "unknown", "retrieve", "filter", "order" or "shown" */
+  const char *reason; /* as of drops; "beyond the quotas", "score", "diversity", "pin", … */
+  uint32_t position;  /* in the slate; 0: not there */
+  const wn_candidate *candidate; /* NULL: it never was one, or a pin that nobody proposed */
+  wn_proposal *beyond;           /* [sources] of what was none: where generators would have it */
+} wn_why;
 typedef struct wn_trace {
   const wn_surface *surface;
   wn_generator_trace generators[WN_SOURCES_MAX + 1]; /* by source number */
@@ -103,6 +121,9 @@ typedef struct wn_trace {
   size_t moves_len;
   const char *notes[WN_RULES_MAX]; /* rules that could not be kept, and why */
   size_t notes_len;
+  wn_why *whys;
+  size_t whys_len;
+  float last_score; /* of the slate's last item */
   double retrieve_ms, filter_ms, score_ms, order_ms;
 } wn_trace;
 

@@ -62,6 +62,9 @@ WN_MUST_USE wn_status wn_score(wn_funnel *funnel, wn_error *err);
 /* Order: pins, caps, diversity → slate. */
 WN_MUST_USE wn_status wn_order(wn_funnel *funnel, wn_error *err);
 
+/* Explain: the ways of the items that the request names. */
+WN_MUST_USE wn_status wn_why_explain(wn_funnel *funnel, wn_error *err);
+
 /* NULL: the item passes. Otherwise the first rule that forbids it, without the seen rule when
  * `seen_too` is false. Text is static or in the arena. */
 const char *wn_filter_reason(const wn_funnel *funnel, wn_item_ix item, bool seen_too);

@@ -84,10 +84,7 @@ static void put_filter(wn_json *json, const wn_trace *trace, const wn_catalog *c
   wn_json_end_object(json);
 }
 
-static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
-                          const wn_catalog *catalog) {
-  wn_json_object(json);
-  put_item(json, catalog, candidate->item);
+static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate *candidate) {
   put_int(json, "rank", candidate->rank_scored);
   put_float(json, "score", candidate->score);
   put_float(json, "boost", candidate->boost);
@@ -106,6 +103,13 @@ static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candida
     wn_json_end_object(json);
   }
   wn_json_end_array(json);
+}
+
+static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
+                          const wn_catalog *catalog) {
+  wn_json_object(json);
+  put_item(json, catalog, candidate->item);
+  put_scored(json, trace, candidate);
   wn_json_end_object(json);
 }
 
@@ -183,11 +187,59 @@ static void put_order(wn_json *json, const wn_trace *trace, const wn_catalog *ca
   wn_json_end_object(json);
 }
 
+/* Where generators would have what was no candidate. */
+static void put_beyond(wn_json *json, const wn_trace *trace, const wn_why *why) {
+  wn_json_key(json, "beyond");
+  wn_json_array(json);
+  for (size_t g = 0; why->beyond != NULL && g < trace->generators_len; g++) {
+    if (trace->generators[g].note != NULL) continue;
+    wn_json_object(json);
+    put_cstring(json, "generator", trace->generators[g].model);
+    put_int(json, "quota", trace->generators[g].quota);
+    wn_json_key(json, "rank");
+    if (why->beyond[g].rank > 0) {
+      wn_json_int(json, why->beyond[g].rank);
+      put_float(json, "score", why->beyond[g].score);
+    } else {
+      wn_json_null(json);
+    }
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+}
+
+static void put_whys(wn_json *json, const wn_trace *trace, const wn_catalog *catalog) {
+  wn_json_key(json, "why");
+  wn_json_array(json);
+  for (size_t i = 0; i < trace->whys_len; i++) {
+    const wn_why *why = &trace->whys[i];
+    wn_json_object(json);
+    wn_json_key(json, "item");
+    wn_json_string(json, why->id);
+    wn_json_key(json, "title");
+    wn_json_string(json, why->item != WN_NO_IX ? wn_catalog_title(catalog, why->item)
+                                               : (wn_str){NULL, 0});
+    put_cstring(json, "stage", why->stage);
+    put_cstring(json, "reason", why->reason);
+    wn_json_key(json, "position");
+    if (why->position > 0)
+      wn_json_int(json, why->position);
+    else
+      wn_json_null(json);
+    if (why->candidate != NULL) put_scored(json, trace, why->candidate);
+    if (why->beyond != NULL) put_beyond(json, trace, why);
+    put_float(json, "last_score", trace->last_score);
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+}
+
 void wn_trace_to_json(const wn_trace *trace, const wn_catalog *catalog, wn_json *json) {
   wn_json_object(json);
   put_retrieve(json, trace);
   put_filter(json, trace, catalog);
   put_score(json, trace, catalog);
   put_order(json, trace, catalog);
+  if (trace->whys_len > 0) put_whys(json, trace, catalog);
   wn_json_end_object(json);
 }

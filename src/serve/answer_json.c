@@ -62,7 +62,7 @@ void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {
   wn_json_init(&json, out);
   wn_json_object(&json);
   wn_json_key(&json, "slate");
-  wn_json_cstring(&json, answer->slate_id);
+  wn_json_cstring(&json, answer->slate_id[0] != '\0' ? answer->slate_id : NULL);
   wn_json_key(&json, "surface");
   wn_json_string(&json, answer->surface);
   wn_json_key(&json, "user");

@@ -29,6 +29,9 @@ typedef struct wn_slate_request {
   size_t exclude_len;
   uint32_t n; /* 0: the surface's */
   bool explain;
+  bool look;         /* at what would be shown: no impression, and a feed's session is left alone */
+  const wn_str *why; /* with explain: the ways of these items, too */
+  size_t why_len;
   bool log;  /* write the impression log (serving does, the CLI does not) */
   bool hold; /* see `unlogged` */
 } wn_slate_request;

@@ -162,6 +162,20 @@ static wn_status find_excluded(passage *p, wn_error *err) {
   return WN_OK;
 }
 
+/* Deleted and unknown ones, too: that is their answer. */
+static wn_status find_whys(passage *p, wn_error *err) {
+  const wn_slate_request *in = p->in;
+  if (in->why_len == 0) return WN_OK;
+  wn_why_ask *asks = wn_arena_calloc(p->arena, in->why_len, sizeof *asks);
+  if (asks == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < in->why_len; i++)
+    asks[i] = (wn_why_ask){.id = in->why[i],
+                           .item = wn_dict_find(wn_store_items(p->engine->store), in->why[i])};
+  p->funnel.why = asks;
+  p->funnel.why_len = in->why_len;
+  return WN_OK;
+}
+
 wn_status wn_engine_history(const wn_engine *engine, wn_query *query, wn_pair_list pairs,
                             wn_arena *arena, wn_error *err) {
   size_t cap = pairs.len < WN_HISTORY_MAX ? pairs.len : WN_HISTORY_MAX;
@@ -280,6 +294,7 @@ static wn_status run_locked(passage *p, wn_error *err) {
   p->funnel.catalog = engine->catalog;
   WN_TRY(find_anchor(p, err));
   WN_TRY(find_excluded(p, err));
+  WN_TRY(find_whys(p, err));
   WN_TRY(find_user(p, err));
   WN_TRY(wn_funnel_run(&p->funnel, &slate, err));
   WN_TRY(copy_items(p, &slate, err));
@@ -383,7 +398,7 @@ static wn_status pass(passage *p, wn_error *err) {
   pthread_rwlock_unlock(&engine->lock);
   if (status != WN_OK) goto cleanup;
   if (p->in->log && p->out->len > 0) WN_TRY(log_slate(p, err));
-  if (p->session.len > 0 && p->out->len > 0) {
+  if (p->session.len > 0 && p->out->len > 0 && !p->in->look) {
     wn_item_ix *items = wn_arena_alloc(p->arena, p->out->len * sizeof *items);
     if (items == NULL) WN_TRY(wn_fail_memory(err));
     for (size_t i = 0; i < p->out->len; i++) items[i] = p->out->items[i].ix;

@@ -135,8 +135,8 @@ wn_http_handler wn_route_items, wn_route_users, wn_route_records_done;
 wn_http_handler wn_route_item_get, wn_route_item_put, wn_route_item_patch, wn_route_item_delete;
 wn_http_handler wn_route_user_get, wn_route_user_put, wn_route_user_patch, wn_route_user_delete;
 wn_http_handler wn_route_record_done;
-wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_item_similar,
-    wn_route_user_similar, wn_route_surfaces;
+wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_explain,
+    wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

@@ -394,20 +394,23 @@ static wn_status text_member(const json_t *json, const char *name, wn_arena *are
   return value == NULL || json_is_null(value) ? WN_OK : copy_id(value, name, arena, out, err);
 }
 
-static wn_status exclude_member(const json_t *json, wn_arena *arena, wn_slate_request *out,
-                                wn_error *err) {
+typedef struct id_list {
+  const wn_str *ids;
+  size_t len;
+} id_list;
+
+static wn_status ids_member(const json_t *json, const char *name, wn_arena *arena, id_list *out,
+                            wn_error *err) {
   wn_status status = WN_OK;
-  const json_t *list = json_object_get(json, "exclude");
+  const json_t *list = json_object_get(json, name);
   if (list == NULL || json_is_null(list)) return WN_OK;
-  if (!json_is_array(list))
-    return wn_fail(err, WN_E_ARGUMENT, "exclude", "must be an array of ids");
+  if (!json_is_array(list)) return wn_fail(err, WN_E_ARGUMENT, name, "must be an array of ids");
   size_t len = json_array_size(list);
   wn_str *ids = wn_arena_calloc(arena, len, sizeof *ids);
   if (ids == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < len; i++)
-    WN_TRY(copy_id(json_array_get(list, i), "exclude", arena, &ids[i], err));
-  out->exclude = ids;
-  out->exclude_len = len;
+    WN_TRY(copy_id(json_array_get(list, i), name, arena, &ids[i], err));
+  *out = (id_list){.ids = ids, .len = len};
 cleanup:
   return status;
 }
@@ -430,17 +433,28 @@ static wn_status number_member(const json_t *json, wn_slate_request *out, wn_err
 wn_status wn_body_to_slate(wn_str text, wn_arena *arena, wn_slate_request *out, wn_error *err) {
   static const char *const members[] = {"user",   "item",    "session", "n",
                                         "filter", "exclude", "explain", NULL};
+  static const char *const look_members[] = {"user",   "item",    "session", "n",
+                                             "filter", "exclude", "why",     NULL};
   wn_status status = WN_OK;
   json_t *json = NULL;
+  id_list exclude = {NULL, 0}, why = {NULL, 0};
   WN_TRY(wn_json_parse(text, 1, &json, err));
   if (!json_is_object(json)) WN_TRY(wn_fail(err, WN_E_FORMAT, "body", "expected an object"));
-  WN_TRY(check_members(json, members, err));
+  WN_TRY(check_members(json, out->look ? look_members : members, err));
   WN_TRY(text_member(json, "user", arena, &out->user, err));
   WN_TRY(text_member(json, "item", arena, &out->item, err));
   WN_TRY(text_member(json, "session", arena, &out->session, err));
   WN_TRY(text_member(json, "filter", arena, &out->filter, err));
   WN_TRY(number_member(json, out, err));
-  WN_TRY(exclude_member(json, arena, out, err));
+  WN_TRY(ids_member(json, "exclude", arena, &exclude, err));
+  WN_TRY(ids_member(json, "why", arena, &why, err));
+  if (why.len > WN_WHY_MAX)
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "why", "at most %d items at once", WN_WHY_MAX));
+  out->exclude = exclude.ids;
+  out->exclude_len = exclude.len;
+  out->why = why.ids;
+  out->why_len = why.len;
+  out->explain = out->explain || out->look;
 cleanup:
   json_decref(json);
   return status;

@@ -66,8 +66,9 @@ WN_MUST_USE wn_status wn_body_to_put(wn_str text, wn_op_kind kind, wn_str id, wn
 /* A merge patch (RFC 7396): an object whose members are known for `kind`; out->patch is a copy. */
 WN_MUST_USE wn_status wn_body_to_patch(wn_str text, wn_op_kind kind, wn_str id, wn_arena *arena,
                                        wn_op *out, wn_error *err);
-/* {"user","item","session","n","filter","exclude":[],"explain"} of a POSTed slate; `out->surface`
- * is left alone. */
+#define WN_WHY_MAX 20
+/* {"user","item","session","n","filter","exclude":[],"explain"} of a POSTed slate; when `out->look`
+ * is set, "why":[] in place of "explain", which it is. `out->surface` is left alone. */
 WN_MUST_USE wn_status wn_body_to_slate(wn_str text, wn_arena *arena, wn_slate_request *out,
                                        wn_error *err);
 

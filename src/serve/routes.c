@@ -10,6 +10,8 @@ const wn_route wn_routes[] = {
     {"/v1/surfaces/{surface}/slate",
      {[WN_GET] = {.handle = wn_route_slate_get, .finish = wn_route_slate_done},
       [WN_POST] = {.handle = wn_route_slate_post, .finish = wn_route_slate_done, .body = true}}},
+    {"/v1/surfaces/{surface}/explain",
+     {[WN_POST] = {.handle = wn_route_explain, .body = true, .slow = true}}},
     {"/v1/events",
      {[WN_POST] =
           {.handle = wn_route_events, .finish = wn_route_events_done, .body = true, .bulk = true}}},

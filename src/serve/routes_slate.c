@@ -62,6 +62,7 @@ static wn_status check_request(const wn_slate_request *request, wn_error *err) {
   WN_TRY(check_key(request->session, "session", err));
   for (size_t i = 0; i < request->exclude_len; i++)
     WN_TRY(check_key(request->exclude[i], "exclude", err));
+  for (size_t i = 0; i < request->why_len; i++) WN_TRY(check_key(request->why[i], "why", err));
 cleanup:
   return status;
 }
@@ -105,6 +106,22 @@ wn_status wn_route_slate_post(wn_http *http, wn_error *err) {
   WN_TRY(wn_query_check(&http->query, none, NULL, err));
   WN_TRY(wn_body_to_slate(http->body, &http->arena, &request, err));
   WN_TRY(serve_slate(http, &request, err));
+cleanup:
+  return status;
+}
+
+/* What would be shown now, and how it came about; nothing is logged, no feed moves on. */
+wn_status wn_route_explain(wn_http *http, wn_error *err) {
+  static const char *const none[] = {NULL};
+  wn_status status = WN_OK;
+  wn_slate_request request = {.surface = http->id, .look = true};
+  wn_slate_answer answer = {.len = 0};
+  WN_TRY(wn_query_check(&http->query, none, NULL, err));
+  WN_TRY(wn_body_to_slate(http->body, &http->arena, &request, err));
+  WN_TRY(check_request(&request, err));
+  WN_TRY(wn_engine_slate(http->engine, &request, &http->arena, &answer, err));
+  answer.slate_id[0] = '\0'; /* it was not shown: no event can answer to it */
+  wn_slate_answer_to_json(&answer, &http->out);
 cleanup:
   return status;
 }

@@ -202,6 +202,7 @@ class OpenApi(ApiTest):
                  ("put", "/v1/items/{id}", item), ("put", "/v1/users/{id}", {}),
                  ("post", "/v1/events", event), ("post", "/v1/items", [{"id": "n", **item}]),
                  ("post", "/v1/users", [{"id": "n"}]), ("post", "/v1/admin/refresh", None),
+                 ("post", "/v1/surfaces/{surface}/explain", {"user": "user-2", "n": 3, "why": ["item-1", "item-2", "no"]}),
                  ("post", "/v1/surfaces/{surface}/slate", {"user": "user-2", "n": 3, "explain": True})]
         for method, path, body in calls:
             operation = self.document["paths"][path][method]

@@ -137,6 +137,29 @@ await test('try: a hidden item vanishes', '#/try?user=this-machine', async (page
   }
 })
 
+await test('funnel: the picture, and a missing item is explained', '#/funnel?user=this-machine&why=chromium', async (page) => {
+  await page.getByRole('heading', { name: 'Scored' }).waitFor()
+  assert.match(await page.getByRole('img', { name: /candidates/ }).getAttribute('aria-label'), /\d+ candidates, \d+ shown/)
+  await looks(page, 'funnel')
+  const shown = await page.locator('.moves li').count()
+  assert.ok(shown > 5)
+  // One that is not there: number 150 by score.
+  const trace = (await api('POST', '/v1/surfaces/home/explain', { user: 'this-machine' })).explain
+  const far = trace.score.candidates.at(-1).item
+  await page.getByRole('combobox', { name: 'Why is this item not here?' }).fill(far)
+  await page.keyboard.press('Enter')
+  await page.getByText(/It was a candidate, number \d+ by score/).waitFor()
+  assert.match(page.url(), /why=/)
+  await page.locator('.moves li button').first().click()
+  await page.getByText(/It is shown at place 1/).waitFor()
+  await page.getByRole('combobox', { name: 'Why is this item not here?' }).fill('no-such-item-at-all')
+  await page.keyboard.press('Enter')
+  await page.getByText('There is no item of this id').waitFor()
+  await page.getByRole('textbox', { name: 'Filter' }).fill('section === 1')
+  await page.keyboard.press('Enter')
+  await page.getByRole('alert').getByText('filter').waitFor()
+})
+
 await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   await page.keyboard.press('/')

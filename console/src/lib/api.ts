@@ -151,11 +151,29 @@ export interface Explain {
   filter: { allowed: number; counts: Record<string, number>; drops: { item: string; title: string | null; reason: string }[]; ms: number }
   score: { normalise: string; candidates: Candidate[]; ms: number }
   order: {
+    diversity: { method: string; by: string; lambda: number } | null
+    caps: { attribute: string; max: number }[]
+    pins: { item: string; position: number }[]
     moves: { item: string; title: string | null; from: number | null; to: number; why: string }[]
     drops: { item: string; title: string | null; reason: string }[]
+    notes: string[]
     ms: number
   }
-  notes: string[]
+  why?: Why[]
+}
+/** How far an item came, and what stopped it. */
+export interface Why {
+  item: string
+  title: string | null
+  stage: 'unknown' | 'retrieve' | 'filter' | 'order' | 'shown'
+  reason: string
+  position: number | null
+  rank?: number
+  score?: number
+  boost?: number
+  proposals?: Proposal[]
+  beyond?: { generator: string; quota: number; rank: number | null; score?: number }[]
+  last_score: number
 }
 export interface Surface {
   name: string
@@ -171,6 +189,8 @@ export interface Met {
   types: string[]
 }
 
+export const explain = (surface: string, request: { user?: string; item?: string; n?: number; filter?: string; why?: string[] }) =>
+  post<Slate>(`/v1/surfaces/${id(surface)}/explain`, request)
 export const surfaces = () => get<{ surfaces: Surface[] }>('/v1/surfaces').then((a) => a.surfaces)
 export const findItems = (q: string, n = 12, more: Query = {}) =>
   get<{ items: Item[]; next: number | null }>('/v1/items' + query({ q, n, ...more }))

@@ -173,6 +173,29 @@ cleanup:
   return status;
 }
 
+wn_status wn_dataset_before(const wn_dataset *data, int64_t cut_ms, wn_dataset *out,
+                            wn_error *err) {
+  const wn_csr *from = &data->by_user;
+  wn_status status;
+  *out = *data;
+  memset(&out->by_user, 0, sizeof out->by_user);
+  memset(&out->by_item, 0, sizeof out->by_item);
+  WN_TRY(make_room(from, &out->by_user, err));
+  out->now_ms = data->first_ms;
+  for (uint32_t u = 0; u < from->rows; u++) {
+    for (uint64_t p = from->row_ptr[u]; p < from->row_ptr[u + 1]; p++) {
+      if (from->time_ms[p] >= cut_ms) break;
+      if (from->time_ms[p] > out->now_ms) out->now_ms = from->time_ms[p];
+      copy_entry(from, p, &out->by_user);
+    }
+    out->by_user.row_ptr[u + 1] = out->by_user.nnz;
+  }
+  WN_TRY(wn_csr_transpose(&out->by_user, &out->by_item, err));
+cleanup:
+  if (status != WN_OK) wn_dataset_clear(out);
+  return status;
+}
+
 wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,
                           wn_holdout *out, wn_error *err) {
   wn_status status;

@@ -28,6 +28,10 @@ WN_MUST_USE wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_o
  * and user, so that a larger share holds the smaller one. */
 WN_MUST_USE wn_status wn_dataset_sample(const wn_dataset *data, double share, uint64_t seed,
                                         wn_dataset *out, wn_error *err);
+/* The dataset of the entries before a moment. An entry is a pair's last event: a pair that goes on
+ * after the cut is not in it. */
+WN_MUST_USE wn_status wn_dataset_before(const wn_dataset *data, int64_t cut_ms, wn_dataset *out,
+                                        wn_error *err);
 void wn_holdout_clear(wn_holdout *holdout);
 
 #endif

@@ -51,9 +51,12 @@ typedef struct wn_proposal {
 
 typedef struct wn_candidate {
   wn_item_ix item;
-  float score;            /* boost × the sum of its proposals' points */
-  float boost;            /* product of factors applied */
-  uint32_t sources;       /* bit g: proposed by source g (wn_surface_source) */
+  float score;      /* boost × the sum of its proposals' points, or × what the ranker says */
+  float boost;      /* product of factors applied */
+  float light;      /* the sum of its proposals' points */
+  float margin;     /* the ranker's own score; NaN: not asked about it */
+  const float *row; /* the ranker's features; NULL likewise */
+  uint32_t sources; /* bit g: proposed by source g (wn_surface_source) */
   wn_proposal *proposals; /* [sources of the surface + 1] */
   uint32_t rank_scored;   /* 1-based rank by score before ordering */
 } wn_candidate;
@@ -114,7 +117,9 @@ typedef struct wn_trace {
   size_t filter_counts_len;
   wn_drop_trace *drops;
   size_t drops_len;
-  wn_normalise normalise;   /* the surface's, or minmax for want of a blend */
+  wn_normalise normalise; /* the surface's, or minmax for want of a blend */
+  const wn_model *ranker; /* NULL: it was not asked, and the generators' scores hold */
+  double light_ms, heavy_ms;
   wn_candidate *candidates; /* best score first */
   size_t candidates_len;
   wn_move_trace *moves;

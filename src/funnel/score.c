@@ -15,11 +15,13 @@
  * anything: 0 … 1 (but for "none"). Who did not propose an item gives it 0. Departure from a plain
  * weighted sum: what only fallbacks proposed is scaled below the worst candidate of the generators,
  * and the catalogue's below the fallbacks': they fill a slate up and never push anyone down.
- * Boosts multiply afterwards.
+ * Boosts multiply afterwards. Of what is then best the snapshot's ranker scores some again
+ * (score_heavy.c).
  *
  * Cost: O(candidates × sources + candidates log candidates). Deterministic: ties go to the lower
  * item index. */
 
+#include "base/clock.h"
 #include "funnel/stages.h"
 #include <math.h>
 #include <stdlib.h>
@@ -160,7 +162,6 @@ static wn_status apply_boost(wn_funnel *funnel, const wn_boost *boost, wn_error 
     wn_candidate *candidate = &funnel->candidates[i];
     if (!wn_bitset_test(&where, candidate->item)) continue;
     candidate->boost = fminf(candidate->boost * boost->factor, SCORE_MAX);
-    candidate->score = fminf(candidate->score * boost->factor, SCORE_MAX);
   }
   return status;
 }
@@ -171,29 +172,44 @@ static int best_first(const void *left, const void *right) {
   return a->item < b->item ? -1 : a->item > b->item;
 }
 
+void wn_score_sort(wn_funnel *funnel) {
+  if (funnel->candidates_len > 0)
+    qsort(funnel->candidates, funnel->candidates_len, sizeof *funnel->candidates, best_first);
+}
+
+static void trace_score(const wn_funnel *funnel) {
+  wn_trace *trace = funnel->trace;
+  if (trace == NULL) return;
+  trace->normalise = funnel->normalise;
+  trace->candidates = funnel->candidates;
+  trace->candidates_len = funnel->candidates_len;
+  for (size_t s = 0; s < funnel->sources_len; s++) {
+    trace->generators[s].weight = funnel->sources[s].weight;
+    trace->generators[s].share = funnel->sources[s].share;
+  }
+}
+
 wn_status wn_score(wn_funnel *funnel, wn_error *err) {
+  wn_status status = WN_OK;
   float scale = 1.0f;
+  uint64_t start = wn_mono_ns();
   weigh_by_blend(funnel);
   for (size_t s = 0; s < funnel->sources_len; s++) normalise_source(funnel, s);
   for (unsigned tier = 0; tier < 3; tier++) scale = score_tier(funnel, tier, scale);
-  for (size_t i = 0; i < funnel->surface->boosts_len; i++) {
-    wn_status status = apply_boost(funnel, &funnel->surface->boosts[i], err);
-    if (status != WN_OK) return status;
-  }
-  if (funnel->candidates_len > 0) {
-    qsort(funnel->candidates, funnel->candidates_len, sizeof *funnel->candidates, best_first);
-  }
+  for (size_t i = 0; i < funnel->surface->boosts_len; i++)
+    WN_TRY(apply_boost(funnel, &funnel->surface->boosts[i], err));
   for (size_t i = 0; i < funnel->candidates_len; i++) {
+    wn_candidate *candidate = &funnel->candidates[i];
+    candidate->light = candidate->score;
+    candidate->margin = NAN;
+    candidate->score = fminf(candidate->score * candidate->boost, SCORE_MAX);
+  }
+  wn_score_sort(funnel);
+  if (funnel->trace != NULL) funnel->trace->light_ms = wn_ms_since(start);
+  WN_TRY(wn_score_heavy(funnel, err));
+  for (size_t i = 0; i < funnel->candidates_len; i++)
     funnel->candidates[i].rank_scored = (uint32_t)i + 1;
-  }
-  if (funnel->trace != NULL) {
-    funnel->trace->normalise = funnel->normalise;
-    funnel->trace->candidates = funnel->candidates;
-    funnel->trace->candidates_len = funnel->candidates_len;
-    for (size_t s = 0; s < funnel->sources_len; s++) {
-      funnel->trace->generators[s].weight = funnel->sources[s].weight;
-      funnel->trace->generators[s].share = funnel->sources[s].share;
-    }
-  }
-  return WN_OK;
+  trace_score(funnel);
+cleanup:
+  return status;
 }

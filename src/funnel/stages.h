@@ -59,6 +59,10 @@ WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
 WN_MUST_USE wn_status wn_filter_check(wn_funnel *funnel, wn_error *err);
 /* Score: normalise, weigh, boost, sort. */
 WN_MUST_USE wn_status wn_score(wn_funnel *funnel, wn_error *err);
+/* The second half of it: the best again, by the snapshot's ranker. Candidates come and leave best
+ * first. */
+WN_MUST_USE wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err);
+void wn_score_sort(wn_funnel *funnel);
 /* Order: pins, caps, diversity → slate. */
 WN_MUST_USE wn_status wn_order(wn_funnel *funnel, wn_error *err);
 

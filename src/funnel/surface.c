@@ -8,7 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SURFACE_N = 20, DIVERSITY_WINDOW = 50, QUOTA_MAX = 10000, PATH_MAX_BYTES = 160 };
+enum {
+  SURFACE_N = 20,
+  DIVERSITY_WINDOW = 50,
+  HEAVY = 200,
+  QUOTA_MAX = 10000,
+  PATH_MAX_BYTES = 160
+};
 
 /* The default surfaces: what each asks, how many, with which weight; "+": a fallback. Weights are
  * of scores normalised per generator (score.c), so only their ratios matter. Members of the blend
@@ -85,6 +91,7 @@ wn_status wn_surfaces_defaults(wn_surfaces *surfaces, wn_error *err) {
     wn_surface_init(surface, d->name, d->flavour);
     surface->mmr_lambda = d->mmr_lambda;
     surface->normalise = d->normalise;
+    surface->heavy = d->normalise == WN_NORM_BLEND ? HEAVY : 0;
     if (d->mmr_lambda < 1.0f) {
       copy_name(surface->diversity_by, sizeof surface->diversity_by, "als");
       surface->diversity_is_model = true;
@@ -317,6 +324,10 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
   if ((unsigned)surface->normalise > WN_NORM_BLEND) {
     REFUSE(&c, path_of(&c, "score.normalise", -1, ""),
            "expected rank, minmax, zscore, none or blend");
+  }
+  if (surface->heavy > WN_HEAVY_MAX) {
+    REFUSE(&c, path_of(&c, "score.heavy", -1, ""), "must be 0 to %d, got %u", WN_HEAVY_MAX,
+           surface->heavy);
   }
   WN_TRY(check_diversity(&c));
   WN_TRY(check_caps(&c));

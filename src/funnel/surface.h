@@ -12,6 +12,7 @@
 #define WN_RULES_MAX      32
 #define WN_NAME_MAX       64
 #define WN_SLATE_MAX      1000
+#define WN_HEAVY_MAX      1000
 /* Lists of generators and fallbacks together: each has a bit of `sources`, the catalogue the last.
  */
 #define WN_SOURCES_MAX 31
@@ -71,6 +72,7 @@ typedef struct wn_surface {
   char where[WN_EXPR_BYTES_MAX]; /* "" = none */
   /* score */
   wn_normalise normalise; /* default minmax (figures: README.md) */
+  uint32_t heavy;         /* the best of these that the snapshot's ranker scores again; 0: none */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +
@@ -103,7 +105,8 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
- * .fallback[i].…, .filter.seen[i], .filter.where, .order.diversity.lambda|by|window,
+ * .fallback[i].…, .filter.seen[i], .filter.where, .score.heavy,
+ * .order.diversity.lambda|by|window,
  * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor); in
  * an expression line and column are the expression's own. */
 WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);

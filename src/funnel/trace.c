@@ -1,8 +1,11 @@
 /* The trace of a request as JSON (docs/funnel.md explains every member). */
 
 #include "funnel/stages.h"
+#include "model/ranker.h"
 
-enum { CANDIDATES_SHOWN = 200 };
+#include <math.h>
+
+enum { CANDIDATES_SHOWN = 200, FEATURES_SHOWN = 6 };
 
 static void put_cstring(wn_json *json, const char *key, const char *value) {
   wn_json_key(json, key);
@@ -84,10 +87,38 @@ static void put_filter(wn_json *json, const wn_trace *trace, const wn_catalog *c
   wn_json_end_object(json);
 }
 
+/* The features that moved the ranker's score most, and what each added. */
+static void put_features(wn_json *json, const wn_model *ranker, const wn_candidate *candidate) {
+  float contribution[WN_FEATURES_MAX], rest = candidate->margin;
+  char name[WN_FEATURE_NAME_MAX + 1];
+  uint32_t features = wn_features_count(wn_ranker_features(ranker));
+  put_float(json, "margin", candidate->margin);
+  float base = wn_ranker_contributions(ranker, candidate->row, contribution);
+  wn_json_key(json, "features");
+  wn_json_array(json);
+  for (unsigned shown = 0; shown < FEATURES_SHOWN; shown++) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < features; i++)
+      if (fabsf(contribution[i]) > fabsf(contribution[best])) best = i;
+    if (contribution[best] == 0) break;
+    wn_json_object(json);
+    put_cstring(json, "name", wn_ranker_feature_name(ranker, best, name, sizeof name));
+    if (!isnan(candidate->row[best])) put_float(json, "value", candidate->row[best]);
+    put_float(json, "adds", contribution[best]);
+    wn_json_end_object(json);
+    rest -= contribution[best];
+    contribution[best] = 0;
+  }
+  wn_json_end_array(json);
+  put_float(json, "base", base);
+  put_float(json, "others_add", rest - base);
+}
+
 static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate *candidate) {
   put_int(json, "rank", candidate->rank_scored);
   put_float(json, "score", candidate->score);
   put_float(json, "boost", candidate->boost);
+  put_float(json, "light", candidate->light);
   wn_json_key(json, "proposals");
   wn_json_array(json);
   for (size_t g = 0; g < trace->generators_len; g++) {
@@ -103,6 +134,7 @@ static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate 
     wn_json_end_object(json);
   }
   wn_json_end_array(json);
+  if (candidate->row != NULL) put_features(json, trace->ranker, candidate);
 }
 
 static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
@@ -118,12 +150,15 @@ static void put_score(wn_json *json, const wn_trace *trace, const wn_catalog *ca
   wn_json_key(json, "score");
   wn_json_object(json);
   put_cstring(json, "normalise", names[trace->normalise]);
+  put_cstring(json, "by", trace->ranker != NULL ? "ranker" : "generators");
   wn_json_key(json, "candidates");
   wn_json_array(json);
   for (size_t i = 0; i < trace->candidates_len && i < CANDIDATES_SHOWN; i++) {
     put_candidate(json, trace, &trace->candidates[i], catalog);
   }
   wn_json_end_array(json);
+  put_ms(json, "light_ms", trace->light_ms);
+  put_ms(json, "heavy_ms", trace->heavy_ms);
   put_ms(json, "ms", trace->score_ms);
   wn_json_end_object(json);
 }

@@ -17,6 +17,9 @@ typedef struct wn_forest {
   uint32_t features; /* a row's length at least */
   wn_forest_link link;
   float base; /* sum before the first tree */
+  const float
+      *expect; /* [count × (2^(depth + 1) − 1)] the mean of the training rows below a node */
+  const float *gain; /* [features] what splits by it gained in training, all sums to 1 */
   void *owned;
 } wn_forest;
 
@@ -27,7 +30,11 @@ WN_MUST_USE wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err
 /* Scores of `rows` rows, ld ≥ features floats apart; NaN: absent. Many threads may. */
 void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count, size_t ld,
                        float *out);
-/* Sections PREFIX/head, /feature, /threshold, /leaf. */
+/* What each feature adds to one row's sum, contribution[features]: along a row's way down each tree
+ * the change of the training rows' mean at a split is that feature's. They add up to the sum less
+ * the value returned, which is that of a row of which nothing is known. */
+float wn_forest_contributions(const wn_forest *forest, const float *row, float *contribution);
+/* Sections PREFIX/head, /feature, /threshold, /leaf, /expect, /gain. */
 WN_MUST_USE wn_status wn_forest_save(const wn_forest *forest, const char *prefix,
                                      wn_snapshot_writer *writer, wn_error *err);
 WN_MUST_USE wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_forest *out,

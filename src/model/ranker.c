@@ -1,6 +1,6 @@
 /* The heavy ranker: gradient-boosted trees over what all other models of the set say of an item,
  * trained on what users did next (Burges 2010, LambdaMART; Chen and Guestrin, KDD 2016). A
- * generator like the others to whoever asks: it asks the models, makes the features (ranker_rows.c)
+ * generator like the others to whoever asks: it asks the models, makes the features (feature.h)
  * and sorts by the trees' sum. What only newer models could name than those that it was trained
  * with is left to the generators themselves.
  *
@@ -9,6 +9,7 @@
  * asked in their order; ties go to the lower index. */
 #include "model/ranker.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "model/blend.h"
 #include "model/query.h"
@@ -19,12 +20,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEPTH_MAX 1000
-
 static const wn_param_spec ranker_params[] = {
-    {"depth", 200, 10, DEPTH_MAX, "items of each model's list"},
-    {"users", 20000, 1, 1e6, "drawn to train on, at most"},
-    {"negatives", 100, 1, 1000, "candidates of a user beside what she took"},
+    {"depth", 200, 10, 1000, "items of each model's list"},
+    {"moments", 20000, 1, 1e6, "of the past replayed to train on, about"},
+    {"negatives", 100, 1, 1000, "candidates of a moment beside what was taken"},
     {"trees", 150, 1, 2000, "boosted"},
     {"tree_depth", 6, 1, WN_TREES_DEPTH_MAX, "comparisons from root to leaf"},
     {"eta", 0.1, 0.001, 1, "share of each tree that counts"},
@@ -34,53 +33,71 @@ static const wn_param_spec ranker_params[] = {
 typedef struct ranker {
   wn_model base;
   wn_ranker_head head;
-  wn_ranker_opinion opinion[WN_RANKER_OPINIONS_MAX];
+  wn_feature_set set;
+  wn_item_facts facts;
   wn_forest forest;
-  wn_ranker_world world;
-  uint32_t *owned; /* of a fitted one: users_of */
+  wn_feature_world world;
 } ranker;
 
 static void ranker_free(wn_model *model) {
   ranker *m = (ranker *)model;
   wn_forest_clear(&m->forest);
-  wn_free(m->owned);
+  wn_facts_clear(&m->facts);
   wn_free(m);
 }
 
 /* --- fitting --- */
 
-static void add_opinion(ranker *m, const char *model, uint32_t newest) {
-  if (m->head.opinions == WN_RANKER_OPINIONS_MAX) return;
-  wn_ranker_opinion *o = &m->opinion[m->head.opinions++];
-  snprintf(o->model, sizeof o->model, "%s", model);
+static void add_opinion(wn_feature_set *set, const wn_model_class *cls, uint32_t newest,
+                        uint32_t flags) {
+  if (set->opinions == WN_OPINIONS_MAX) return;
+  wn_opinion *o = &set->opinion[set->opinions++];
+  snprintf(o->model, sizeof o->model, "%s", cls->name);
   o->newest = newest;
+  o->flags = flags;
 }
 
-/* Every model that starts from a history, in class order; those that follow it closely also by its
- * newest item and its newest three. */
-static void choose_opinions(ranker *m, const wn_train_options *run) {
-  static const char *const close[] = {"covisit", "ridge-seq"};
+void wn_ranker_choose_opinions(const wn_train_options *run, wn_feature_set *set) {
   for (size_t c = 0; c < wn_model_class_count(); c++) {
     const wn_model_class *cls = wn_model_class_at(c);
+    bool close = cls == &wn_model_covisit || cls == &wn_model_ridge_seq;
     for (size_t i = 0; i < run->models_len && wn_blend_takes(cls); i++) {
       if (run->models[i].cls != cls || run->models[i].left_out) continue;
-      add_opinion(m, cls->name, 0);
-      for (size_t k = 0; k < sizeof close / sizeof *close; k++) {
-        if (strcmp(close[k], cls->name) != 0) continue;
-        add_opinion(m, cls->name, 1);
-        add_opinion(m, cls->name, 3);
-      }
+      add_opinion(set, cls, 0,
+                  (close ? WN_OPINION_ECHO : 0) | (cls->item_vector != NULL ? WN_OPINION_NEAR : 0));
+      if (!close) continue;
+      add_opinion(set, cls, 1, 0);
+      add_opinion(set, cls, 3, 0);
     }
   }
 }
 
-static wn_status keep_counts(ranker *m, const wn_dataset *data, wn_error *err) {
-  m->owned = wn_calloc((size_t)data->items + 1, sizeof *m->owned);
-  if (m->owned == NULL) return wn_fail_memory(err);
-  for (uint32_t i = 0; i < data->by_item.rows; i++)
-    m->owned[i] = (uint32_t)(data->by_item.row_ptr[i + 1] - data->by_item.row_ptr[i]);
-  m->world.users_of = m->owned;
-  return WN_OK;
+void wn_ranker_find_opinions(const wn_feature_set *set, const wn_models *models,
+                             const wn_model **out) {
+  for (uint32_t o = 0; o < set->opinions; o++) {
+    const wn_model *found = wn_models_find(models, set->opinion[o].model);
+    out[o] = found != NULL && wn_blend_takes(found->cls) ? found : NULL;
+  }
+}
+
+/* What the trees look at most. */
+static void report(const ranker *m) {
+  char text[600] = "", name[WN_FEATURE_NAME_MAX + 1];
+  float last = INFINITY;
+  for (size_t shown = 0, n = 0; m->forest.trees.count > 0 && shown < 6 && n < sizeof text;
+       shown++) {
+    uint32_t best = WN_NO_IX;
+    for (uint32_t i = 0; i < m->forest.features; i++)
+      if (m->forest.gain[i] < last &&
+          (best == WN_NO_IX || m->forest.gain[i] > m->forest.gain[best]))
+        best = i;
+    if (best == WN_NO_IX) break;
+    last = m->forest.gain[best];
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s %s %.0f%%", shown > 0 ? "," : "",
+                          wn_feature_name(&m->set, &m->facts, best, name, sizeof name),
+                          100.0 * (double)last);
+  }
+  if (text[0] != '\0') wn_log(WN_LOG_INFO, "ranker by gain:%s", text);
 }
 
 static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
@@ -91,19 +108,24 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
   ranker *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = cls;
-  wn_ranker_fit_options o = {.users_max = (uint32_t)wn_param(cls, params, "users"),
+  wn_ranker_fit_options o = {.moments_max = (uint32_t)wn_param(cls, params, "moments"),
                              .negatives = (uint32_t)wn_param(cls, params, "negatives"),
                              .trees = (uint32_t)wn_param(cls, params, "trees"),
                              .depth = (uint32_t)wn_param(cls, params, "tree_depth"),
                              .eta = wn_param(cls, params, "eta"),
                              .listwise = wn_param(cls, params, "listwise") >= 0.5,
-                             .opinions = m->opinion};
-  m->head = (wn_ranker_head){
-      .version = 1, .depth = (uint32_t)wn_param(cls, params, "depth"), .items = data->items};
+                             .set = &m->set};
+  m->head.version = 2;
   wn_train_options_defaults(&defaults);
-  choose_opinions(m, env->run != NULL ? env->run : &defaults);
-  WN_TRY(keep_counts(m, data, err));
+  WN_TRY(wn_facts_fit(data, &m->facts, err));
+  WN_TRY(wn_facts_replay(data, &m->facts, err));
+  m->set = (wn_feature_set){.version = WN_FEATURES_VERSION,
+                            .families = WN_FEATURES_DEFAULT,
+                            .depth = (uint32_t)wn_param(cls, params, "depth"),
+                            .attrs = m->facts.head.attrs};
+  wn_ranker_choose_opinions(env->run != NULL ? env->run : &defaults, &m->set);
   WN_TRY(wn_ranker_fit(data, &o, env, &m->head, &m->forest, err));
+  report(m);
   *out = &m->base;
 cleanup:
   if (status != WN_OK) ranker_free(&m->base);
@@ -112,37 +134,73 @@ cleanup:
 
 static wn_status ranker_bind(wn_model *model, const wn_models *set, wn_error *err WN_UNUSED) {
   ranker *m = (ranker *)model;
-  m->world.opinion = m->opinion;
-  m->world.opinions = m->head.opinions;
-  m->world.depth = m->head.depth;
-  m->world.items = m->head.items;
-  for (uint32_t o = 0; o < m->head.opinions; o++) {
-    const wn_model *found = wn_models_find(set, m->opinion[o].model);
-    m->world.model[o] = found != NULL && wn_blend_takes(found->cls) ? found : NULL;
-  }
+  m->world.set = &m->set;
+  m->world.facts = &m->facts;
+  wn_ranker_find_opinions(&m->set, set, m->world.model);
   return WN_OK;
+}
+
+static void ranker_update(wn_model *model, const wn_event *event, float weight) {
+  if (weight > 0) wn_facts_update(&((ranker *)model)->facts, event);
 }
 
 /* --- answering --- */
 
 static wn_status score(const ranker *m, const wn_query *query, wn_arena *arena,
-                       wn_ranker_rows *rows, float **out, wn_error *err) {
+                       wn_feature_rows *rows, float **out, wn_error *err) {
   wn_query own = *query;
+  wn_feature_list lists[WN_OPINIONS_MAX];
+  wn_status status = WN_OK;
   own.arena = arena;
-  *rows = (wn_ranker_rows){0};
+  *rows = (wn_feature_rows){0};
   if (m->forest.trees.count == 0) return WN_OK;
-  wn_status status = wn_ranker_rows_of(&m->world, &own, rows, err);
-  if (status != WN_OK) return status;
+  WN_TRY(wn_feature_lists(&m->world, &own, NULL, lists, err));
+  WN_TRY(wn_feature_rows_of(&m->world, &own, &(wn_feature_ask){.lists = lists}, rows, err));
   *out = wn_arena_alloc(arena, (rows->len + 1) * sizeof **out);
-  if (*out == NULL) return wn_fail_memory(err);
+  if (*out == NULL) WN_TRY(wn_fail_memory(err));
   wn_forest_predict(&m->forest, rows->feature, rows->len, rows->features, *out);
-  return WN_OK;
+cleanup:
+  return status;
+}
+
+const wn_model *wn_ranker_of(const wn_models *models) {
+  const wn_model *found = models != NULL ? wn_models_find(models, wn_model_ranker.name) : NULL;
+  bool learnt = found != NULL && found->cls == &wn_model_ranker &&
+                ((const ranker *)found)->forest.trees.count > 0;
+  return learnt ? found : NULL;
+}
+
+const wn_feature_set *wn_ranker_features(const wn_model *model) {
+  return &((const ranker *)model)->set;
+}
+
+wn_status wn_ranker_score(const wn_model *model, const wn_query *query, const wn_feature_ask *ask,
+                          float *scores, wn_feature_rows *rows, wn_error *err) {
+  const ranker *m = (const ranker *)model;
+  wn_feature_list lists[WN_OPINIONS_MAX];
+  wn_feature_ask all = *ask;
+  wn_status status;
+  WN_TRY(wn_feature_lists(&m->world, query, ask->lists, lists, err));
+  all.lists = lists;
+  WN_TRY(wn_feature_rows_of(&m->world, query, &all, rows, err));
+  wn_forest_predict(&m->forest, rows->feature, rows->len, rows->features, scores);
+cleanup:
+  return status;
+}
+
+float wn_ranker_contributions(const wn_model *model, const float *row, float *contribution) {
+  return wn_forest_contributions(&((const ranker *)model)->forest, row, contribution);
+}
+
+const char *wn_ranker_feature_name(const wn_model *model, uint32_t at, char *buf, size_t size) {
+  const ranker *m = (const ranker *)model;
+  return wn_feature_name(&m->set, &m->facts, at, buf, size);
 }
 
 static wn_status ranker_candidates(const wn_model *model, const wn_query *query, size_t k,
                                    wn_scored *out, size_t *count, wn_error *err) {
   wn_arena local, *arena = wn_query_arena(query, &local);
-  wn_ranker_rows rows;
+  wn_feature_rows rows;
   float *scores = NULL;
   wn_topk top;
   wn_topk_init(&top, out, k);
@@ -157,7 +215,7 @@ static wn_status ranker_candidates(const wn_model *model, const wn_query *query,
 static wn_status ranker_score_all(const wn_model *model, const wn_query *query, float *scores,
                                   uint32_t items, wn_error *err) {
   wn_arena local, *arena = wn_query_arena(query, &local);
-  wn_ranker_rows rows;
+  wn_feature_rows rows;
   float *found = NULL;
   wn_scores_clear(scores, items);
   wn_status status = score((const ranker *)model, query, arena, &rows, &found, err);
@@ -173,22 +231,20 @@ static wn_status ranker_save(const wn_model *model, wn_snapshot_writer *writer, 
   const ranker *m = (const ranker *)model;
   wn_status status;
   WN_TRY(wn_snapshot_write(writer, "ranker/head", &m->head, sizeof m->head, err));
-  WN_TRY(wn_snapshot_write(writer, "ranker/opinions", m->opinion,
-                           m->head.opinions * (uint64_t)sizeof *m->opinion, err));
-  WN_TRY(wn_snapshot_write(writer, "ranker/users_of", m->world.users_of,
-                           m->head.items * (uint64_t)sizeof(uint32_t), err));
+  WN_TRY(wn_snapshot_write(writer, "ranker/features", &m->set, sizeof m->set, err));
+  WN_TRY(wn_facts_save(&m->facts, "ranker/facts", writer, err));
   WN_TRY(wn_forest_save(&m->forest, "ranker/forest", writer, err));
 cleanup:
   return status;
 }
 
 static wn_status check(const ranker *m, wn_error *err) {
-  for (uint32_t o = 0; o < m->head.opinions; o++)
-    if (memchr(m->opinion[o].model, '\0', sizeof m->opinion[o].model) == NULL)
-      return wn_fail(err, WN_E_CORRUPT, "ranker/opinions", "name %u has no end", o);
-  if (m->forest.trees.count > 0 && m->forest.features != wn_ranker_features(m->head.opinions))
+  if (m->set.attrs != m->facts.head.attrs)
+    return wn_fail(err, WN_E_CORRUPT, "ranker/features", "%u attributes, not %u", m->set.attrs,
+                   m->facts.head.attrs);
+  if (m->forest.trees.count > 0 && m->forest.features != wn_features_count(&m->set))
     return wn_fail(err, WN_E_CORRUPT, "ranker/forest", "%u features, not %u", m->forest.features,
-                   wn_ranker_features(m->head.opinions));
+                   wn_features_count(&m->set));
   return WN_OK;
 }
 
@@ -200,15 +256,13 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   m->base.cls = &wn_model_ranker;
   WN_TRY(wn_section_array(snapshot, "ranker/head", sizeof m->head, 1, &raw, err));
   memcpy(&m->head, raw, sizeof m->head);
-  if (m->head.version != 1 || m->head.opinions > WN_RANKER_OPINIONS_MAX || m->head.depth < 1 ||
-      m->head.depth > DEPTH_MAX)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ranker/head", "version %u, %u opinions, lists of %u",
-                   m->head.version, m->head.opinions, m->head.depth));
-  WN_TRY(wn_section_array(snapshot, "ranker/opinions", sizeof *m->opinion, m->head.opinions, &raw,
-                          err));
-  memcpy(m->opinion, raw, m->head.opinions * sizeof *m->opinion);
-  WN_TRY(wn_section_array(snapshot, "ranker/users_of", sizeof(uint32_t), m->head.items, &raw, err));
-  m->world.users_of = raw;
+  if (m->head.version != 2)
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ranker/head", "version %u, expected 2: train again",
+                   m->head.version));
+  WN_TRY(wn_section_array(snapshot, "ranker/features", sizeof m->set, 1, &raw, err));
+  memcpy(&m->set, raw, sizeof m->set);
+  WN_TRY(wn_feature_set_check(&m->set, "ranker/features", err));
+  WN_TRY(wn_facts_map(snapshot, "ranker/facts", &m->facts, err));
   WN_TRY(wn_forest_map(snapshot, "ranker/forest", &m->forest, err));
   WN_TRY(check(m, err));
   *out = &m->base;
@@ -220,7 +274,7 @@ cleanup:
 const wn_model_class wn_model_ranker = {
     .name = "ranker",
     .doc = "boosted trees over what all other models say, trained on what users did next",
-    .flags = WN_MODEL_HISTORY | WN_MODEL_BY_NAME,
+    .flags = WN_MODEL_HISTORY | WN_MODEL_BY_NAME | WN_MODEL_LIVE,
     .params = ranker_params,
     .params_len = sizeof ranker_params / sizeof *ranker_params,
     .fit = ranker_fit,
@@ -229,5 +283,6 @@ const wn_model_class wn_model_ranker = {
     .bind = ranker_bind,
     .candidates = ranker_candidates,
     .score_all = ranker_score_all,
+    .update = ranker_update,
     .free = ranker_free,
 };

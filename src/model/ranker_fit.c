@@ -1,33 +1,34 @@
-/* Training the ranker: hold items out (data/holdout.c), fit each model on the rest, make the
- * features of the users drawn, and boost trees that put what was held out first: LambdaMART (Burges
- * 2010) as XGBoost's rank:ndcg, one group a user, her held-out items against candidates drawn at
- * random.
+/* Training the ranker: replay past moments (replay.c), fit each model on what came before them,
+ * make the features as they were then, and boost trees that put what was taken next first:
+ * LambdaMART (Burges 2010) as XGBoost's rank:ndcg, one group a moment, what was taken against
+ * candidates drawn at random.
  *
- * A user none of whose held-out items is among the candidates teaches nothing and is left out.
- * XGBoost runs on one thread, because its sums depend on their number; everything else is
- * deterministic whatever the threads.
+ * A moment none of whose items is among the candidates teaches nothing and is left out. Features
+ * that follow the events met (feature.h) are filled by one pass over all events and moments in the
+ * order of time. XGBoost runs on one thread, because its sums depend on their number; everything
+ * else is deterministic whatever the threads.
  *
- * Cost: a second fit of each model; users · negatives rows, about .5 µs a row, feature and tree.
- * Memory: 4 bytes a row and feature, twice. */
+ * Cost: a second fit of each model; moments · negatives rows, about .5 ns a row, feature and tree.
+ * Memory: 4 bytes a row and feature, and XGBoost's own copy of 8. */
 #include "model/ranker.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/holdout.h"
 #include "model/train.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xgboost/c_api.h>
 
-#define TARGETS_MAX 10
-#define GROUPS_MIN  30
-#define ARENA_MAX   ((size_t)512 << 20)
+#define GROUPS_MIN 30
+#define ARENA_MAX  ((size_t)512 << 20)
 
-/* One user's rows, chosen. */
+/* One moment's rows, chosen. */
 typedef struct group {
+  uint32_t *item;
   float *feature; /* [len × features], the relevant ones first */
   uint32_t len, relevant;
 } group;
@@ -42,12 +43,11 @@ typedef struct fit {
   const wn_dataset *data;
   const wn_ranker_fit_options *options;
   const wn_fit_env *env;
-  wn_holdout held;
-  wn_ranker_world world;
-  wn_model *fitted[WN_MODELS_MAX];
-  size_t fitted_len;
-  uint32_t *users_of;
-  group *groups; /* [held.len] */
+  wn_replay past;
+  wn_item_facts facts;
+  wn_feature_world world;
+  wn_models fitted;
+  group *groups; /* [past.len] */
   scratch *scratch;
 } fit;
 
@@ -60,102 +60,103 @@ static const wn_train_spec *spec_of(const wn_train_options *run, const char *nam
 }
 
 static wn_status fit_models(fit *f, const wn_train_options *run, wn_error *err) {
+  const wn_feature_set *set = f->world.set;
   wn_fit_env own = *f->env;
-  own.warm = NULL; /* it has seen what is held out */
+  own.warm = NULL; /* it has seen what is to be predicted */
   own.fitted = NULL;
-  for (uint32_t o = 0; o < f->world.opinions; o++) {
-    const char *name = f->world.opinion[o].model;
-    for (uint32_t before = 0; before < o && f->world.model[o] == NULL; before++)
-      if (strcmp(f->world.opinion[before].model, name) == 0)
-        f->world.model[o] = f->world.model[before];
+  for (uint32_t o = 0; o < set->opinions; o++) {
+    const char *name = set->opinion[o].model;
     const wn_train_spec *spec = spec_of(run, name);
-    if (f->world.model[o] != NULL || spec == NULL) continue;
-    if (!wn_progress_at(f->env->progress, "ranker: on a part", o, f->world.opinions, "models"))
+    if (spec == NULL || wn_models_find(&f->fitted, name) != NULL) continue;
+    if (!wn_progress_at(f->env->progress, "ranker: on a part", o, set->opinions, "models"))
       return wn_fail(err, WN_E_CANCELLED, "", "cancelled");
-    wn_status status = wn_fit_one(&f->held.rest, spec, &own, &f->fitted[f->fitted_len], err);
+    wn_status status = wn_fit_one(&f->past.rest, spec, &own, &f->fitted.data[f->fitted.len], err);
     if (status != WN_OK) return status;
-    f->world.model[o] = f->fitted[f->fitted_len++];
+    f->fitted.len++;
   }
+  wn_ranker_find_opinions(set, &f->fitted, f->world.model);
   return WN_OK;
 }
 
 /* --- rows --- */
 
-static bool is_target(const wn_holdout *h, size_t at, uint32_t item) {
-  for (uint64_t i = h->ptr[at]; i < h->ptr[at + 1]; i++)
-    if (h->target[i] == item) return true;
+static bool is_target(const wn_replay *past, const wn_moment *m, uint32_t item) {
+  for (uint64_t i = m->target; i < m->targets_end; i++)
+    if (past->target[i] == item) return true;
   return false;
 }
 
+/* The rows of `order` that are kept, into memory of their own. */
+static wn_status keep_rows(const wn_feature_rows *rows, const uint32_t *order, size_t len,
+                           group *out, wn_error *err) {
+  size_t features = rows->features;
+  out->feature = wn_reallocarray(NULL, len * features, sizeof *out->feature);
+  out->item = wn_reallocarray(NULL, len, sizeof *out->item);
+  if (out->feature == NULL || out->item == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len; i++) {
+    memcpy(out->feature + i * features, rows->feature + order[i] * features,
+           features * sizeof(float));
+    out->item[i] = rows->item[order[i]];
+  }
+  out->len = (uint32_t)len;
+  return WN_OK;
+}
+
 /* The relevant rows and a sample of the others. */
-static wn_status choose_rows(const fit *f, size_t at, wn_ranker_rows *rows, group *out,
+static wn_status choose_rows(const fit *f, size_t at, wn_feature_rows *rows, wn_arena *arena,
                              wn_error *err) {
-  size_t features = rows->features, relevant = 0;
-  uint32_t *order = wn_malloc((rows->len + 1) * sizeof *order);
+  const wn_moment *m = &f->past.moment[at];
+  size_t relevant = 0;
+  uint32_t *order = wn_arena_alloc(arena, (rows->len + 1) * sizeof *order);
   if (order == NULL) return wn_fail_memory(err);
   for (size_t r = 0; r < rows->len; r++) order[r] = (uint32_t)r;
   for (size_t r = 0; r < rows->len; r++) {
-    if (!is_target(&f->held, at, rows->item[r])) continue;
+    if (!is_target(&f->past, m, rows->item[r])) continue;
     order[r] = order[relevant];
     order[relevant++] = (uint32_t)r;
   }
   size_t len = relevant + f->options->negatives;
   if (len > rows->len) len = rows->len;
-  if (relevant > 0 && relevant < len) {
-    wn_rng rng;
-    wn_rng_seed(&rng, wn_mix64(f->env->seed ^ wn_mix64(f->held.user[at])));
-    for (size_t i = relevant; i < len; i++) {
-      size_t from = i + (size_t)wn_rng_below(&rng, rows->len - i);
-      uint32_t swap = order[i];
-      order[i] = order[from];
-      order[from] = swap;
-    }
-    out->feature = wn_reallocarray(NULL, len * features, sizeof *out->feature);
-    for (size_t i = 0; out->feature != NULL && i < len; i++)
-      memcpy(out->feature + i * features, rows->feature + order[i] * features,
-             features * sizeof(float));
-    if (out->feature != NULL) *out = (group){out->feature, (uint32_t)len, (uint32_t)relevant};
+  if (relevant == 0 || relevant == len) return WN_OK;
+  wn_rng rng;
+  wn_rng_seed(&rng, wn_mix64(f->env->seed ^ wn_mix64(m->user ^ wn_mix64(m->end))));
+  for (size_t i = relevant; i < len; i++) {
+    size_t from = i + (size_t)wn_rng_below(&rng, rows->len - i);
+    uint32_t swap = order[i];
+    order[i] = order[from];
+    order[from] = swap;
   }
-  wn_free(order);
-  return relevant > 0 && relevant < len && out->feature == NULL ? wn_fail_memory(err) : WN_OK;
+  f->groups[at].relevant = (uint32_t)relevant;
+  return keep_rows(rows, order, len, &f->groups[at], err);
 }
 
-static wn_status one_user(fit *f, size_t at, scratch *s) {
-  const wn_csr *m = &f->held.rest.by_user;
-  uint32_t user = f->held.user[at];
-  uint64_t begin = m->row_ptr[user], end = m->row_ptr[user + 1];
-  wn_ranker_rows rows;
+static wn_status one_moment(fit *f, size_t at, scratch *s) {
+  const wn_moment *m = &f->past.moment[at];
+  wn_feature_list lists[WN_OPINIONS_MAX];
+  wn_feature_rows rows;
+  wn_query query;
   wn_arena_reset(&s->arena);
-  wn_history_entry *h = wn_arena_calloc(&s->arena, end - begin + 1, sizeof *h);
-  if (h == NULL) return wn_fail_memory(&s->err);
-  wn_query query = {.history = h,
-                    .user = user,
-                    .anchor = WN_NO_IX,
-                    .allowed = &s->allowed,
-                    .now_ms = f->data->now_ms,
-                    .arena = &s->arena};
-  for (uint64_t p = end; p-- > begin;) {
-    wn_history_entry *entry = &h[query.history_len++];
-    entry->item = m->col[p];
-    entry->weight = m->weight[p];
-    entry->time_ms = m->time_ms[p];
-    wn_bitset_unset(&s->allowed, m->col[p]);
-  }
-  wn_status status = wn_ranker_rows_of(&f->world, &query, &rows, &s->err);
-  for (uint64_t p = begin; p < end; p++) wn_bitset_set(&s->allowed, m->col[p]);
-  return status == WN_OK ? choose_rows(f, at, &rows, &f->groups[at], &s->err) : status;
+  if (!wn_moment_query(m, &s->arena, &query)) return wn_fail_memory(&s->err);
+  query.allowed = &s->allowed;
+  for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_unset(&s->allowed, m->rows->col[p]);
+  wn_status status = wn_feature_lists(&f->world, &query, NULL, lists, &s->err);
+  if (status == WN_OK)
+    status =
+        wn_feature_rows_of(&f->world, &query, &(wn_feature_ask){.lists = lists}, &rows, &s->err);
+  for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_set(&s->allowed, m->rows->col[p]);
+  return status == WN_OK ? choose_rows(f, at, &rows, &s->arena, &s->err) : status;
 }
 
-static void all_users(void *ctx, size_t begin, size_t end, int worker) {
+static void all_moments(void *ctx, size_t begin, size_t end, int worker) {
   fit *f = ctx;
   scratch *s = &f->scratch[worker];
   for (size_t at = begin; at < end && s->err.status == WN_OK; at++)
-    s->err.status = one_user(f, at, s);
+    s->err.status = one_moment(f, at, s);
 }
 
 static wn_status make_groups(fit *f, wn_error *err) {
   size_t threads = (size_t)wn_pool_threads(f->env->pool);
-  f->groups = wn_calloc(f->held.len + 1, sizeof *f->groups);
+  f->groups = wn_calloc(f->past.len + 1, sizeof *f->groups);
   f->scratch = wn_calloc(threads, sizeof *f->scratch);
   if (f->groups == NULL || f->scratch == NULL) return wn_fail_memory(err);
   for (size_t t = 0; t < threads; t++) {
@@ -163,13 +164,62 @@ static wn_status make_groups(fit *f, wn_error *err) {
     if (!wn_bitset_init(&f->scratch[t].allowed, f->data->items)) return wn_fail_memory(err);
     wn_bitset_fill(&f->scratch[t].allowed, true);
   }
-  wn_pool_run(f->env->pool, f->held.len, 8, all_users, f);
+  wn_pool_run(f->env->pool, f->past.len, 8, all_moments, f);
   for (size_t t = 0; t < threads; t++) {
     if (f->scratch[t].err.status == WN_OK) continue;
     *err = f->scratch[t].err;
     return err->status;
   }
   return WN_OK;
+}
+
+/* --- what follows time --- */
+
+typedef struct moment_at {
+  int64_t time_ms;
+  size_t at;
+} moment_at;
+
+static int by_time(const void *left, const void *right) {
+  const moment_at *a = left, *b = right;
+  if (a->time_ms != b->time_ms) return a->time_ms < b->time_ms ? -1 : 1;
+  return (a->at > b->at) - (a->at < b->at);
+}
+
+static wn_status retime_one(fit *f, size_t at, wn_arena *arena, wn_error *err) {
+  group *g = &f->groups[at];
+  wn_query query;
+  wn_arena_reset(arena);
+  if (!wn_moment_query(&f->past.moment[at], arena, &query)) return wn_fail_memory(err);
+  wn_feature_rows rows = {g->item, g->feature, g->len, wn_features_count(f->world.set)};
+  wn_feature_retime(&f->world, &query, &rows);
+  return WN_OK;
+}
+
+/* Events before a moment count at it, those at its own time do not. Where items were held out
+ * everything else counts always. */
+static wn_status follow_time(fit *f, wn_error *err) {
+  wn_taken_list events = {0};
+  size_t len = 0, next = 0;
+  wn_arena *arena = &f->scratch[0].arena;
+  bool timed = f->past.rounds == 0;
+  wn_status status = WN_OK;
+  moment_at *order = wn_reallocarray(NULL, f->past.len + 1, sizeof *order);
+  if (order == NULL) return wn_fail_memory(err);
+  for (size_t at = 0; at < f->past.len; at++)
+    if (f->groups[at].len > 0) order[len++] = (moment_at){f->past.moment[at].time_ms, at};
+  if (len > 0) qsort(order, len, sizeof *order, by_time);
+  WN_TRY(wn_taken_list_of(timed ? f->data : &f->past.rest, &events, err));
+  for (size_t i = 0; i < len; i++) {
+    for (; next < events.len && (!timed || events.data[next].time_ms < order[i].time_ms); next++)
+      wn_pulse_add(&f->facts.pulse[events.data[next].item], events.data[next].time_ms,
+                   events.data[next].place);
+    WN_TRY(retime_one(f, order[i].at, arena, err));
+  }
+cleanup:
+  wn_free(events.data);
+  wn_free(order);
+  return status;
 }
 
 /* --- XGBoost --- */
@@ -183,32 +233,51 @@ static wn_status booster_fail(wn_error *err) {
     if ((call) != 0) WN_TRY(booster_fail(err));                                                    \
   } while (0)
 
-typedef struct table {
-  float *feature, *label;
-  unsigned *size; /* rows of each group */
-  size_t rows, groups;
-} table;
-
-static wn_status make_table(const fit *f, table *t, wn_error *err) {
-  size_t features = wn_ranker_features(f->world.opinions);
-  for (size_t at = 0; at < f->held.len; at++) {
+static wn_status size_table(const fit *f, wn_ranker_table *t, wn_error *err) {
+  t->features = wn_features_count(f->world.set);
+  for (size_t at = 0; at < f->past.len; at++) {
     t->rows += f->groups[at].len;
     t->groups += f->groups[at].len > 0;
   }
-  t->feature = wn_reallocarray(NULL, t->rows * features + 1, sizeof *t->feature);
+  t->feature = wn_reallocarray(NULL, t->rows * t->features + 1, sizeof *t->feature);
   t->label = wn_calloc(t->rows + 1, sizeof *t->label);
+  t->item = wn_calloc(t->rows + 1, sizeof *t->item);
   t->size = wn_calloc(t->groups + 1, sizeof *t->size);
-  if (t->feature == NULL || t->label == NULL || t->size == NULL) return wn_fail_memory(err);
+  t->moment = wn_calloc(t->groups + 1, sizeof *t->moment);
+  return t->feature != NULL && t->label != NULL && t->item != NULL && t->size != NULL &&
+                 t->moment != NULL
+             ? WN_OK
+             : wn_fail_memory(err);
+}
+
+/* Moves the groups into one table. */
+static wn_status make_table(const fit *f, wn_ranker_table *t, wn_error *err) {
+  wn_status status = size_table(f, t, err);
+  if (status != WN_OK) return status;
   size_t row = 0, n = 0;
-  for (size_t at = 0; at < f->held.len; at++) {
-    const group *g = &f->groups[at];
+  for (size_t at = 0; at < f->past.len; at++) {
+    group *g = &f->groups[at];
     if (g->len == 0) continue;
-    memcpy(t->feature + row * features, g->feature, g->len * features * sizeof(float));
+    memcpy(t->feature + row * t->features, g->feature, g->len * t->features * sizeof(float));
+    memcpy(t->item + row, g->item, g->len * sizeof *g->item);
     for (uint32_t i = 0; i < g->relevant; i++) t->label[row + i] = 1;
+    wn_free(g->feature);
+    g->feature = NULL;
+    const wn_moment *m = &f->past.moment[at];
+    t->moment[n] = (wn_ranker_moment){m->user, m->time_ms};
     t->size[n++] = g->len;
     row += g->len;
   }
   return WN_OK;
+}
+
+void wn_ranker_table_clear(wn_ranker_table *t) {
+  wn_free(t->feature);
+  wn_free(t->label);
+  wn_free(t->item);
+  wn_free(t->size);
+  wn_free(t->moment);
+  memset(t, 0, sizeof *t);
 }
 
 static wn_status set_params(BoosterHandle booster, const wn_ranker_fit_options *o, uint64_t seed,
@@ -235,20 +304,20 @@ cleanup:
   return status;
 }
 
-static wn_status boost(const fit *f, const table *t, wn_forest *out, wn_error *err) {
+static wn_status boost(const wn_ranker_table *t, const wn_ranker_fit_options *o,
+                       const wn_fit_env *env, wn_forest *out, wn_error *err) {
   DMatrixHandle matrix = NULL;
   BoosterHandle booster = NULL;
   bst_ulong bytes = 0;
   const char *json = NULL;
-  size_t features = wn_ranker_features(f->world.opinions);
   wn_status status = WN_OK;
-  XGB(XGDMatrixCreateFromMat(t->feature, t->rows, features, NAN, &matrix));
+  XGB(XGDMatrixCreateFromMat(t->feature, t->rows, t->features, NAN, &matrix));
   XGB(XGDMatrixSetFloatInfo(matrix, "label", t->label, t->rows));
   XGB(XGDMatrixSetUIntInfo(matrix, "group", t->size, t->groups));
   XGB(XGBoosterCreate(&matrix, 1, &booster));
-  WN_TRY(set_params(booster, f->options, f->env->seed, err));
-  for (uint32_t i = 0; i < f->options->trees; i++) {
-    if (!wn_progress_at(f->env->progress, "ranker", i, f->options->trees, "trees"))
+  WN_TRY(set_params(booster, o, env->seed, err));
+  for (uint32_t i = 0; i < o->trees; i++) {
+    if (!wn_progress_at(env->progress, "ranker", i, o->trees, "trees"))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
     XGB(XGBoosterUpdateOneIter(booster, (int)i, matrix));
   }
@@ -267,56 +336,52 @@ static void clear(fit *f) {
     wn_arena_clear(&f->scratch[t].arena);
     wn_bitset_clear(&f->scratch[t].allowed);
   }
-  for (size_t at = 0; f->groups != NULL && at < f->held.len; at++) wn_free(f->groups[at].feature);
-  for (size_t i = 0; i < f->fitted_len; i++) f->fitted[i]->cls->free(f->fitted[i]);
+  for (size_t at = 0; f->groups != NULL && at < f->past.len; at++) {
+    wn_free(f->groups[at].feature);
+    wn_free(f->groups[at].item);
+  }
+  for (size_t i = 0; i < f->fitted.len; i++) f->fitted.data[i]->cls->free(f->fitted.data[i]);
   wn_free(f->scratch);
   wn_free(f->groups);
-  wn_free(f->users_of);
-  wn_holdout_clear(&f->held);
+  wn_facts_clear(&f->facts);
+  wn_replay_clear(&f->past);
 }
 
-static wn_status count_users(fit *f, wn_error *err) {
-  const wn_csr *m = &f->held.rest.by_item;
-  f->users_of = wn_calloc((size_t)f->data->items + 1, sizeof *f->users_of);
-  if (f->users_of == NULL) return wn_fail_memory(err);
-  for (uint32_t i = 0; i < m->rows; i++)
-    f->users_of[i] = (uint32_t)(m->row_ptr[i + 1] - m->row_ptr[i]);
-  f->world.users_of = f->users_of;
-  return WN_OK;
+wn_status wn_ranker_table_make(const wn_dataset *data, const wn_ranker_fit_options *options,
+                               const wn_fit_env *env, wn_ranker_table *out, wn_error *err) {
+  fit f = {.data = data, .options = options, .env = env, .world = {.set = options->set}};
+  wn_train_options defaults;
+  wn_status status;
+  memset(out, 0, sizeof *out);
+  wn_train_options_defaults(&defaults);
+  WN_TRY(wn_replay_make(data, options->moments_max, env->seed, &f.past, err));
+  out->moments = f.past.len;
+  if (f.past.len < GROUPS_MIN) goto cleanup;
+  WN_TRY(wn_facts_fit(data, &f.facts, err));
+  f.world.facts = &f.facts;
+  WN_TRY(fit_models(&f, env->run != NULL ? env->run : &defaults, err));
+  WN_TRY(make_groups(&f, err));
+  WN_TRY(follow_time(&f, err));
+  WN_TRY(make_table(&f, out, err));
+cleanup:
+  clear(&f);
+  if (status != WN_OK) wn_ranker_table_clear(out);
+  return status;
 }
 
 wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
                         const wn_fit_env *env, wn_ranker_head *head, wn_forest *out,
                         wn_error *err) {
-  fit f = {.data = data,
-           .options = options,
-           .env = env,
-           .world = {.opinion = options->opinions,
-                     .opinions = head->opinions,
-                     .depth = head->depth,
-                     .items = data->items}};
-  wn_holdout_options how = {
-      .users_max = options->users_max, .targets_max = TARGETS_MAX, .seed = env->seed};
-  wn_train_options defaults;
-  table t = {0};
-  wn_status status;
+  wn_ranker_table t;
   memset(out, 0, sizeof *out);
-  wn_train_options_defaults(&defaults);
-  WN_TRY(wn_holdout_make(data, &how, &f.held, err));
-  if (f.held.len < GROUPS_MIN) goto cleanup;
-  WN_TRY(count_users(&f, err));
-  WN_TRY(fit_models(&f, env->run != NULL ? env->run : &defaults, err));
-  WN_TRY(make_groups(&f, err));
-  WN_TRY(make_table(&f, &t, err));
+  wn_status status = wn_ranker_table_make(data, options, env, &t, err);
+  if (status != WN_OK) return status;
   head->rows = (uint32_t)t.rows;
   head->groups = (uint32_t)t.groups;
-  if (t.groups >= GROUPS_MIN) WN_TRY(boost(&f, &t, out, err));
-  wn_log(WN_LOG_INFO, "ranker of %zu users, %zu rows, %u features: %u trees", t.groups, t.rows,
-         wn_ranker_features(head->opinions), out->trees.count);
-cleanup:
-  clear(&f);
-  wn_free(t.feature);
-  wn_free(t.label);
-  wn_free(t.size);
+  if (t.groups >= GROUPS_MIN) status = boost(&t, options, env, out, err);
+  if (status == WN_OK)
+    wn_log(WN_LOG_INFO, "ranker of %zu of %zu moments, %zu rows, %u features: %u trees", t.groups,
+           t.moments, t.rows, wn_features_count(options->set), out->trees.count);
+  wn_ranker_table_clear(&t);
   return status;
 }

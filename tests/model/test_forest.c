@@ -101,6 +101,35 @@ static void test_equals_xgboost(void **state) {
     }
 }
 
+/* Contributions are XGBoost's approximate ones, and add up to the margin. */
+static void test_contributions(void **state) {
+  (void)state;
+  make_rows(5);
+  booster b = train("binary:logistic", "5", 20);
+  wn_forest f = forest_of(&b);
+  float margin[ROWS], contribution[FEATURES], gain = 0;
+  const float *want;
+  bst_ulong len;
+  f.link = WN_FOREST_RAW;
+  wn_forest_predict(&f, rows, ROWS, FEATURES, margin);
+  assert_int_equal(XGBoosterPredict(b.handle, b.matrix, 4 | 8, 0, 0, &len, &want),
+                   0); /* approx_contribs */
+  assert_int_equal(len, ROWS * (FEATURES + 1));
+  for (size_t i = 0; i < ROWS; i++) {
+    float sum = wn_forest_contributions(&f, rows + i * FEATURES, contribution);
+    assert_float_equal(sum, want[i * (FEATURES + 1) + FEATURES], 1e-4);
+    for (size_t j = 0; j < FEATURES; j++) {
+      sum += contribution[j];
+      assert_float_equal(contribution[j], want[i * (FEATURES + 1) + j], 1e-4);
+    }
+    assert_float_equal(sum, margin[i], 1e-4);
+  }
+  for (size_t j = 0; j < FEATURES; j++) gain += f.gain[j];
+  assert_float_equal(gain, 1, 1e-5);
+  wn_forest_clear(&f);
+  booster_free(&b);
+}
+
 static void test_snapshot(void **state) {
   (void)state;
   char path[] = "/tmp/winnow-forest-XXXXXX";
@@ -174,7 +203,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_equals_xgboost), cmocka_unit_test(test_snapshot),
-      cmocka_unit_test(test_by_hand), cmocka_unit_test(test_refusals)};
+      cmocka_unit_test(test_equals_xgboost), cmocka_unit_test(test_contributions),
+      cmocka_unit_test(test_snapshot), cmocka_unit_test(test_by_hand),
+      cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The ranker: its lists against naive features and trees walked one by one, any number of threads,
- * through a snapshot, and that it learns what no single model says. */
+/* The ranker: its lists against score_all, any number of threads, through a snapshot, too little to
+ * learn from. Features: test_feature.c. */
 #include "fitting.h"
 
 #include "model/ranker.h"
@@ -58,57 +58,6 @@ static void test_twins(void **state) {
   }
   assert_int_equal(answers, (USERS + 8) / 9);
   wn_bitset_clear(&allowed);
-  wn_models_clear(&models);
-  wn_dataset_clear(&data);
-}
-
-/* A feature row says what the opinions' own lists say. */
-static void test_features(void **state) {
-  (void)state;
-  wn_dataset data;
-  wn_models models;
-  wn_arena arena;
-  wn_ranker_rows rows;
-  wn_ranker_opinion opinions[] = {{"popular", 0, 0}, {"covisit", 0, 0}, {"covisit", 1, 0}};
-  uint32_t users_of[ITEMS];
-  wn_history_entry history[WN_HISTORY_MAX];
-  dataset(&data);
-  train(&data, 1, &models);
-  for (uint32_t i = 0; i < ITEMS; i++)
-    users_of[i] = (uint32_t)(data.by_item.row_ptr[i + 1] - data.by_item.row_ptr[i]);
-  wn_ranker_world w = {
-      .opinion = opinions, .opinions = 3, .depth = 10, .users_of = users_of, .items = ITEMS};
-  w.model[0] = wn_models_find(&models, "popular");
-  w.model[1] = w.model[2] = wn_models_find(&models, "covisit");
-  wn_arena_init(&arena, 1 << 24);
-  wn_query query = {
-      .history = history, .user = 3, .anchor = WN_NO_IX, .now_ms = data.now_ms, .arena = &arena};
-  query.history_len = history_of(&data, 3, WN_HISTORY_MAX, history);
-  assert_ok(wn_ranker_rows_of(&w, &query, &rows, err));
-  assert_int_equal(rows.features, 2 * 3 + 5);
-  for (uint32_t o = 0; o < 3; o++) {
-    wn_query own = query;
-    wn_scored list[10];
-    size_t len;
-    if (opinions[o].newest > 0 && own.history_len > 1) own.history_len = 1;
-    assert_ok(w.model[o]->cls->candidates(w.model[o], &own, 10, list, &len, err));
-    for (size_t r = 0; r < rows.len; r++) {
-      float place = rows.feature[r * rows.features + 2 * o];
-      size_t at = 0;
-      while (at < len && list[at].ix != rows.item[r]) at++;
-      assert_true(at < len ? place == (float)at : isnan(place));
-      assert_true(isnan(place) == isnan(rows.feature[r * rows.features + 2 * o + 1]));
-    }
-  }
-  for (size_t r = 0; r < rows.len; r++) {
-    const float *all = rows.feature + r * rows.features + 6;
-    assert_true(all[0] >= 1 && all[0] <= 3 && all[1] >= 0 && all[2] > 0);
-    assert_true(all[3] == log1pf((float)users_of[rows.item[r]]));
-  }
-  char name[64];
-  assert_string_equal(wn_ranker_feature_name(opinions, 3, 4, name, sizeof name),
-                      "place in covisit, newest 1");
-  wn_arena_clear(&arena);
   wn_models_clear(&models);
   wn_dataset_clear(&data);
 }
@@ -179,7 +128,7 @@ static void test_too_little(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_twins), cmocka_unit_test(test_features),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_twins),
                                      cmocka_unit_test(test_snapshot_and_threads),
                                      cmocka_unit_test(test_too_little)};
   return cmocka_run_group_tests(tests, NULL, NULL);

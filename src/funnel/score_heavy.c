@@ -1,0 +1,108 @@
+/* Stage 3, second half: the best candidates again, by the snapshot's ranker (model/ranker.h), which
+ * knows more than the generators' lists and has learnt from what users took next.
+ *
+ * Its scores are margins on no scale of their own; they are moved to FLOOR … 1 over what was
+ * scored, in proportion, and multiplied by the boosts. What was not scored (too far down, newer
+ * than training, proposed by fallbacks alone) stays below, in its old order. Where there is no
+ * ranker, or no history to ask it about, everything stays as the generators' scores have it, and
+ * the trace says so.
+ *
+ * Lists that retrieval has already made are handed on; others are asked for. Cost: those lists, and
+ * .2 to .5 µs a candidate. Deterministic. */
+#include "base/clock.h"
+#include "funnel/stages.h"
+#include "model/ranker.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FLOOR 0.01f
+
+/* How many of the first candidates the ranker is asked about: those of the generators. */
+static size_t asked_of(const wn_funnel *funnel) {
+  size_t len = 0;
+  while (len < funnel->candidates_len && len < funnel->surface->heavy &&
+         funnel->sources[__builtin_ctz(funnel->candidates[len].sources)].tier == 0)
+    len++;
+  return len;
+}
+
+/* The opinions' lists that are there already: as long as the ranker wants them, or all there is. */
+static void known_lists(const wn_funnel *funnel, const wn_feature_set *set, wn_feature_list *out) {
+  memset(out, 0, WN_OPINIONS_MAX * sizeof *out);
+  for (uint32_t o = 0; o < set->opinions; o++) {
+    for (size_t s = 0; s < funnel->sources_len && set->opinion[o].newest == 0; s++) {
+      const wn_source *source = &funnel->sources[s];
+      if (source->spec == NULL || source->quota < set->depth || source->note != NULL ||
+          strcmp(source->spec->model, set->opinion[o].model) != 0)
+        continue;
+      out[o].data = source->list.data;
+      out[o].len = source->list.len < set->depth ? source->list.len : set->depth;
+    }
+  }
+}
+
+/* Margins to FLOOR … 1, everybody else below FLOOR. */
+static void rescale(wn_funnel *funnel, size_t len) {
+  wn_candidate *c = funnel->candidates;
+  float least = INFINITY, most = -INFINITY, top = 0;
+  for (size_t i = 0; i < len; i++) {
+    least = fminf(least, c[i].margin);
+    most = fmaxf(most, c[i].margin);
+  }
+  for (size_t i = len; i < funnel->candidates_len; i++) top = fmaxf(top, c[i].light);
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    float score = most > least ? (c[i].margin - least) / (most - least) : 1.0f;
+    if (i >= len)
+      score = top > 0 ? 0.99f * FLOOR * c[i].light / top : 0;
+    else
+      score = FLOOR + (1.0f - FLOOR) * score;
+    c[i].score = score * c[i].boost;
+  }
+}
+
+static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len, wn_error *err) {
+  wn_feature_list known[WN_OPINIONS_MAX];
+  wn_feature_rows rows;
+  wn_arena *arena = funnel->arena;
+  uint32_t *item = wn_arena_alloc(arena, (len + 1) * sizeof *item);
+  float *margin = wn_arena_alloc(arena, (len + 1) * sizeof *margin);
+  if (item == NULL || margin == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len; i++) item[i] = funnel->candidates[i].item;
+  known_lists(funnel, wn_ranker_features(ranker), known);
+  wn_status status = wn_ranker_score(ranker, &funnel->query, &(wn_feature_ask){known, item, len},
+                                     margin, &rows, err);
+  if (status != WN_OK) return status;
+  for (size_t i = 0; i < len; i++) {
+    funnel->candidates[i].margin = margin[i];
+    funnel->candidates[i].row = rows.feature + i * rows.features;
+  }
+  return WN_OK;
+}
+
+wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
+  const char *note = NULL;
+  const wn_model *ranker = wn_ranker_of(funnel->request->models);
+  uint64_t start = wn_mono_ns();
+  size_t len = asked_of(funnel);
+  if (funnel->surface->heavy == 0) return WN_OK;
+  if (ranker == NULL)
+    note = "no ranker in this snapshot: scored by the generators";
+  else if (funnel->surface->flavour == WN_FLAVOUR_FLAT || funnel->query.history_len == 0)
+    note = "no history for the ranker: scored by the generators";
+  else if (len < 2)
+    note = "too little for the ranker: scored by the generators";
+  if (note != NULL) {
+    wn_trace_note(funnel->trace, note);
+    return WN_OK;
+  }
+  wn_status status = ask(funnel, ranker, len, err);
+  if (status != WN_OK) return status;
+  rescale(funnel, len);
+  wn_score_sort(funnel);
+  if (funnel->trace != NULL) {
+    funnel->trace->ranker = ranker;
+    funnel->trace->heavy_ms = wn_ms_since(start);
+  }
+  return WN_OK;
+}

@@ -1,0 +1,475 @@
+/* Filling the rows: one function a family, each writing its columns for all candidates of a query.
+ *
+ * Cost: the opinions' lists, one short list an echo and newest item, and about 10 ns a list entry;
+ * cosines cost items · 10 · d multiply-adds. */
+#include "base/simd/simd.h"
+#include "model/blend.h"
+#include "model/feature_internal.h"
+#include "model/query.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOUR_MS    3600000.0
+#define SESSION_MS 1800000 /* a longer pause begins another session */
+#define PRICES_MAX 64
+
+/* Item → row + 1, open addressing. */
+typedef struct finder {
+  uint32_t *row;
+  size_t mask;
+} finder;
+
+/* One query's rows being filled. */
+typedef struct filling {
+  const wn_feature_world *world;
+  const wn_query *query;
+  const wn_feature_list *lists;
+  wn_feature_rows *rows;
+  finder finder;
+  wn_positive newest[WN_ECHO_ITEMS];
+  size_t newest_len;
+  float *column; /* of the family being filled, in the first row */
+} filling;
+
+/* --- finding rows --- */
+
+static bool finder_init(finder *f, size_t most, wn_arena *arena) {
+  size_t slots = 64;
+  while (slots < 2 * most) slots *= 2;
+  f->row = wn_arena_calloc(arena, slots, sizeof *f->row);
+  f->mask = slots - 1;
+  return f->row != NULL;
+}
+
+static uint32_t *slot_of(const finder *f, const wn_feature_rows *rows, uint32_t item) {
+  size_t at = (item * (size_t)2654435761u) & f->mask;
+  while (f->row[at] != 0 && rows->item[f->row[at] - 1] != item) at = (at + 1) & f->mask;
+  return &f->row[at];
+}
+
+static void add_row(filling *f, uint32_t item) {
+  uint32_t *slot = slot_of(&f->finder, f->rows, item);
+  if (*slot != 0) return;
+  f->rows->item[f->rows->len++] = item;
+  *slot = (uint32_t)f->rows->len;
+}
+
+/* The columns of the family in the item's row; NULL: not a candidate. */
+static float *cell_of(const filling *f, uint32_t item) {
+  uint32_t row = *slot_of(&f->finder, f->rows, item);
+  return row != 0 ? f->column + (row - 1) * f->rows->features : NULL;
+}
+
+static float *cell_at(const filling *f, size_t row) {
+  return f->column + row * f->rows->features;
+}
+
+/* x + y where x may not be there yet. */
+static float plus(float x, float y) {
+  return isnan(x) ? y : x + y;
+}
+
+/* --- families --- */
+
+static void fill_place(filling *f, wn_error *err WN_UNUSED) {
+  for (uint32_t o = 0; o < f->world->set->opinions; o++)
+    for (size_t p = 0; p < f->lists[o].len; p++) {
+      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      if (cell != NULL) cell[o] = (float)p;
+    }
+}
+
+static void fill_score(filling *f, wn_error *err WN_UNUSED) {
+  for (uint32_t o = 0; o < f->world->set->opinions; o++) {
+    wn_blend_list of = wn_blend_list_of(f->lists[o].data, f->lists[o].len);
+    for (size_t p = 0; p < f->lists[o].len; p++) {
+      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      if (cell != NULL) cell[o] = wn_blend_standard(&of, f->lists[o].data[p].score);
+    }
+  }
+}
+
+static void fill_joint(filling *f, wn_error *err WN_UNUSED) {
+  for (uint32_t o = 0; o < f->world->set->opinions; o++)
+    for (size_t p = 0; p < f->lists[o].len; p++) {
+      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      if (cell == NULL) continue;
+      cell[0] = plus(cell[0], 1);
+      cell[1] = fminf(cell[1], (float)p); /* of NaN and p: p */
+      cell[2] = plus(cell[2], 1.0f / (1.0f + (float)p));
+    }
+}
+
+/* What one opinion says of each of the newest items alone. */
+static void echo_of(filling *f, const wn_model *model, wn_scored *list, float *first,
+                    wn_error *err) {
+  size_t skipped = 0;
+  for (size_t h = 0; h < f->newest_len && err->status == WN_OK; h++) {
+    while (f->query->history[skipped].item != f->newest[h].item) skipped++;
+    wn_query own = *f->query;
+    size_t len = 0;
+    own.anchor = WN_NO_IX;
+    own.history += skipped;
+    own.history_len = 1;
+    if (own.history_type != NULL) own.history_type += skipped;
+    if (own.history_standing != NULL) own.history_standing += skipped;
+    err->status = model->cls->candidates(model, &own, f->world->set->depth, list, &len, err);
+    f->column = first;
+    for (size_t p = 0; p < len && err->status == WN_OK; p++) {
+      float *cell = cell_of(f, list[p].ix), score = list[p].score;
+      if (cell == NULL) continue;
+      cell[0] = plus(cell[0], score);
+      cell[1] = fmaxf(cell[1], score);
+      cell[2] = plus(cell[2], score * expf(-(float)h / 3));
+      cell[3] = plus(cell[3], 1);
+      cell[4] = fminf(cell[4], (float)h);
+    }
+  }
+}
+
+static void fill_echo(filling *f, wn_error *err) {
+  const wn_feature_set *set = f->world->set;
+  float *first = f->column;
+  wn_scored *list = wn_arena_alloc(f->query->arena, set->depth * sizeof *list);
+  if (list == NULL) err->status = wn_fail_memory(err);
+  for (uint32_t o = 0; o < set->opinions && err->status == WN_OK; o++) {
+    if ((set->opinion[o].flags & WN_OPINION_ECHO) == 0) continue;
+    if (f->world->model[o] != NULL) echo_of(f, f->world->model[o], list, first, err);
+    first += 5;
+  }
+}
+
+static const float *vector_of(const wn_model *model, uint32_t item, uint32_t *d, float *norm) {
+  const float *v = model->cls->item_vector(model, item, d);
+  *norm = v != NULL ? sqrtf(wn_simd()->dot(v, v, *d)) : 0;
+  return *norm > 0 && isfinite(*norm) ? v : NULL;
+}
+
+/* The newest items' vectors, each with its length; the candidate's cosine to them. */
+static void near_of(filling *f, const wn_model *model, float *first) {
+  const float *vector[WN_ECHO_ITEMS];
+  float norm[WN_ECHO_ITEMS];
+  uint32_t width = 0, d;
+  for (size_t h = 0; h < f->newest_len; h++) {
+    vector[h] = vector_of(model, f->newest[h].item, &d, &norm[h]);
+    if (vector[h] != NULL) width = d;
+  }
+  for (size_t r = 0; r < f->rows->len && width > 0; r++) {
+    float own, sum = 0, most = NAN, *cell = first + r * f->rows->features;
+    const float *v = vector_of(model, f->rows->item[r], &d, &own);
+    size_t n = 0;
+    for (size_t h = 0; v != NULL && d == width && h < f->newest_len; h++) {
+      if (vector[h] == NULL) continue;
+      float cosine = wn_simd()->dot(v, vector[h], d) / (own * norm[h]);
+      if (h == 0) cell[0] = cosine;
+      most = fmaxf(most, cosine);
+      sum += cosine;
+      n++;
+    }
+    if (n == 0) continue;
+    cell[1] = most;
+    cell[2] = sum / (float)n;
+  }
+}
+
+static void fill_near(filling *f, wn_error *err WN_UNUSED) {
+  const wn_feature_set *set = f->world->set;
+  float *first = f->column;
+  for (uint32_t o = 0; o < set->opinions; o++) {
+    if ((set->opinion[o].flags & WN_OPINION_NEAR) == 0) continue;
+    const wn_model *model = f->world->model[o];
+    if (model != NULL && model->cls->item_vector != NULL) near_of(f, model, first);
+    first += 3;
+  }
+}
+
+static const wn_pulse *pulse_of(const filling *f, uint32_t item) {
+  const wn_item_facts *facts = f->world->facts;
+  return item < facts->pulses ? &facts->pulse[item] : NULL;
+}
+
+static void fill_crowd(filling *f, wn_error *err WN_UNUSED) {
+  float usual = 0, stage;
+  size_t n = 0, len = f->query->history_len;
+  stage = log1pf((float)(len < WN_HISTORY_MAX ? len : WN_HISTORY_MAX));
+  for (size_t h = 0; h < f->newest_len; h++) {
+    const wn_pulse *p = pulse_of(f, f->newest[h].item);
+    if (p == NULL) continue;
+    usual += log1pf((float)p->count);
+    n++;
+  }
+  for (size_t r = 0; r < f->rows->len; r++) {
+    const wn_pulse *p = pulse_of(f, f->rows->item[r]);
+    float *cell = cell_at(f, r);
+    if (p == NULL) continue;
+    cell[0] = log1pf((float)p->count);
+    if (n > 0) cell[1] = cell[0] - usual / (float)n;
+    if (p->places == 0) continue;
+    float mean = p->place / (float)p->places;
+    float spread = sqrtf(fmaxf(p->place_squared / (float)p->places - mean * mean, 0.04f));
+    cell[2] = mean;
+    cell[3] = (stage - mean) / spread;
+  }
+}
+
+static void fill_pulse(filling *f, wn_error *err WN_UNUSED) {
+  for (size_t r = 0; f->world->facts->head.timed && r < f->rows->len; r++) {
+    const wn_pulse *p = pulse_of(f, f->rows->item[r]);
+    float *cell = cell_at(f, r);
+    if (p == NULL) continue;
+    for (unsigned w = 0; w < WN_PULSE_WINDOWS; w++) cell[w] = wn_pulse_at(p, w, f->query->now_ms);
+    for (unsigned w = 0; w + 1 < WN_PULSE_WINDOWS; w++)
+      cell[4 + w] = (cell[w] + 0.1f) / (cell[w + 1] + 1);
+  }
+}
+
+static void fill_age(filling *f, wn_error *err WN_UNUSED) {
+  const wn_item_facts *facts = f->world->facts;
+  for (size_t r = 0; r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    if (item >= facts->head.items || facts->created_ms[item] == 0) continue;
+    double hours = (double)(f->query->now_ms - facts->created_ms[item]) / HOUR_MS;
+    *cell_at(f, r) = hours > 0 ? log1pf((float)(hours / 24)) : 0;
+  }
+}
+
+/* --- attributes --- */
+
+/* How much of a history has each value. */
+typedef struct profile {
+  uint32_t *key; /* 0: free */
+  float *all, *newest;
+  size_t mask;
+  float total, newest_total;
+} profile;
+
+static size_t profile_slot(const profile *p, uint32_t value) {
+  uint32_t key = value | 1; /* two values in 2^32 are one anyway */
+  size_t at = (key * (size_t)2654435761u) & p->mask;
+  while (p->key[at] != 0 && p->key[at] != key) at = (at + 1) & p->mask;
+  return at;
+}
+
+static size_t history_used(const wn_query *query) {
+  return query->history_len < WN_HISTORY_MAX ? query->history_len : WN_HISTORY_MAX;
+}
+
+static bool profile_init(profile *p, const filling *f, uint32_t a) {
+  const wn_item_facts *facts = f->world->facts;
+  const uint64_t *ptr = facts->value_ptr[a];
+  size_t values = 0, slots = 64, positives = 0, len = history_used(f->query);
+  *p = (profile){0};
+  for (size_t h = 0; h < len; h++) {
+    uint32_t item = f->query->history[h].item;
+    if (item < facts->head.items) values += (size_t)(ptr[item + 1] - ptr[item]);
+  }
+  while (slots < 2 * values) slots *= 2;
+  p->key = wn_arena_calloc(f->query->arena, slots, sizeof *p->key);
+  p->all = wn_arena_calloc(f->query->arena, slots, sizeof *p->all);
+  p->newest = wn_arena_calloc(f->query->arena, slots, sizeof *p->newest);
+  p->mask = slots - 1;
+  if (p->key == NULL || p->all == NULL || p->newest == NULL) return false;
+  for (size_t h = 0; h < len; h++) {
+    const wn_history_entry *e = &f->query->history[h];
+    if (e->item >= facts->head.items || !(e->weight > 0)) continue;
+    bool new = positives++ < WN_ECHO_ITEMS;
+    p->total += 1;
+    p->newest_total += new;
+    for (uint64_t v = ptr[e->item]; v < ptr[e->item + 1]; v++) {
+      size_t at = profile_slot(p, facts->value[a][v]);
+      p->key[at] = facts->value[a][v] | 1;
+      p->all[at] += 1;
+      p->newest[at] += new;
+    }
+  }
+  return true;
+}
+
+/* |shared| / |either|; both ascend. */
+static float jaccard(const uint32_t *x, uint64_t xs, const uint32_t *y, uint64_t ys) {
+  uint64_t i = 0, j = 0, shared = 0;
+  while (i < xs && j < ys) {
+    shared += x[i] == y[j];
+    if (x[i] < y[j])
+      i++;
+    else if (x[i] > y[j])
+      j++;
+    else
+      i++, j++;
+  }
+  return xs + ys > 0 ? (float)shared / (float)(xs + ys - shared) : NAN;
+}
+
+static void taste_of(filling *f, const profile *p, uint32_t a) {
+  const wn_item_facts *facts = f->world->facts;
+  const uint64_t *ptr = facts->value_ptr[a];
+  uint32_t last = f->newest_len > 0 ? f->newest[0].item : WN_NO_IX;
+  for (size_t r = 0; r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    float all = 0, newest = 0, *cell = cell_at(f, r) + 3 * a;
+    if (item >= facts->head.items || ptr[item + 1] == ptr[item]) continue;
+    float len = (float)(ptr[item + 1] - ptr[item]);
+    for (uint64_t v = ptr[item]; v < ptr[item + 1]; v++) {
+      size_t at = profile_slot(p, facts->value[a][v]);
+      all += p->all[at];
+      newest += p->newest[at];
+    }
+    if (p->total > 0) cell[0] = all / (len * p->total);
+    if (p->newest_total > 0) cell[1] = newest / (len * p->newest_total);
+    if (last < facts->head.items)
+      cell[2] = jaccard(facts->value[a] + ptr[item], ptr[item + 1] - ptr[item],
+                        facts->value[a] + ptr[last], ptr[last + 1] - ptr[last]);
+  }
+}
+
+static void fill_taste(filling *f, wn_error *err) {
+  profile p;
+  for (uint32_t a = 0; a < f->world->set->attrs && a < f->world->facts->head.attrs; a++) {
+    if (!profile_init(&p, f, a)) {
+      err->status = wn_fail_memory(err);
+      return;
+    }
+    taste_of(f, &p, a);
+  }
+}
+
+static int ascending(const void *left, const void *right) {
+  float a = *(const float *)left, b = *(const float *)right;
+  return (a > b) - (a < b);
+}
+
+static void fill_price(filling *f, wn_error *err WN_UNUSED) {
+  const wn_item_facts *facts = f->world->facts;
+  float price[PRICES_MAX];
+  size_t n = 0;
+  for (size_t h = 0; h < f->query->history_len && n < PRICES_MAX; h++) {
+    const wn_history_entry *e = &f->query->history[h];
+    if (e->weight > 0 && e->item < facts->head.items && facts->price[e->item] > 0)
+      price[n++] = facts->price[e->item];
+  }
+  if (n == 0) return;
+  qsort(price, n, sizeof *price, ascending);
+  for (size_t r = 0; r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    if (item < facts->head.items && facts->price[item] > 0)
+      *cell_at(f, r) = logf(facts->price[item] / price[n / 2]);
+  }
+}
+
+/* --- the user --- */
+
+static void fill_own(filling *f, wn_error *err WN_UNUSED) {
+  for (size_t h = 0; h < history_used(f->query); h++) {
+    const wn_history_entry *e = &f->query->history[h];
+    float *cell = cell_of(f, e->item);
+    if (cell == NULL) continue;
+    cell[0] = e->weight;
+    if (f->world->facts->head.timed)
+      cell[1] = (float)fmax(0, (double)(f->query->now_ms - e->time_ms) / HOUR_MS);
+  }
+}
+
+static void fill_user(filling *f, wn_error *err WN_UNUSED) {
+  const wn_query *q = f->query;
+  size_t len = history_used(q), session = len > 0;
+  bool timed = f->world->facts->head.timed;
+  while (timed && session < len &&
+         q->history[session - 1].time_ms - q->history[session].time_ms < SESSION_MS)
+    session++;
+  float since = timed && len > 0
+                    ? (float)fmax(0, (double)(q->now_ms - q->history[0].time_ms) / HOUR_MS)
+                    : NAN;
+  for (size_t r = 0; r < f->rows->len; r++) {
+    float *cell = cell_at(f, r);
+    cell[0] = log1pf((float)len);
+    if (timed) cell[1] = log1pf((float)session);
+    cell[2] = since;
+  }
+}
+
+static void fill_moment(filling *f, wn_error *err WN_UNUSED) {
+  int64_t hours = f->query->now_ms / (int64_t)HOUR_MS;
+  for (size_t r = 0; f->world->facts->head.timed && r < f->rows->len; r++) {
+    float *cell = cell_at(f, r);
+    cell[0] = (float)(hours % 24);
+    cell[1] = (float)((hours / 24 + 4) % 7); /* 1970 began on a Thursday; 0: Sunday */
+  }
+}
+
+typedef void fill_fn(filling *f, wn_error *err);
+static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
+    [WN_FEATURES_PLACE] = fill_place,   [WN_FEATURES_SCORE] = fill_score,
+    [WN_FEATURES_JOINT] = fill_joint,   [WN_FEATURES_ECHO] = fill_echo,
+    [WN_FEATURES_NEAR] = fill_near,     [WN_FEATURES_CROWD] = fill_crowd,
+    [WN_FEATURES_PULSE] = fill_pulse,   [WN_FEATURES_AGE] = fill_age,
+    [WN_FEATURES_TASTE] = fill_taste,   [WN_FEATURES_PRICE] = fill_price,
+    [WN_FEATURES_OWN] = fill_own,       [WN_FEATURES_USER] = fill_user,
+    [WN_FEATURES_MOMENT] = fill_moment,
+};
+
+/* --- rows --- */
+
+wn_status wn_feature_lists(const wn_feature_world *w, const wn_query *query,
+                           const wn_feature_list *known, wn_feature_list lists[WN_OPINIONS_MAX],
+                           wn_error *err) {
+  for (uint32_t o = 0; o < w->set->opinions; o++) {
+    wn_query own = *query;
+    size_t newest = w->set->opinion[o].newest;
+    lists[o] = known != NULL ? known[o] : (wn_feature_list){0};
+    if (w->model[o] == NULL || lists[o].data != NULL) continue;
+    wn_scored *list = wn_arena_alloc(query->arena, w->set->depth * sizeof *list);
+    if (list == NULL) return wn_fail_memory(err);
+    own.anchor = WN_NO_IX;
+    if (newest > 0 && newest < own.history_len) own.history_len = newest;
+    wn_status status =
+        w->model[o]->cls->candidates(w->model[o], &own, w->set->depth, list, &lists[o].len, err);
+    if (status != WN_OK) return status;
+    lists[o].data = list;
+  }
+  return WN_OK;
+}
+
+/* Items newer than training are the generators' own business: nothing is known of them here. */
+static void list_rows(filling *f, const uint32_t *item, size_t len) {
+  for (size_t i = 0; item != NULL && i < len; i++) add_row(f, item[i]);
+  for (uint32_t o = 0; item == NULL && o < f->world->set->opinions; o++)
+    for (size_t p = 0; p < f->lists[o].len; p++)
+      if (f->lists[o].data[p].ix < f->world->facts->head.items) add_row(f, f->lists[o].data[p].ix);
+}
+
+static void fill_family(filling *f, unsigned family, wn_error *err) {
+  if ((f->world->set->families >> family & 1) == 0 || err->status != WN_OK) return;
+  f->column = f->rows->feature + wn_features_begin(f->world->set, family);
+  fills[family](f, err);
+}
+
+wn_status wn_feature_rows_of(const wn_feature_world *w, const wn_query *query,
+                             const wn_feature_ask *ask, wn_feature_rows *out, wn_error *err) {
+  filling f = {.world = w, .query = query, .lists = ask->lists, .rows = out};
+  wn_error own = {0};
+  size_t most = ask->len;
+  *out = (wn_feature_rows){.features = wn_features_count(w->set)};
+  for (uint32_t o = 0; ask->item == NULL && o < w->set->opinions; o++) most += ask->lists[o].len;
+  out->item = wn_arena_alloc(query->arena, (most + 1) * sizeof *out->item);
+  if (out->item == NULL || !finder_init(&f.finder, most, query->arena)) return wn_fail_memory(err);
+  list_rows(&f, ask->item, ask->len);
+  size_t cells = out->len * out->features;
+  out->feature = wn_arena_alloc(query->arena, (cells + 1) * sizeof *out->feature);
+  if (out->feature == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < cells; i++) out->feature[i] = NAN;
+  f.newest_len = wn_query_positives(query, UINT32_MAX, WN_ECHO_ITEMS, f.newest);
+  for (unsigned family = 0; family < WN_FEATURE_FAMILIES; family++) fill_family(&f, family, &own);
+  if (own.status != WN_OK && err != NULL) *err = own;
+  return own.status;
+}
+
+void wn_feature_retime(const wn_feature_world *w, const wn_query *query, wn_feature_rows *rows) {
+  filling f = {.world = w, .query = query, .rows = rows};
+  wn_error none = {0};
+  f.newest_len = wn_query_positives(query, UINT32_MAX, WN_ECHO_ITEMS, f.newest);
+  fill_family(&f, WN_FEATURES_CROWD, &none);
+  fill_family(&f, WN_FEATURES_PULSE, &none);
+  fill_family(&f, WN_FEATURES_AGE, &none);
+}

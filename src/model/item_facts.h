@@ -1,0 +1,77 @@
+#ifndef WN_MODEL_ITEM_FACTS_H
+#define WN_MODEL_ITEM_FACTS_H
+/* What is known of items beside the models, for features: how often, when and at which stage of a
+ * user's life they were taken; since when they exist; their price; which values of attributes they
+ * share. Counts follow events; the rest is as of training. */
+
+#include "model/model.h"
+#include "model/snapshot.h"
+
+#define WN_PULSE_WINDOWS  4
+#define WN_FACTS_ATTRS    4
+#define WN_FACTS_NAME_MAX 47
+
+/* One item's counts. Each window's is Σ exp(−age / window) as of time_ms: the same recurrence,
+ * step by step, when training replays the past and when serving follows it, so equal bits. */
+typedef struct wn_pulse {
+  int64_t time_ms; /* of the newest event */
+  uint32_t count;
+  uint32_t places;            /* events whose place in their user's history was known */
+  float place, place_squared; /* Σ ln(1 + place) over these, Σ of squares */
+  float decayed[WN_PULSE_WINDOWS];
+} wn_pulse;
+
+extern const double wn_pulse_window_ms[WN_PULSE_WINDOWS]; /* 1 h, 1 d, 7 d, 28 d */
+
+/* place: how many items the user had before; WN_NO_IX: not known. Events that come late count as of
+ * the newest time. */
+void wn_pulse_add(wn_pulse *pulse, int64_t time_ms, uint32_t place);
+float wn_pulse_at(const wn_pulse *pulse, unsigned window, int64_t now_ms);
+
+typedef struct wn_facts_head {
+  uint32_t version;
+  uint32_t items;
+  uint32_t timed; /* the data's times are times, not an order alone */
+  uint32_t attrs;
+  char attr[WN_FACTS_ATTRS][WN_FACTS_NAME_MAX + 1];
+} wn_facts_head;
+
+typedef struct wn_item_facts {
+  wn_facts_head head;
+  wn_pulse *pulse; /* [pulses]: items of training and those met since */
+  size_t pulses, pulses_cap;
+  const int64_t *created_ms;                 /* [items] 0: not known */
+  const float *price;                        /* [items] NaN: none */
+  const uint64_t *value_ptr[WN_FACTS_ATTRS]; /* [items + 1] */
+  const uint32_t *value[WN_FACTS_ATTRS];     /* hashes of an item's values */
+  void *owned[2 + 2 * WN_FACTS_ATTRS];
+} wn_item_facts;
+
+/* Who took what in the order of time; heap. */
+typedef struct wn_taken {
+  int64_t time_ms;
+  uint32_t item, place; /* how many items the user had before */
+} wn_taken;
+typedef struct wn_taken_list {
+  wn_taken *data;
+  size_t len;
+} wn_taken_list;
+WN_MUST_USE wn_status wn_taken_list_of(const wn_dataset *data, wn_taken_list *out, wn_error *err);
+
+/* All but the pulses, which are zero: whoever replays the past fills them. */
+WN_MUST_USE wn_status wn_facts_fit(const wn_dataset *data, wn_item_facts *out, wn_error *err);
+/* The pulses of a whole dataset; of one without times they know counts and places alone. */
+WN_MUST_USE wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error *err);
+/* An event while serving. */
+void wn_facts_update(wn_item_facts *facts, const wn_event *event);
+/* Sections PREFIX/head, /pulse, /created, /price, /value_ptrN, /valueN. */
+WN_MUST_USE wn_status wn_facts_save(const wn_item_facts *facts, const char *prefix,
+                                    wn_snapshot_writer *writer, wn_error *err);
+WN_MUST_USE wn_status wn_facts_map(const wn_snapshot *snapshot, const char *prefix,
+                                   wn_item_facts *out, wn_error *err);
+void wn_facts_clear(wn_item_facts *facts);
+
+/* Do the data's times tell days, rather than an order or nothing? */
+bool wn_dataset_timed(const wn_dataset *data);
+
+#endif

@@ -387,6 +387,7 @@ static void build(bench *b) {
   options.lists = b->set.lists;
   options.recall = b->set.recall;
   options.k = b->set.k;
+  options.copy = true; /* into huge pages, as an index that is served has them */
   if (b->set.train != NULL) options.queries = load(b->set.train);
   options.pool = wn_pool_create((int)b->set.threads);
   uint64_t at = wn_mono_ns();

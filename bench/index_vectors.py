@@ -12,6 +12,9 @@ import sys
 import numpy as np
 
 
+BLOCK = 1_000_000  # rows made at once
+
+
 def popular(rng, n, d):
     basis = rng.standard_normal((d // 3, d), dtype=np.float32)
     def directions(count):
@@ -19,7 +22,11 @@ def popular(rng, n, d):
         x += .3 * np.sqrt(d / 3) * rng.standard_normal((count, d), dtype=np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True)
     norms = (1 + rng.permutation(n).astype(np.float32)) ** -.25
-    return directions(n) * norms[:, None] * 10, directions(1000), directions(1000)
+    for i in range(0, n, BLOCK):
+        part = norms[i:i + BLOCK, None]
+        yield directions(len(part)) * part * 10
+    yield directions(1000)
+    yield directions(1000)
 
 
 def clustered(rng, n, d):
@@ -32,10 +39,17 @@ def clustered(rng, n, d):
         x += .3 * np.sqrt(rank) * rng.standard_normal((count, d), dtype=np.float32)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
         return x * rng.uniform(.7, 1.4, (count, 1)).astype(np.float32)
-    return points(n), points(1000), points(1000)
+    for i in range(0, n, BLOCK):
+        yield points(min(BLOCK, n - i))
+    yield points(1000)
+    yield points(1000)
 
 
 kind, n, d, prefix = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 rng = np.random.default_rng(int(sys.argv[5]) if len(sys.argv) > 5 else 1)
-for name, x in zip(("", ".queries", ".train"), {"popular": popular, "clustered": clustered}[kind](rng, n, d)):
-    np.save(f"{prefix}{name}.npy", np.ascontiguousarray(x, np.float32))
+parts = {"popular": popular, "clustered": clustered}[kind](rng, n, d)
+rows = np.lib.format.open_memmap(prefix + ".npy", "w+", np.float32, (n, d))
+for i in range(0, n, BLOCK):
+    rows[i:i + BLOCK] = next(parts)
+np.save(prefix + ".queries.npy", next(parts))
+np.save(prefix + ".train.npy", next(parts))

@@ -33,7 +33,7 @@ static double wanted_recall(const wn_seek *seek, const wn_index_query *query) {
   return query->recall > 0 ? query->recall : (double)seek->base->head.recall;
 }
 
-static wn_index_plan choose_plan(const wn_seek *seek, const wn_index_query *query) {
+static wn_index_plan choose_plan(wn_seek *seek, const wn_index_query *query) {
   const wn_image_header *head = &seek->base->head;
   double recall = wanted_recall(seek, query);
   bool exact = recall >= 1 || wn_kappa_for(head, recall) >= 1;
@@ -43,6 +43,7 @@ static wn_index_plan choose_plan(const wn_seek *seek, const wn_index_query *quer
       size_t words = (query->allowed->bits + 63) / 64;
       allowed = wn_scan()->count_bits(query->allowed->words, words);
     }
+    seek->allowed_count = allowed;
     if (allowed <= 2 * (size_t)query->k) return WN_PLAN_ROWS;
     double factor = (double)head->rows / (double)allowed * query->k / head->k;
     double lists = exact ? (double)head->exact_lanes : list_cost(head, factor);
@@ -98,7 +99,7 @@ cleanup:
 }
 
 /* One by one when a single search scans little of the whole, or a filter leaves little. */
-static bool wants_pass(const wn_seek *seek, const wn_index_query *query) {
+static bool wants_pass(wn_seek *seek, const wn_index_query *query) {
   const wn_image_header *head = &seek->base->head;
   if (choose_plan(seek, query) != WN_PLAN_EXACT) return false;
   return (double)head->exact_lanes > .25 * (double)head->blocks * WN_SCAN_LANES;

@@ -34,6 +34,7 @@ typedef struct wn_seek {
   const wn_delta *delta;
   uint32_t now;
   const wn_bitset *allowed; /* NULL: all */
+  size_t allowed_count;     /* bits of it that are set */
   uint32_t k;
   float eta; /* share of the codes' error bound that counts; 1: exact */
   wn_probe probe;

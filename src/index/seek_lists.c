@@ -20,6 +20,7 @@ typedef struct walk {
   uint64_t *done; /* blocks scanned; NULL unless exact */
   wn_scan_query query;
   float width;
+  bool masks; /* look for allowed rows before a block is scanned */
 } walk;
 
 /* D² where the cancelling form would lose it: the query lies close to the centre. */
@@ -109,6 +110,15 @@ static void scan_run(walk *w, uint32_t block, uint32_t count) {
   }
 }
 
+#define MASKS_BELOW 4 /* allowed: one row in so many; above, most blocks hold one */
+
+/* A filter that goes with directions leaves most blocks without an allowed row. */
+static inline bool allows_some(const wn_seek *seek, uint32_t block) {
+  const uint32_t *ids = seek->base->ids + (size_t)block * WN_SCAN_LANES;
+  __builtin_prefetch(ids + 8 * WN_SCAN_LANES);
+  return wn_scan()->test_bits(seek->allowed->words, seek->allowed->bits, ids) != 0;
+}
+
 static void scan_list(walk *w, uint32_t list) {
   const wn_base *base = w->seek->base;
   uint32_t run = 0, end = base->lists[list + 1];
@@ -117,6 +127,7 @@ static void scan_list(walk *w, uint32_t list) {
   float slack = l2 ? WN_L2_SLACK * w->seek->probe.slack : 0;
   for (uint32_t b = base->lists[list]; b < end; b++) {
     bool want = wn_block_bound(base->bounds + b, l2, view, w->kappa, slack) >= w->seek->least;
+    if (want && w->masks) want = allows_some(w->seek, b);
     if (want && w->done != NULL) want = ((w->done[b >> 6] >> (b & 63)) & 1) == 0;
     run += want;
     if (run > 0 && (!want || run == WN_SEEK_RUN)) {
@@ -240,6 +251,7 @@ bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   wn_code_fit fit = {base->head.code_error, base->head.code_norm};
   w.query.offset = seek->eta * wn_probe_offset(&seek->probe, fit);
   w.width = wn_seek_width(seek, fit);
+  w.masks = seek->allowed != NULL && seek->allowed_count <= base->head.rows / MASKS_BELOW;
   w.views = wn_arena_alloc(seek->arena, base->head.lists * sizeof *w.views);
   if (w.views == NULL || !wn_seek_views(seek, false, w.views)) return false;
   if (exact) {

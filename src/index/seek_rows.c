@@ -18,13 +18,16 @@ static uint32_t *gather(const wn_seek *seek, size_t *count) {
   size_t allowed = (seek->allowed->bits + 63) / 64;
   if (words > allowed) words = allowed;
   const uint64_t *mask = seek->allowed->words;
-  size_t most = wn_scan()->count_bits(mask, words);
-  uint32_t *ids = wn_arena_alloc(seek->arena, (most + 1) * sizeof *ids);
+  uint32_t *ids = wn_arena_alloc(seek->arena, (seek->allowed_count + 1) * sizeof *ids);
   if (ids == NULL) return NULL;
   for (size_t w = 0; w < words; w++) {
+    if (w + 4 <= words && (mask[w] | mask[w + 1] | mask[w + 2] | mask[w + 3]) == 0) {
+      w += 3;
+      continue;
+    }
     for (uint64_t bits = mask[w] & base->present[w]; bits != 0; bits &= bits - 1) {
       uint32_t id = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-      if (wn_base_sees(base, id, seek->now)) ids[len++] = id;
+      if (len < seek->allowed_count && wn_base_sees(base, id, seek->now)) ids[len++] = id;
     }
   }
   *count = len;

@@ -192,9 +192,32 @@ static void test_bits(WN_UNUSED void **state) {
   assert_ptr_equal(wn_scan(), wn_scan());
 }
 
+static void test_allowed_lanes(WN_UNUSED void **state) {
+  enum { WORDS = 9 };
+  wn_rng rng;
+  wn_rng_seed(&rng, 12);
+  uint64_t *words = need(WORDS * sizeof *words);
+  for (size_t k = 0; k < COUNT_OF(names); k++) {
+    const wn_scan_table *t = wn_scan_named(names[k]);
+    for (int round = 0; t != NULL && round < 200; round++) {
+      uint32_t ids[WN_SCAN_LANES];
+      size_t bits = WORDS * 64 - (size_t)wn_rng_below(&rng, 70) % 64;
+      unsigned want = 0;
+      for (size_t i = 0; i < WORDS; i++) words[i] = wn_rng_next(&rng);
+      for (unsigned l = 0; l < WN_SCAN_LANES; l++) {
+        ids[l] = wn_rng_below(&rng, 9) == 0 ? UINT32_MAX : (uint32_t)wn_rng_below(&rng, 700);
+        if (ids[l] < bits) want |= (unsigned)(words[ids[l] / 64] >> (ids[l] % 64) & 1) << l;
+      }
+      assert_int_equal(t->test_bits(words, bits, ids), want);
+    }
+  }
+  wn_free(words);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_codes),
+      cmocka_unit_test(test_allowed_lanes),
       cmocka_unit_test(test_floats),
       cmocka_unit_test(test_bits),
   };

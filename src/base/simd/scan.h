@@ -56,6 +56,8 @@ typedef struct wn_scan_table {
   void (*dots)(const float *blocks, size_t count, const float *x, size_t dims, float *out);
   float (*distance2)(const float *a, const float *b, size_t n); /* ‖a − b‖² */
   size_t (*count_bits)(const uint64_t *words, size_t n);
+  /* Bit l: bit ids[l] of `words` is set; ids at or beyond `bits` are not. 16 ids. */
+  unsigned (*test_bits)(const uint64_t *words, size_t bits, const uint32_t *ids);
 } wn_scan_table;
 
 /* Chosen at the first call as wn_simd()'s table is, by the same WINNOW_SIMD. */

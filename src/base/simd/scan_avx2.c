@@ -138,5 +138,14 @@ static size_t count_bits(const uint64_t *words, size_t n) {
   return a + b;
 }
 
-const wn_scan_table wn_scan_avx2 = {"avx2", scan, scan_many, score, dots, distance2, count_bits};
+static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *ids) {
+  unsigned mask = 0;
+  for (unsigned l = 0; l < LANES; l++) {
+    if (ids[l] < bits) mask |= (unsigned)((words[ids[l] >> 6] >> (ids[l] & 63)) & 1) << l;
+  }
+  return mask;
+}
+
+const wn_scan_table wn_scan_avx2 = {"avx2", scan,      scan_many,  score,
+                                    dots,   distance2, count_bits, test_bits};
 #endif

@@ -256,6 +256,16 @@ static size_t count_bits(const uint64_t *words, size_t n) {
   return a + b;
 }
 
-const wn_scan_table wn_scan_avx512 = {"avx512", scan,      scan_many, score,
-                                      dots,     distance2, count_bits};
+static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *ids) {
+  __m512i id = _mm512_loadu_si512((const void *)ids), zero = _mm512_setzero_si512();
+  uint32_t end = bits < UINT32_MAX ? (uint32_t)bits : UINT32_MAX;
+  __mmask16 in = _mm512_cmplt_epu32_mask(id, _mm512_set1_epi32((int)end));
+  __m512i word = _mm512_mask_i32gather_epi32(zero, in, _mm512_srli_epi32(id, 5), words, 4);
+  __m512i bit =
+      _mm512_sllv_epi32(_mm512_set1_epi32(1), _mm512_and_si512(id, _mm512_set1_epi32(31)));
+  return _mm512_mask_test_epi32_mask(in, word, bit);
+}
+
+const wn_scan_table wn_scan_avx512 = {"avx512", scan,      scan_many,  score,
+                                      dots,     distance2, count_bits, test_bits};
 #endif

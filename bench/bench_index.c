@@ -4,8 +4,8 @@
  *
  * Files are .npy (float32, two dimensions, C order) or .fvecs. Keys: metric (ip), k (100), lists
  * (auto), recall (.99), train (a file of queries to measure on; default: rows), threads of the
- * build (2), queries (1000), filters (0/1), batch (0/1), upserts (a second, 0), verify (0/1). One
- * thread searches; QPS is by its CPU time. */
+ * build (2), queries (1000), filters (0/1), batch (0/1), upserts (a second, 0), verify (0/1), copy
+ * (the rows into the index, 1). One thread searches; QPS is by its CPU time. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -25,7 +25,7 @@
 
 typedef struct settings {
   wn_metric metric;
-  uint32_t k, lists, threads, queries, filters, batch, upserts, compact;
+  uint32_t k, lists, threads, queries, filters, batch, upserts, compact, copy;
   uint32_t repeat;
   double recall, only;
   const char *train, *save, *open;
@@ -360,6 +360,8 @@ static void parse(settings *set, const char *arg) {
     set->only = value;
   else if (strncmp(arg, "compact=", 8) == 0)
     set->compact = n;
+  else if (strncmp(arg, "copy=", 5) == 0)
+    set->copy = n;
   else if (strncmp(arg, "repeat=", 7) == 0)
     set->repeat = n;
   else if (strncmp(arg, "open=", 5) == 0)
@@ -387,7 +389,7 @@ static void build(bench *b) {
   options.lists = b->set.lists;
   options.recall = b->set.recall;
   options.k = b->set.k;
-  options.copy = true; /* into huge pages, as an index that is served has them */
+  options.copy = b->set.copy > 0; /* into huge pages, as an index that is served has them */
   if (b->set.train != NULL) options.queries = load(b->set.train);
   options.pool = wn_pool_create((int)b->set.threads);
   uint64_t at = wn_mono_ns();
@@ -406,9 +408,12 @@ static void build(bench *b) {
 
 int main(int argc, char **argv) {
   static const double levels[] = {.8, .9, .95, .98, .99, .999, 1};
-  bench b = {
-      .set = {
-          .k = 100, .lists = WN_INDEX_LISTS_AUTO, .threads = 2, .queries = 1000, .recall = .99}};
+  bench b = {.set = {.k = 100,
+                     .lists = WN_INDEX_LISTS_AUTO,
+                     .threads = 2,
+                     .queries = 1000,
+                     .copy = 1,
+                     .recall = .99}};
   if (argc < 3) die("usage", "bench_index ROWS QUERIES [KEY=VALUE …]");
   for (int i = 3; i < argc; i++) parse(&b.set, argv[i]);
   b.rows = load(argv[1]);
@@ -428,7 +433,7 @@ int main(int argc, char **argv) {
   } else {
     build(&b);
   }
-  if (getenv("NOBW") == NULL) bandwidth(&b);
+  bandwidth(&b);
   find_truth(&b, NULL, b.truth);
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
     if (b.set.only > 0 && levels[i] != b.set.only) continue;

@@ -101,6 +101,16 @@ typedef struct wn_cli_run {
 void wn_cli_record_begin(int argc, char **argv);
 void wn_cli_record(const char *kind, const wn_cli_run *run);
 
+/* What `winnow evaluate` prints. */
+struct wn_evaluation;
+typedef struct wn_evaluation_format {
+  const char *metrics; /* NAME@K,…: these alone as JSON; "all" or NULL: as below */
+  bool json;
+  bool slices; /* a table of them */
+} wn_evaluation_format;
+void wn_cli_print_evaluation(const struct wn_evaluation *evaluation,
+                             const wn_evaluation_format *how, wn_buf *out);
+
 const char *wn_human_bytes(double bytes, char *buf, size_t size);
 const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 days" */
 

@@ -5,6 +5,8 @@
 #include "data/reader.h"
 #include "lab/evaluate.h"
 #include "lab/fingerprint.h"
+#include "lab/per_user.h"
+#include "lab/run_file.h"
 #include "model/vectors_file.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -18,7 +20,8 @@
 static struct {
   const char *data, *config, *split, *train, *test, *format, *surface, *k, *metrics;
   const char *items, *negatives, *candidates;
-  wn_text_list models, set, dataset;
+  const char *compat, *per_user;
+  wn_text_list models, set, dataset, runs, slices;
   uint64_t users, seed, threads, bootstrap;
   double test_share;
   bool no_funnel, json;
@@ -55,6 +58,14 @@ static const wn_option options[] = {
      "with --train: the catalogue as JSON lines, ids being the files' numbers"},
     {"negatives", WN_OPT_TEXT, &opt.negatives, "FILE",
      "rank each test item among these alone (sampled metrics): `(user,item) item item …`"},
+    {"run", WN_OPT_LIST, &opt.runs, "FILE",
+     "measure these recommendations: `user item score`, `user item` or a TREC run"},
+    {"compat", WN_OPT_TEXT, &opt.compat, "TOOL",
+     "also what trec_eval, ranx, recbole, lenskit or rectools would print"},
+    {"slice", WN_OPT_LIST, &opt.slices, "item.ATTR",
+     "slices by an attribute of items, or of users (user.ATTR); may be given again"},
+    {"per-user", WN_OPT_TEXT, &opt.per_user, "FILE",
+     "write each user's value, for `winnow lab compare`"},
     {"seed", WN_OPT_UINT, &opt.seed, "N", "of the split, the sample and the models; default 1"},
     {"threads", WN_OPT_UINT, &opt.threads, "N", "default: all processors"},
     {"bootstrap", WN_OPT_UINT, &opt.bootstrap, "N", "resamples for the intervals, default 1000"},
@@ -81,6 +92,9 @@ typedef struct run {
   wn_split split;
   wn_evaluate_options options;
   wn_content_ids ids;
+  wn_run_file runs[WN_GIVEN_MAX];
+  wn_given_lists given[WN_GIVEN_MAX];
+  wn_labels item_labels[WN_ATTRIBUTES_MAX], user_labels[WN_ATTRIBUTES_MAX];
   wn_meter meter;
 } run;
 
@@ -190,6 +204,17 @@ static wn_status choose_data(wn_evaluate_options *o, wn_error *err) {
   return WN_OK;
 }
 
+/* --compat; with --run and no --model nothing is fitted but the baselines. */
+static wn_status choose_compat(wn_evaluate_options *o, wn_error *err) {
+  if (opt.compat != NULL) o->compat = wn_compat_find(opt.compat);
+  if (o->compat == WN_COMPAT_TOOLS)
+    return wn_fail(err, WN_E_ARGUMENT, "compat",
+                   "must be trec_eval, ranx, recbole, lenskit or rectools, got `%s`", opt.compat);
+  for (size_t m = 0; opt.runs.len > 0 && opt.models.len == 0 && m < o->train.models_len; m++)
+    o->train.models[m].left_out = true, o->train.models[m].automatic = false;
+  return WN_OK;
+}
+
 static wn_event_list events_of(const wn_dataset_builder *builder) {
   return (wn_event_list){wn_dataset_builder_events(builder), wn_dataset_builder_count(builder)};
 }
@@ -201,6 +226,68 @@ static wn_status make_split(run *r, wn_error *err) {
   wn_status status = split_kind(&how.kind, err);
   if (status != WN_OK) return status;
   return wn_split_make(events_of(r->train), &r->config.signals, &how, &r->split, err);
+}
+
+/* --run: recommendations made elsewhere. */
+static wn_status read_runs(run *r, wn_error *err) {
+  const wn_dict *users = r->store != NULL ? wn_store_users(r->store) : NULL;
+  const wn_dict *items = r->store != NULL ? wn_store_items(r->store) : NULL;
+  if (opt.runs.len > WN_GIVEN_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "run", "at most %d files", WN_GIVEN_MAX);
+  for (size_t i = 0; i < opt.runs.len; i++) {
+    wn_run_file *file = &r->runs[i];
+    wn_status status = wn_run_file_read(opt.runs.data[i], users, items, &r->split, file, err);
+    if (status != WN_OK) return status;
+    r->given[i] = file->given;
+    if (file->users_unknown + file->items_unknown + file->repeated > 0)
+      fprintf(stderr,
+              "%s: %" PRIu64 " users and %" PRIu64 " lines' items are not in the data, %" PRIu64
+              " lines repeat an item\n",
+              opt.runs.data[i], file->users_unknown, file->items_unknown, file->repeated);
+  }
+  r->options.given = r->given;
+  r->options.given_len = opt.runs.len;
+  return WN_OK;
+}
+
+static wn_status add_user(void *ctx, wn_user_ix ix, const wn_user_record *user, wn_error *err) {
+  return wn_labels_builder_add(ctx, ix, &user->attrs, err);
+}
+
+static wn_status label_users(run *r, const char *attribute, wn_labels *out, wn_error *err) {
+  if (r->store == NULL)
+    return wn_fail(err, WN_E_ARGUMENT, "slice", "attributes of users are in a data directory");
+  wn_labels_builder *b = wn_labels_builder_create(attribute, r->split.users);
+  if (b == NULL) return wn_fail_memory(err);
+  wn_status status = wn_store_scan_users(r->store, add_user, b, err);
+  if (status == WN_OK) status = wn_labels_builder_finish(b, out, err);
+  wn_labels_builder_free(b);
+  return status;
+}
+
+/* --slice: item.ATTR and user.ATTR. */
+static wn_status read_slices(run *r, wn_error *err) {
+  wn_evaluate_options *o = &r->options;
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < opt.slices.len && status == WN_OK; i++) {
+    const char *what = opt.slices.data[i], *dot = strchr(what, '.');
+    bool of_items = strncmp(what, "item.", 5) == 0, of_users = strncmp(what, "user.", 5) == 0;
+    if (!of_items && !of_users)
+      return wn_fail(err, WN_E_ARGUMENT, "slice", "must be item.ATTR or user.ATTR, got `%s`", what);
+    if ((of_items ? o->item_labels_len : o->user_labels_len) == WN_ATTRIBUTES_MAX)
+      return wn_fail(err, WN_E_ARGUMENT, "slice", "at most %d of items and of users",
+                     WN_ATTRIBUTES_MAX);
+    if (of_items && o->items_source.scan == NULL)
+      return wn_fail(err, WN_E_ARGUMENT, "slice", "attributes of items come with --items FILE");
+    status = of_items ? wn_labels_of_items(o->items_source, dot + 1, r->split.items,
+                                           &r->item_labels[o->item_labels_len], err)
+                      : label_users(r, dot + 1, &r->user_labels[o->user_labels_len], err);
+    o->item_labels_len += status == WN_OK && of_items;
+    o->user_labels_len += status == WN_OK && of_users;
+  }
+  o->item_labels = r->item_labels;
+  o->user_labels = r->user_labels;
+  return status;
 }
 
 static wn_status from_store(run *r, wn_error *err) {
@@ -224,7 +311,7 @@ static wn_status from_store(run *r, wn_error *err) {
   WN_TRY(wn_vectors_open(opt.data, wn_store_items(r->store), wn_catalog_count(r->catalog),
                          &r->vectors, err));
   r->options.vectors = r->vectors.vectors;
-  if (!opt.no_funnel && opt.models.len == 0) {
+  if (!opt.no_funnel && opt.models.len == 0 && opt.runs.len == 0) {
     r->options.surface = wn_surfaces_find(&r->config.surfaces, wn_str_of(opt.surface));
     if (r->options.surface == NULL)
       WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "surface", "there is no surface `%s`", opt.surface));
@@ -291,110 +378,6 @@ cleanup:
   return status;
 }
 
-/* --- printing --- */
-
-static void print_metrics(const wn_evaluation *e, wn_buf *out) {
-  wn_json j;
-  wn_json_init(&j, out);
-  wn_json_object(&j);
-  if (e->sampled) {
-    wn_json_key(&j, "sampled");
-    wn_json_cstring(&j, e->ranking);
-  }
-  for (size_t i = 0; i < e->rows_len; i++) {
-    wn_json_key(&j, e->rows[i].name);
-    wn_json_object(&j);
-    for (const char *at = opt.metrics; at != NULL && *at != '\0';) {
-      size_t len = strcspn(at, ","), name = strcspn(at, "@");
-      uint32_t k = (uint32_t)strtoul(at + name + (name < len), NULL, 10);
-      wn_metric metric = wn_metric_find((wn_str){at, name < len ? name : len});
-      double value = NAN;
-      for (size_t c = 0; c < e->cutoffs_len; c++)
-        if (e->rows[i].at[c].k == k || !wn_metric_has_cutoff(metric))
-          value = c == 0 || isnan(value) ? e->rows[i].at[c].of[metric].mean : value;
-      wn_json_key_str(&j, (wn_str){at, len});
-      wn_json_double(&j, value);
-      at += len + (at[len] == ',');
-    }
-    wn_json_end_object(&j);
-  }
-  wn_json_end_object(&j);
-}
-
-static void print_head(const wn_evaluation *e, wn_buf *out) {
-  static const char *const names[] = {"by time", "leave last out", "given", "random", "cold items"};
-  wn_buf_printf(out, "split %s: %s\n", names[e->kind], e->why);
-  wn_buf_printf(out,
-                "%" PRIu32 " users, %" PRIu32 " items; train: %" PRIu64 " events, %" PRIu64
-                " pairs; test: %" PRIu64 " pairs (%" PRIu64 " with items that train never saw)\n",
-                e->users, e->items, e->train_events, e->train_pairs, e->test_pairs,
-                e->cold_test_pairs);
-  wn_buf_printf(out,
-                "evaluated: %" PRIu64 " users; left out: %" PRIu64 " without a past, %" PRIu64
-                " without a relevant test item, %" PRIu64 " not sampled\n",
-                e->users_evaluated, e->users_cold, e->users_without_relevant, e->users_not_sampled);
-  if (e->sampled)
-    wn_buf_printf(out, "SAMPLED METRICS over %s (%.1f items on average)\n", e->ranking, e->choices);
-  else if (e->kind == WN_SPLIT_COLD_ITEMS)
-    wn_buf_printf(out, "ranked: %s, %.0f items\n", e->ranking, e->choices);
-  char dataset[WN_HASH_TEXT], split[WN_HASH_TEXT];
-  wn_hash_text(e->dataset_hash, dataset);
-  wn_hash_text(e->split_hash, split);
-  wn_buf_printf(out, "dataset %s, split %s\n", dataset, split);
-  if (!e->dataset_cut) return;
-  wn_dataset_report_print(&e->dataset, out);
-  wn_buf_char(out, '\n');
-}
-
-static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
-  wn_table table;
-  const char *head[] = {"model",    "NDCG", "95%", "recall",   "95%",  "precision",
-                        "hit rate", "MRR",  "MAP", "coverage", "fit s"};
-  wn_table_init(&table, 11, 0x7FE);
-  for (size_t i = 0; i < 11; i++)
-    wn_table_cell(&table, i == 0 ? "%s @%u%s" : "%s", head[i], e->rows[0].at[c].k,
-                  e->sampled ? " (sampled)" : "");
-  for (size_t i = 0; i < e->rows_len; i++) {
-    const wn_cutoff_result *at = &e->rows[i].at[c];
-    wn_table_cell(&table, "%s", e->rows[i].name);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_NDCG].mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_NDCG].low, at->of[WN_METRIC_NDCG].high);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_RECALL].mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_RECALL].low, at->of[WN_METRIC_RECALL].high);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_PRECISION].mean);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_HIT].mean);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_MRR].mean);
-    wn_table_cell(&table, "%.4f", at->of[WN_METRIC_MAP].mean);
-    wn_table_cell(&table, "%.1f%%", 100 * at->of[WN_METRIC_COVERAGE].mean);
-    wn_table_cell(&table, e->rows[i].fit_seconds > 0 ? "%.2f" : "-", e->rows[i].fit_seconds);
-  }
-  wn_buf_char(out, '\n');
-  wn_table_print(&table, out);
-}
-
-static void print_guards(const wn_evaluation *e, wn_buf *out) {
-  static const char *const states[] = {"ok", "WARN", "FAIL"};
-  wn_buf_char(out, '\n');
-  for (size_t i = 0; i < e->guards_len; i++)
-    wn_buf_printf(out, "%-4s  %s: %s\n", states[e->guards[i].state], e->guards[i].name,
-                  e->guards[i].reason);
-}
-
-static void print(const wn_evaluation *e, wn_buf *out) {
-  if (opt.metrics != NULL && strcmp(opt.metrics, "all") != 0) {
-    print_metrics(e, out);
-    return;
-  }
-  if (opt.json) {
-    wn_evaluation_to_json(e, out);
-    return;
-  }
-  print_head(e, out);
-  for (size_t c = 0; c < e->cutoffs_len; c++) print_cutoff(e, c, out);
-  print_guards(e, out);
-  out->len--; /* wn_cli_print ends the line */
-}
-
 static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   static wn_evaluation evaluation; /* large; zeros: cleared whatever happens */
   wn_status status;
@@ -411,14 +394,26 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(cutoffs(&r->options, err));
   WN_TRY(wn_cli_choose_models(&r->options.train, &opt.models, &opt.set, err));
   WN_TRY(choose_data(&r->options, err));
+  WN_TRY(choose_compat(&r->options, err));
   WN_TRY(opt.data != NULL ? from_store(r, err) : from_files(r, err));
+  WN_TRY(read_runs(r, err));
+  WN_TRY(read_slices(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));
   wn_meter_end(&r->meter);
-  print(&evaluation, out);
+  if (opt.per_user != NULL)
+    WN_TRY(wn_per_user_write(opt.per_user, &evaluation,
+                             r->store != NULL ? wn_store_users(r->store) : NULL, err));
+  const wn_evaluation_format how = {opt.metrics, opt.json, opt.slices.len > 0};
+  wn_cli_print_evaluation(&evaluation, &how, out);
 cleanup:
   wn_meter_end(&r->meter);
   wn_evaluation_clear(&evaluation);
   wn_split_clear(&r->split);
+  for (size_t i = 0; i < WN_GIVEN_MAX; i++) wn_run_file_clear(&r->runs[i]);
+  for (size_t i = 0; i < WN_ATTRIBUTES_MAX; i++) {
+    wn_labels_clear(&r->item_labels[i]);
+    wn_labels_clear(&r->user_labels[i]);
+  }
   if (r->train != NULL) wn_dataset_builder_free(r->train);
   if (r->test != NULL) wn_dataset_builder_free(r->test);
   if (r->negatives != NULL) wn_dataset_builder_free(r->negatives);

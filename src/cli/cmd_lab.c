@@ -1,9 +1,12 @@
-/* winnow lab cases: recomputes worked cases and says where it differs. */
+/* winnow lab: cases (recomputes worked cases and says where it differs), compare (two rows of
+ * evaluations, user by user). */
 #include "cli/cli.h"
 
 #include "base/file.h"
 #include "lab/cases.h"
+#include "lab/per_user.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,12 +20,13 @@ static const wn_option options[] = {
 };
 static const wn_command command = {
     "lab",
-    "recompute worked cases of metrics and statistics, value by value",
-    "cases FILE…",
+    "recompute worked cases of metrics and statistics; compare two evaluations",
+    "cases FILE… | compare FILE:MODEL FILE:MODEL",
     "A file is {\"cases\": [{\"id\", \"kind\", \"input\", \"expected\", \"tol\"}, …]}; "
     "docs/evaluation.md "
     "lists the kinds.\n"
-    "Exit status 1 when a value differs or a kind is unknown.",
+    "Exit status 1 when a value differs or a kind is unknown.\n"
+    "compare takes files of `winnow evaluate --per-user`; different users are refused.",
     options,
     sizeof options / sizeof options[0]};
 
@@ -118,6 +122,61 @@ cleanup:
   return status;
 }
 
+/* --- compare --- */
+
+static wn_status read_side(const char *what, wn_per_user *out, wn_error *err) {
+  const char *colon = strrchr(what, ':');
+  char path[4096];
+  if (colon == NULL || (size_t)(colon - what) >= sizeof path)
+    return wn_fail(err, WN_E_ARGUMENT, "", "expected FILE:MODEL, got `%s`", what);
+  snprintf(path, sizeof path, "%.*s", (int)(colon - what), what);
+  return wn_per_user_read(path, colon + 1, out, err);
+}
+
+static void comparison_json(const wn_per_user *a, const wn_comparison *c, wn_buf *out) {
+  const struct {
+    const char *key;
+    double value;
+  } reals[] = {{"difference", c->difference.mean}, {"low", c->difference.low},
+               {"high", c->difference.high},       {"t_p", c->t_p},
+               {"wilcoxon_p", c->wilcoxon_p},      {"flip_p", c->flip_p},
+               {"wins", (double)c->wins},          {"ties", (double)c->ties},
+               {"losses", (double)c->losses},      {"users", (double)a->len}};
+  wn_json j;
+  wn_json_init(&j, out);
+  wn_json_object(&j);
+  wn_json_key(&j, "metric");
+  wn_json_cstring(&j, a->metric);
+  for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+    wn_json_key(&j, reals[i].key);
+    wn_json_double(&j, reals[i].value);
+  }
+  wn_json_end_object(&j);
+}
+
+static wn_status compare(const char *first, const char *second, wn_buf *out, wn_error *err) {
+  wn_per_user a = {0}, b = {0};
+  wn_comparison c;
+  wn_status status;
+  WN_TRY(read_side(first, &a, err));
+  WN_TRY(read_side(second, &b, err));
+  WN_TRY(wn_per_user_compare(&a, &b, &c, err));
+  if (opt.json)
+    comparison_json(&a, &c, out);
+  else
+    wn_buf_printf(out,
+                  "%s over %s, %s, the same %zu users\n"
+                  "difference %+.6f, 95%% %+.6f to %+.6f (bootstrap)\n"
+                  "p: paired t %.3g, Wilcoxon %.3g, sign flips %.3g\n"
+                  "better for %" PRIu64 " users, equal for %" PRIu64 ", worse for %" PRIu64,
+                  first, second, a.metric, a.len, c.difference.mean, c.difference.low,
+                  c.difference.high, c.t_p, c.wilcoxon_p, c.flip_p, c.wins, c.ties, c.losses);
+cleanup:
+  wn_per_user_clear(&a);
+  wn_per_user_clear(&b);
+  return status;
+}
+
 int wn_cmd_lab(int argc, char **argv) {
   static wn_text_list rest;
   wn_case_counts counts = {0};
@@ -125,8 +184,13 @@ int wn_cmd_lab(int argc, char **argv) {
   wn_error err = {0};
   int status = wn_cli_parse(&command, argc, argv, &rest);
   if (status >= 0) return status;
+  if (rest.len == 3 && strcmp(rest.data[0], "compare") == 0) {
+    if (compare(rest.data[1], rest.data[2], &out, &err) == WN_OK) return wn_cli_print(&out);
+    return wn_cli_fail(&command, &err);
+  }
   if (rest.len < 2 || strcmp(rest.data[0], "cases") != 0)
-    return wn_cli_usage(&command, "give `cases` and at least one file");
+    return wn_cli_usage(&command, "give `cases` and at least one file, or `compare` and two of "
+                                  "FILE:MODEL");
   wn_text_list files = rest;
   files.data++;
   files.len--;

@@ -334,6 +334,7 @@ static void describe(const wn_bench *b, wn_evaluation *out) {
   out->dataset_hash = b->options->dataset_hash;
   out->metrics = b->options->metrics;
   out->primary = b->options->primary;
+  out->compat = b->options->compat;
   out->dataset_cut = !wn_dataset_options_none(&b->options->train.dataset);
   out->dataset = b->dataset;
   out->sampled = s->choices.ptr != NULL;

@@ -4,6 +4,7 @@
  * masked → metrics with intervals, beside popularity and random. */
 
 #include "funnel/funnel.h"
+#include "lab/compat.h"
 #include "lab/labels.h"
 #include "lab/metric.h"
 #include "lab/metrics.h"
@@ -105,6 +106,7 @@ typedef struct wn_evaluate_options {
   const wn_given_lists *given;
   size_t given_len;
   bool given_alone; /* no models, not even the baselines: nothing is fitted */
+  wn_compat compat;
   /* Slices beside those by popularity and history; the first of each is what parity, PopREO, PopRSP
    * and calibration go by, else popularity and history. */
   const wn_labels *item_labels, *user_labels;
@@ -177,7 +179,8 @@ typedef struct wn_model_result {
   double tpr[WN_TPR_BINS]; /* of relevant pairs: found, by tenths of train pairs, most popular items
                               first; NaN: none */
   double *user_value;      /* [users_evaluated] the primary metric */
-  uint64_t seen_items;     /* of given lists: items that their user has in train */
+  double compat[WN_COMPAT_METRICS][WN_CUTOFFS_MAX]; /* ndcg … map as options.compat prints them */
+  uint64_t seen_items; /* of given lists: items that their user has in train */
 } wn_model_result;
 
 typedef enum wn_guard_state { WN_GUARD_PASS, WN_GUARD_WARN, WN_GUARD_FAIL } wn_guard_state;
@@ -221,6 +224,7 @@ typedef struct wn_evaluation {
   size_t cutoffs_len;
   wn_metric_set metrics;
   wn_metric primary;
+  wn_compat compat;
   wn_model_result rows[WN_ROWS_MAX]; /* in the order of the models; funnel, then given lists last */
   size_t rows_len;
   wn_constant constant;

@@ -29,6 +29,8 @@ typedef struct wn_bench_worker {
   double *sums;     /* [users] zeros, for wn_list_measures_at(); NULL when not asked for */
   float *scores;    /* [items] */
   wn_exact ties[WN_TIE_WAYS][WN_TIED_METRICS][WN_CUTOFFS_MAX];
+  wn_exact compat[WN_COMPAT_METRICS][WN_CUTOFFS_MAX];
+  size_t compat_users;
   wn_error error;
 } wn_bench_worker;
 

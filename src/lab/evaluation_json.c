@@ -116,6 +116,25 @@ static void reals(wn_json *j, const char *key, const double *x, size_t n) {
   wn_json_end_array(j);
 }
 
+static void compat(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
+  if (e->compat == WN_COMPAT_NONE) return;
+  wn_json_key(j, "compat");
+  wn_json_object(j);
+  text(j, "tool", wn_compat_name(e->compat));
+  text(j, "why", wn_compat_why(e->compat));
+  wn_json_key(j, "at");
+  wn_json_array(j);
+  for (size_t c = 0; c < e->cutoffs_len; c++) {
+    wn_json_object(j);
+    number(j, "k", r->at[c].k);
+    for (int m = 0; m < WN_COMPAT_METRICS; m++)
+      real(j, wn_metric_about((wn_metric)m)->name, r->compat[m][c]);
+    wn_json_end_object(j);
+  }
+  wn_json_end_array(j);
+  wn_json_end_object(j);
+}
+
 static void row(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
   wn_json_object(j);
   text(j, "model", r->name);
@@ -128,6 +147,7 @@ static void row(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
   for (size_t c = 0; c < e->cutoffs_len; c++) cutoff(j, &r->at[c], c == 0);
   wn_json_end_array(j);
   ties(j, e, r);
+  compat(j, e, r);
   comparison(j, "over_popular", &r->over_popular);
   slices(j, r);
   if (e->cold_evaluated > 0) {

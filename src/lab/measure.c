@@ -307,6 +307,7 @@ static void count_items(const wn_bench *b, wn_bench_worker *w, const wn_ranked *
   wn_relevant relevant = wn_bench_relevant(b, user);
   for (size_t i = 0; i < list->len; i++) {
     bool hit = wn_ascending_find(relevant.items, relevant.len, list->item[i]) >= 0;
+    if (list->item[i] >= items) continue; /* nobody knows it: a place lost */
     for (size_t c = 0; c < b->options->cutoffs_len; c++) {
       if (i >= cutoffs[c]) continue;
       w->counts[c * items + list->item[i]]++;
@@ -315,9 +316,34 @@ static void count_items(const wn_bench *b, wn_bench_worker *w, const wn_ranked *
   }
 }
 
+/* Given lists may hold items that the data lack: they say nothing of popularity or mix. */
+static wn_status without_unknown(const wn_bench *b, wn_bench_worker *w, wn_ranked *list) {
+  uint32_t *known = wn_arena_alloc(&w->arena, (list->len + 1) * sizeof *known);
+  size_t n = 0;
+  if (b->given == NULL) return WN_OK;
+  if (known == NULL) return wn_fail_memory(&w->error);
+  for (size_t i = 0; i < list->len; i++)
+    if (list->item[i] < b->split->items) known[n++] = list->item[i];
+  *list = (wn_ranked){known, n};
+  return WN_OK;
+}
+
+static void record_compat(const wn_bench *b, wn_bench_worker *w, const wn_ranked *list,
+                          uint32_t user) {
+  wn_relevant relevant = wn_bench_relevant(b, user);
+  wn_compat tool = b->options->compat;
+  double six[WN_COMPAT_METRICS];
+  if (tool == WN_COMPAT_NONE || (list->len == 0 && wn_compat_drops_empty(tool))) return;
+  w->compat_users++;
+  for (size_t c = 0; c < b->options->cutoffs_len; c++) {
+    wn_compat_metrics(tool, list, &relevant, b->options->cutoffs[c], six);
+    for (size_t m = 0; m < WN_COMPAT_METRICS; m++) w->compat[m][c] += wn_exact_of(six[m]);
+  }
+}
+
 static wn_status record(const wn_bench *b, wn_bench_worker *w, size_t at, const wn_query *query,
                         const ranked *list) {
-  const wn_ranked items = {list->item, list->len < b->k_max ? list->len : b->k_max};
+  wn_ranked items = {list->item, list->len < b->k_max ? list->len : b->k_max};
   wn_relevant relevant = wn_bench_relevant(b, query->user);
   wn_ranking_metrics m[WN_CUTOFFS_MAX];
   b->flags[at] = list->len == 0 ? WN_USER_EMPTY : 0;
@@ -326,10 +352,13 @@ static wn_status record(const wn_bench *b, wn_bench_worker *w, size_t at, const 
   for (size_t c = 0; c < b->options->cutoffs_len; c++) put_list(b, c, at, &m[c]);
   if (status != WN_OK || at >= b->users_len) return status;
   put_graded(b, at, &items, query->user);
+  record_compat(b, w, &(wn_ranked){list->item, list->len}, query->user);
+  count_items(b, w, &items, query->user);
+  put_item_recall(b, at, &items, query->user);
+  status = without_unknown(b, w, &items);
+  if (status != WN_OK) return status;
   put_measures(b, w, at, &items, query->user);
   put_calibration(b, at, &items, query->user);
-  put_item_recall(b, at, &items, query->user);
-  count_items(b, w, &items, query->user);
   return WN_OK;
 }
 
@@ -454,6 +483,8 @@ static void begin_row(wn_bench *b) {
     memset(w->counts, 0, cells * sizeof *w->counts);
     memset(w->found, 0, cells * sizeof *w->found);
     memset(w->ties, 0, sizeof w->ties);
+    memset(w->compat, 0, sizeof w->compat);
+    w->compat_users = 0;
     w->error = (wn_error){0};
     for (size_t i = 0; i < WN_EVALUATE_TILE; i++) {
       wn_bitset_fill(&w->allowed[i], false);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "lab/ab.h"
 #include "lab/bootstrap.h"
+#include "lab/per_user.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -77,6 +78,17 @@ static void tie_means(const wn_bench *b, wn_model_result *row) {
       row->ties[m][c] = (wn_tie_result){wn_exact_mean(sum[WN_TIE_EXPECTED], b->users_len),
                                         wn_exact_mean(sum[WN_TIE_BEST], b->users_len),
                                         wn_exact_mean(sum[WN_TIE_WORST], b->users_len)};
+    }
+}
+
+static void compat_means(const wn_bench *b, wn_model_result *row) {
+  size_t users = 0;
+  for (int t = 0; t < wn_pool_threads(b->pool); t++) users += b->workers[t].compat_users;
+  for (size_t m = 0; m < WN_COMPAT_METRICS; m++)
+    for (size_t c = 0; c < b->options->cutoffs_len; c++) {
+      wn_exact sum = 0;
+      for (int t = 0; t < wn_pool_threads(b->pool); t++) sum += b->workers[t].compat[m][c];
+      row->compat[m][c] = wn_exact_mean(sum, users);
     }
 }
 
@@ -314,6 +326,16 @@ static wn_status over_popular(wn_bench *b, wn_model_result *row, wn_error *err) 
   return WN_OK;
 }
 
+static wn_status compare_alone(const double *a, const double *b, size_t n, uint64_t seed,
+                               wn_comparison *out, wn_error *err) {
+  wn_pool *pool = wn_pool_create(1);
+  const uint64_t samples_seed[2] = {1000, seed};
+  if (pool == NULL) return wn_fail_memory(err);
+  wn_status status = compare(pool, a, b, n, samples_seed, out);
+  wn_pool_free(pool);
+  return status == WN_OK ? WN_OK : wn_fail_memory(err);
+}
+
 wn_status wn_evaluation_compare(const wn_evaluation *a, size_t row_a, const wn_evaluation *b,
                                 size_t row_b, wn_comparison *out, wn_error *err) {
   if (row_a >= a->rows_len || row_b >= b->rows_len)
@@ -325,13 +347,22 @@ wn_status wn_evaluation_compare(const wn_evaluation *a, size_t row_a, const wn_e
                    a->rows[row_a].name, b->rows[row_b].name);
   if (a->primary != b->primary || a->rows[row_a].at[0].k != b->rows[row_b].at[0].k)
     return wn_fail(err, WN_E_ARGUMENT, "metrics", "the two were not measured by the same metric");
-  wn_pool *pool = wn_pool_create(1);
-  if (pool == NULL) return wn_fail_memory(err);
-  const uint64_t samples_seed[2] = {1000, a->seed};
-  wn_status status = compare(pool, a->rows[row_a].user_value, b->rows[row_b].user_value,
-                             (size_t)a->users_evaluated, samples_seed, out);
-  wn_pool_free(pool);
-  return status == WN_OK ? WN_OK : wn_fail_memory(err);
+  return compare_alone(a->rows[row_a].user_value, b->rows[row_b].user_value,
+                       (size_t)a->users_evaluated, a->seed, out, err);
+}
+
+wn_status wn_per_user_compare(const wn_per_user *a, const wn_per_user *b, wn_comparison *out,
+                              wn_error *err) {
+  if (strcmp(a->population, b->population) != 0 || a->users_hash != b->users_hash ||
+      a->len != b->len)
+    return wn_fail(err, WN_E_ARGUMENT, "users",
+                   "the two were not measured on the same users and relevant items (%zu and %zu "
+                   "users): such means are not comparable",
+                   a->len, b->len);
+  if (strcmp(a->metric, b->metric) != 0)
+    return wn_fail(err, WN_E_ARGUMENT, "metrics", "one was measured by %s, the other by %s",
+                   a->metric, b->metric);
+  return compare_alone(a->value, b->value, a->len, 1, out, err);
 }
 
 /* --- slices --- */
@@ -461,6 +492,7 @@ wn_status wn_bench_summarise(wn_bench *b, wn_model_result *row, wn_error *err) {
   for (size_t c = 0; c < b->options->cutoffs_len; c++) row->at[c].k = b->options->cutoffs[c];
   count_users(b, row);
   tie_means(b, row);
+  compat_means(b, row);
   WN_TRY(user_means(b, row, err));
   WN_TRY(cold_means(b, row, err));
   WN_TRY(together(b, row, err));

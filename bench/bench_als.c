@@ -62,7 +62,7 @@ static void load(bench *b, const char *dir) {
   wn_signals_defaults(&b->signals);
   check(wn_signals_bind(&b->signals, b->store, &err), &err);
   need((b->log = wn_dataset_builder_create(&b->signals)) != NULL);
-  check(wn_load_events(b->store, b->log, NULL, &err), &err);
+  check(wn_load_events(b->store, 0, b->log, NULL, &err), &err);
 }
 
 static bool is_cold(const bench *b, wn_item_ix item) {

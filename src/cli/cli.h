@@ -61,6 +61,7 @@ typedef struct wn_meter {
   bool terminal;
   char stage[64];
   uint64_t stage_ns, shown_ns;
+  uint64_t period_ns; /* between two lines */
   double done, total;
   bool drawn;
 } wn_meter;

@@ -299,7 +299,7 @@ static wn_status from_store(run *r, wn_error *err) {
   if (r->catalog == NULL || r->train == NULL) WN_TRY(wn_fail_memory(err));
   /* The catalogue last: it then knows every item of the events, whatever a server adds meanwhile.
    */
-  WN_TRY(wn_load_events(r->store, r->train, &r->meter.progress, err));
+  WN_TRY(wn_load_events(r->store, 0, r->train, &r->meter.progress, err));
   WN_TRY(wn_catalog_load(r->catalog, r->store, err));
   WN_TRY(make_split(r, err));
   r->ids = (wn_content_ids){wn_store_users(r->store), wn_store_items(r->store), &r->config.signals};

@@ -5,6 +5,7 @@
 #include "model/snapshot.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,8 +28,24 @@ static const wn_command command = {
     options,
     2};
 
+/* The member `verdict` of what the gate wrote; "" when it wrote nothing. */
+static void read_verdict(uint64_t number, char *out, size_t size) {
+  wn_buf text = {0};
+  wn_error ignored = {0};
+  json_error_t why;
+  out[0] = '\0';
+  if (wn_snapshot_verdict_read(opt.data, number, &text, &ignored) == WN_OK && text.len > 0) {
+    json_t *json = json_loadb(text.data, text.len, 0, &why);
+    const char *verdict = json_string_value(json_object_get(json, "verdict"));
+    snprintf(out, size, "%s", verdict != NULL ? verdict : "");
+    json_decref(json);
+  }
+  wn_buf_clear(&text);
+}
+
 static void print_json(const wn_snapshot_entry *entries, size_t count, bool verified, wn_buf *out) {
   wn_json j;
+  char verdict[32];
   wn_json_init(&j, out);
   wn_json_array(&j);
   for (size_t i = 0; i < count; i++) {
@@ -53,6 +70,9 @@ static void print_json(const wn_snapshot_entry *entries, size_t count, bool veri
       wn_json_int(&j, e->about.created_ms);
       wn_json_key(&j, "models");
       wn_json_cstring(&j, e->about.models);
+      wn_json_key(&j, "verdict");
+      read_verdict(e->number, verdict, sizeof verdict);
+      wn_json_cstring(&j, verdict[0] != '\0' ? verdict : NULL);
     } else {
       wn_json_key(&j, "reason");
       wn_json_cstring(&j, e->reason);
@@ -65,13 +85,13 @@ static void print_json(const wn_snapshot_entry *entries, size_t count, bool veri
 static void print_table(const wn_snapshot_entry *entries, size_t count, bool verified,
                         wn_buf *out) {
   wn_table table;
-  wn_table_init(&table, 7, 0x3E);
-  const char *head[] = {
-      "snapshot", "age", "size", "users", "items", "interactions", verified ? "verified" : "state"};
-  for (size_t i = 0; i < 7; i++) wn_table_cell(&table, "%s", head[i]);
+  wn_table_init(&table, 8, 0x3E);
+  const char *head[] = {"snapshot", "age",          "size", "users",
+                        "items",    "interactions", "gate", verified ? "verified" : "state"};
+  for (size_t i = 0; i < 8; i++) wn_table_cell(&table, "%s", head[i]);
   for (size_t i = 0; i < count; i++) {
     const wn_snapshot_entry *e = &entries[i];
-    char age[32] = "?", bytes[32];
+    char age[32] = "?", bytes[32], verdict[32];
     if (e->readable) wn_human_age(wn_now_ms() - e->about.created_ms, age, sizeof age);
     wn_table_cell(&table, "%06" PRIu64 "%s", e->number, e->current ? " *" : "");
     wn_table_cell(&table, "%s", age);
@@ -79,6 +99,8 @@ static void print_table(const wn_snapshot_entry *entries, size_t count, bool ver
     wn_table_cell(&table, "%" PRIu32, e->about.users);
     wn_table_cell(&table, "%" PRIu32, e->about.items);
     wn_table_cell(&table, "%" PRIu64, e->about.nnz);
+    read_verdict(e->number, verdict, sizeof verdict);
+    wn_table_cell(&table, "%s", verdict[0] != '\0' ? verdict : "-");
     wn_table_cell(&table, "%s", e->readable ? "good" : e->reason);
   }
   wn_table_print(&table, out);

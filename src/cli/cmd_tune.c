@@ -90,7 +90,7 @@ static wn_status read_events(run *r, wn_error *err) {
   r->builder = wn_dataset_builder_create(&r->config.signals);
   if (r->builder == NULL) WN_TRY(wn_fail_memory(err));
   if (opt.data != NULL) {
-    WN_TRY(wn_load_events(r->store, r->builder, &r->meter.progress, err));
+    WN_TRY(wn_load_events(r->store, 0, r->builder, &r->meter.progress, err));
     goto cleanup;
   }
   wn_cli_reader *reads = wn_cli_format(opt.format);

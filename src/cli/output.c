@@ -57,7 +57,7 @@ static bool report(void *ctx, const char *stage, double done, double total, cons
   }
   m->done = done;
   m->total = total;
-  if (now - m->shown_ns >= (m->terminal ? 100000000ull : 5000000000ull)) {
+  if (now - m->shown_ns >= m->period_ns) {
     m->shown_ns = now;
     draw(m, (double)(now - m->stage_ns) * 1e-9, unit);
   }
@@ -67,6 +67,7 @@ static bool report(void *ctx, const char *stage, double done, double total, cons
 void wn_meter_init(wn_meter *meter) {
   memset(meter, 0, sizeof *meter);
   meter->terminal = isatty(STDERR_FILENO) == 1;
+  meter->period_ns = meter->terminal ? 100000000ull : 5000000000ull;
   meter->progress = (wn_progress){meter, report};
 }
 

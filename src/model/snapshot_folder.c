@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define VERDICT_BYTES_MAX 65536
 
 const char *wn_snapshot_path(const char *dir, uint64_t number, char *buf, size_t size) {
   snprintf(buf, size, "%s/snapshots/%06llu.wns", dir, (unsigned long long)number);
@@ -131,6 +134,46 @@ wn_status wn_snapshot_next_number(const char *dir, uint64_t *number, wn_error *e
   if (read_current(dir, &current, NULL) != WN_OK) current = 0;
   uint64_t newest = numbers.len > 0 ? numbers.data[0] : 0;
   *number = (newest > current ? newest : current) + 1;
+  wn_vec_clear(&numbers);
+  return status;
+}
+
+/* ---- verdicts, and too many ---- */
+
+static const char *verdict_path(const char *dir, uint64_t number, char *buf, size_t size) {
+  snprintf(buf, size, "%s/snapshots/%06llu.verdict.json", dir, (unsigned long long)number);
+  return buf;
+}
+
+wn_status wn_snapshot_verdict_write(const char *dir, uint64_t number, wn_str json, wn_error *err) {
+  char path[PATH_MAX];
+  return wn_write_file_atomic(verdict_path(dir, number, path, sizeof path), json, err);
+}
+
+wn_status wn_snapshot_verdict_read(const char *dir, uint64_t number, wn_buf *json, wn_error *err) {
+  char path[PATH_MAX];
+  wn_status status =
+      wn_read_file(verdict_path(dir, number, path, sizeof path), VERDICT_BYTES_MAX, json, err);
+  return status == WN_E_NOT_FOUND ? WN_OK : status;
+}
+
+wn_status wn_snapshot_prune(const char *dir, uint32_t keep, uint32_t *removed, wn_error *err) {
+  number_list numbers = {0};
+  uint64_t current = 0, before = 0;
+  char path[PATH_MAX];
+  *removed = 0;
+  wn_status status = list_numbers(dir, &numbers, err);
+  if (status == WN_OK) status = read_current(dir, &current, err);
+  for (size_t i = 0; i < numbers.len && before == 0; i++)
+    if (numbers.data[i] < current) before = numbers.data[i];
+  for (size_t i = keep; status == WN_OK && i < numbers.len; i++) {
+    uint64_t number = numbers.data[i];
+    if (number == current || number == before) continue;
+    if (unlink(wn_snapshot_path(dir, number, path, sizeof path)) != 0 && errno != ENOENT)
+      status = wn_fail_errno(err, "", "cannot remove \"%s\"", path);
+    (void)unlink(verdict_path(dir, number, path, sizeof path));
+    *removed += status == WN_OK;
+  }
   wn_vec_clear(&numbers);
   return status;
 }

@@ -208,8 +208,8 @@ static wn_status load_event(void *ctx, const wn_stored_event *stored, wn_error *
   return status;
 }
 
-wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder, const wn_progress *progress,
-                         wn_error *err) {
+wn_status wn_load_events(wn_store *store, uint64_t upto_seq, wn_dataset_builder *builder,
+                         const wn_progress *progress, wn_error *err) {
   wn_status status;
   wn_store_counts counts;
   WN_TRY(wn_store_counts_get(store, &counts, err));
@@ -217,7 +217,7 @@ wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder, const wn_
               .progress = progress,
               .total = (double)counts.events,
               .types = wn_dict_count(wn_store_types(store))};
-  WN_TRY(wn_store_scan_events(store, 0, 0, load_event, &l, err));
+  WN_TRY(wn_store_scan_events(store, 0, upto_seq, load_event, &l, err));
   wn_dataset_builder_sort(builder);
   double done = (double)wn_dataset_builder_count(builder);
   if (!wn_progress_at(progress, "read log", done, done, "events"))
@@ -298,7 +298,7 @@ static wn_status load(run *r, wn_error *err) {
   r->about.item_rev = counts.item_rev;
   r->builder = wn_dataset_builder_create(r->signals);
   if (r->builder == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(wn_load_events(r->store, r->builder, r->progress, err));
+  WN_TRY(wn_load_events(r->store, r->options->upto_seq, r->builder, r->progress, err));
   WN_TRY(wn_signals_bind(r->signals, r->store, err)); /* types that came meanwhile, too */
   wn_pairs_input in = {.events = wn_dataset_builder_events(r->builder),
                        .count = wn_dataset_builder_count(r->builder),

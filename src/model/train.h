@@ -22,6 +22,7 @@ typedef struct wn_train_options {
   bool cold; /* wn_train_store starts from nothing, not from the current snapshot */
   const wn_models *incumbent; /* fits may start from these; NULL: from nothing */
   bool promote;               /* wn_train_store makes its snapshot the current one; default true */
+  uint64_t upto_seq;          /* of the log, wn_train_store fits on events up to here; 0: all */
   wn_dataset_options dataset; /* what of the log is fitted on */
   wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
@@ -80,7 +81,8 @@ wn_item_source wn_store_item_source(wn_store *store);
 /* Reads the whole log into a builder; maps the store's types to `signals` numbers (adding unknown
  * ones), so that type numbers in `signals` equal the store's from then on. */
 WN_MUST_USE wn_status wn_signals_bind(wn_signals *signals, const wn_store *store, wn_error *err);
-WN_MUST_USE wn_status wn_load_events(wn_store *store, wn_dataset_builder *builder,
-                                     const wn_progress *progress, wn_error *err);
+WN_MUST_USE wn_status wn_load_events(wn_store *store, uint64_t upto_seq,
+                                     wn_dataset_builder *builder, const wn_progress *progress,
+                                     wn_error *err);
 
 #endif

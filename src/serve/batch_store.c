@@ -30,47 +30,16 @@ struct wn_batch_store {
 
 /* --- the state that is asked --- */
 
-typedef struct replay {
-  wn_engine *engine;
-  wn_serving *serving;
-} replay;
-
-static wn_status replay_event(void *ctx, const wn_stored_event *event, wn_error *err) {
-  replay *r = ctx;
-  return wn_serving_event(r->engine, r->serving, event, err);
-}
-
-static wn_status replay_item(void *ctx, wn_item_ix ix, uint64_t rev WN_UNUSED,
-                             const wn_item_record *item, wn_error *err) {
-  replay *r = ctx;
-  if (item->status == WN_ITEM_DELETED) return WN_OK;
-  return wn_models_update_item(&r->serving->models, ix, item, err);
-}
-
 /* The engine's state becomes that of the snapshot and the log up to state->seq. */
 static wn_status go_back(wn_engine *engine, const wn_batch_state *state, wn_error *err) {
-  char path[4096];
-  wn_snapshot *snapshot = NULL;
   wn_serving *serving = NULL;
-  wn_status status = WN_OK;
   if (engine->serving->about.number == state->snapshot && engine->applied_seq == state->seq)
     return WN_OK;
-  if (state->snapshot > 0)
-    WN_TRY(wn_snapshot_open(wn_snapshot_path(engine->dir, state->snapshot, path, sizeof path),
-                            &snapshot, err));
-  WN_TRY(wn_serving_create(engine, snapshot, &serving, err));
-  wn_serving_forget_erased(engine, serving);
-  replay r = {engine, serving};
-  if (state->seq > serving->last_seq)
-    WN_TRY(
-        wn_store_scan_events(engine->store, serving->last_seq, state->seq, replay_event, &r, err));
-  WN_TRY(wn_store_scan_items(engine->store, serving->about.item_rev, replay_item, &r, err));
+  wn_status status = wn_serving_at(engine, state->snapshot, state->seq, &serving, err);
+  if (status != WN_OK) return status;
   wn_serving_free(engine->serving);
   engine->serving = serving;
-  serving = NULL;
-cleanup:
-  wn_serving_free(serving);
-  return status;
+  return WN_OK;
 }
 
 static wn_status choose_source(wn_batch_store *s, wn_error *err) {
@@ -131,19 +100,19 @@ static wn_str item_id(void *ctx, uint32_t ix, char room[WN_BATCH_ID_ROOM] WN_UNU
   return wn_dict_key(wn_store_items(s->engine->store), ix);
 }
 
-/* Her query and all that she has met; nothing where she is deleted. */
-static wn_status ask_of(const wn_batch_store *s, uint64_t at, wn_arena *arena, wn_query *query,
-                        wn_pair_list *pairs, wn_error *err) {
-  wn_user_ix user = user_at(s, at);
-  *query = (wn_query){.user = user,
-                      .anchor = WN_NO_IX,
-                      .now_ms = s->now_ms,
-                      .seed = wn_mix64(user),
-                      .arena = arena};
+static wn_query query_of(wn_user_ix user, int64_t now_ms, wn_arena *arena) {
+  return (wn_query){
+      .user = user, .anchor = WN_NO_IX, .now_ms = now_ms, .seed = wn_mix64(user), .arena = arena};
+}
+
+/* The query gets its history; all that she has met; nothing where she is deleted. */
+static wn_status ask_of(const wn_engine *engine, wn_query *query, wn_pair_list *pairs,
+                        wn_error *err) {
   *pairs = (wn_pair_list){NULL, 0};
-  if (wn_engine_user_gone(s->engine, user)) return WN_OK;
-  wn_status status = wn_online_user(s->engine->serving->online, user, s->now_ms, arena, pairs, err);
-  return status == WN_OK ? wn_engine_history(s->engine, query, *pairs, arena, err) : status;
+  if (wn_engine_user_gone(engine, query->user)) return WN_OK;
+  wn_status status =
+      wn_online_user(engine->serving->online, query->user, query->now_ms, query->arena, pairs, err);
+  return status == WN_OK ? wn_engine_history(engine, query, *pairs, query->arena, err) : status;
 }
 
 /* --- lists --- */
@@ -152,7 +121,8 @@ static wn_status user_of(void *ctx, uint64_t at, wn_arena *arena, wn_batch_user 
                          wn_error *err) {
   const wn_batch_store *s = ctx;
   wn_pair_list pairs;
-  wn_status status = ask_of(s, at, arena, &out->query, &pairs, err);
+  out->query = query_of(user_at(s, at), s->now_ms, arena);
+  wn_status status = ask_of(s->engine, &out->query, &pairs, err);
   out->nobody = wn_engine_user_gone(s->engine, out->query.user);
   if (status != WN_OK || s->ask.keep_seen || pairs.len == 0) return status;
   wn_item_ix *mask = wn_arena_alloc(arena, pairs.len * sizeof *mask);
@@ -169,16 +139,17 @@ static wn_status rank_by_model(void *ctx, const wn_batch_tile *tile, wn_error *e
   return wn_batch_rank(s->ranker, &question, tile, err);
 }
 
-static wn_status slate_of(wn_batch_store *s, uint64_t at, wn_arena *arena, wn_slate *slate,
-                          wn_error *err) {
+wn_status wn_offline_slate(wn_engine *engine, const wn_offline *ask, wn_user_ix user,
+                           wn_arena *arena, wn_slate *slate, wn_error *err) {
   wn_pair_list pairs;
-  wn_request request = {.surface = s->surface,
-                        .models = &s->engine->serving->models,
-                        .catalog = s->engine->catalog,
-                        .filters = s->engine->filters,
-                        .signals = &s->engine->serving->signals,
-                        .n = s->ask.n};
-  wn_status status = ask_of(s, at, arena, &request.query, &pairs, err);
+  wn_request request = {.surface = ask->surface,
+                        .models = &engine->serving->models,
+                        .catalog = engine->catalog,
+                        .filters = engine->filters,
+                        .signals = &engine->serving->signals,
+                        .query = query_of(user, ask->now_ms, arena),
+                        .n = ask->n};
+  wn_status status = ask_of(engine, &request.query, &pairs, err);
   if (status != WN_OK) return status;
   wn_seen_entry *seen = wn_arena_alloc(arena, (pairs.len + 1) * sizeof *seen);
   if (seen == NULL) return wn_fail_memory(err);
@@ -192,12 +163,14 @@ static wn_status slate_of(wn_batch_store *s, uint64_t at, wn_arena *arena, wn_sl
 static wn_status rank_by_surface(void *ctx, const wn_batch_tile *tile, wn_error *err) {
   wn_batch_store *s = ctx;
   wn_arena *arena = &s->arenas[tile->worker];
+  const wn_offline ask = {s->surface, s->ask.n, s->now_ms};
   for (size_t u = 0; u < tile->len; u++) {
     wn_slate slate = {0};
     wn_arena_reset(arena);
     tile->count[u] = 0;
     if (wn_engine_user_gone(s->engine, user_at(s, tile->at + u))) continue;
-    wn_status status = slate_of(s, tile->at + u, arena, &slate, err);
+    wn_status status =
+        wn_offline_slate(s->engine, &ask, user_at(s, tile->at + u), arena, &slate, err);
     if (status != WN_OK) return status;
     for (size_t i = 0; i < slate.len; i++)
       tile->out[u * s->ask.n + i] = (wn_scored){slate.items[i].item, slate.items[i].score};

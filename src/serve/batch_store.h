@@ -16,6 +16,15 @@ typedef struct wn_batch_ask {
   const char *users_file; /* an id a line; NULL: all users */
 } wn_batch_ask;
 
+/* A slate as the engine's state would serve it, outside of serving: nothing is logged. */
+typedef struct wn_offline {
+  const wn_surface *surface;
+  uint32_t n;
+  int64_t now_ms;
+} wn_offline;
+WN_MUST_USE wn_status wn_offline_slate(wn_engine *engine, const wn_offline *ask, wn_user_ix user,
+                                       wn_arena *arena, wn_slate *slate, wn_error *err);
+
 typedef struct wn_batch_store wn_batch_store;
 
 /* A new job (state->users 0) fills in what it asks of; an unfinished one is given it, and fails

@@ -28,17 +28,46 @@ static void server_defaults(wn_server_config *server) {
   };
 }
 
+static void training_defaults(wn_training_config *training) {
+  *training = (wn_training_config){
+      .every_hours = 24,
+      .retries = 3,
+      .retry_seconds = 60,
+      .minutes_max = 360,
+      .nice = 19,
+      .keep = 5,
+      .gate_users_min = 30,
+      .gate_users_max = 2000,
+      .gate_events_max = 20000,
+  };
+}
+
 wn_status wn_config_defaults(wn_config *config, wn_error *err) {
   *config = (wn_config){0};
   wn_signals_defaults(&config->signals);
   wn_train_options_defaults(&config->train);
   server_defaults(&config->server);
+  training_defaults(&config->training);
   return wn_surfaces_defaults(&config->surfaces, err);
 }
 
 void wn_config_clear(wn_config *config) {
   wn_surfaces_clear(&config->surfaces);
   wn_experiments_clear(&config->experiments);
+}
+
+const wn_surface *wn_config_gate_surface(const wn_config *config) {
+  const char *name = config->training.gate_surface;
+  const wn_surfaces *all = &config->surfaces;
+  const wn_surface *feed = NULL;
+  for (size_t i = 0; i < all->len; i++) {
+    const wn_surface *s = &all->data[i];
+    if (name[0] != '\0' && strcmp(s->name, name) == 0)
+      return s->flavour != WN_FLAVOUR_FLAT ? s : NULL;
+    if (name[0] == '\0' && s->flavour == WN_FLAVOUR_PERSONAL) return s;
+    if (name[0] == '\0' && s->flavour == WN_FLAVOUR_FEED && feed == NULL) feed = s;
+  }
+  return feed;
 }
 
 static const char *const catalogue_words[] = {"open", "strict"};
@@ -184,6 +213,35 @@ static wn_status read_server(wn_yaml *y, const yaml_node_t *node, void *target) 
                         &((wn_config *)target)->server);
 }
 
+static const wn_yaml_key gate_keys[] = {
+    {"surface", WN_YAML_TEXT, FIELD(wn_training_config, gate_surface), 0, WN_NAME_MAX + 1, NULL},
+    {"users_min", WN_YAML_U32, FIELD(wn_training_config, gate_users_min), 2, 1000000, NULL},
+    {"users_max", WN_YAML_U32, FIELD(wn_training_config, gate_users_max), 2, 1000000, NULL},
+    {"events_max", WN_YAML_U32, FIELD(wn_training_config, gate_events_max), 0, 10000000, NULL},
+};
+
+static wn_status read_gate(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, gate_keys, sizeof gate_keys / sizeof *gate_keys, target);
+}
+
+static const wn_yaml_key training_keys[] = {
+    {"every_hours", WN_YAML_FLOAT, FIELD(wn_training_config, every_hours), 0, 8760, NULL},
+    {"events", WN_YAML_U32, FIELD(wn_training_config, events), 0, 4e9, NULL},
+    {"retries", WN_YAML_U32, FIELD(wn_training_config, retries), 0, 100, NULL},
+    {"retry_seconds", WN_YAML_U32, FIELD(wn_training_config, retry_seconds), 1, 86400, NULL},
+    {"minutes_max", WN_YAML_U32, FIELD(wn_training_config, minutes_max), 1, 10080, NULL},
+    {"memory_mb", WN_YAML_U32, FIELD(wn_training_config, memory_mb), 0, 1 << 30, NULL},
+    {"nice", WN_YAML_U32, FIELD(wn_training_config, nice), 0, 19, NULL},
+    {"threads", WN_YAML_U32, FIELD(wn_training_config, threads), 0, 1024, NULL},
+    {"keep", WN_YAML_U32, FIELD(wn_training_config, keep), 2, 10000, NULL},
+    {"gate", WN_YAML_CALL, 0, 0, 0, read_gate},
+};
+
+static wn_status read_training(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, training_keys, sizeof training_keys / sizeof *training_keys,
+                        &((wn_config *)target)->training);
+}
+
 /* A relative folder lies beside the configuration file. */
 static wn_status read_model2vec(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_config *config = target;
@@ -224,6 +282,7 @@ static const wn_yaml_key config_keys[] = {
     {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
     {"holdout", WN_YAML_CALL, 0, 0, 0, read_later},
     {"experiments", WN_YAML_CALL, 0, 0, 0, read_later},
+    {"training", WN_YAML_CALL, 0, 0, 0, read_training},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 
@@ -259,6 +318,12 @@ wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_e
         wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
   if (root != NULL) WN_TRY(wn_config_read_experiments(&yaml, root, config));
   want_asked(config);
+  if (config->training.gate_surface[0] != '\0' && wn_config_gate_surface(config) == NULL) {
+    status =
+        wn_fail(err, WN_E_CONFIG, "training.gate.surface",
+                "must be a surface that is not flat, got \"%s\"", config->training.gate_surface);
+    (void)wn_error_at(err, name, 0, 0);
+  }
 cleanup:
   wn_yaml_close(&yaml);
   if (status != WN_OK) wn_config_clear(config);
@@ -272,6 +337,11 @@ wn_status wn_config_load(const char *path, wn_config *config, wn_error *err) {
   if (path == NULL) return wn_config_defaults(config, err);
   WN_TRY(wn_read_file(path, WN_CONFIG_BYTES_MAX, &text, err));
   WN_TRY(wn_config_parse((wn_str){text.data, text.len}, path, config, err));
+  int len = snprintf(config->file, sizeof config->file, "%s", path);
+  if (len < 0 || (size_t)len >= sizeof config->file) {
+    wn_config_clear(config);
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "config", "the path of the file is too long"));
+  }
 cleanup:
   wn_buf_clear(&text);
   return status;

@@ -20,12 +20,30 @@ typedef struct wn_server_config {
   uint32_t events_future_seconds_max; /* of events over HTTP; default 86,400 */
 } wn_server_config;
 
+/* When training starts by itself, within which limits, and what its snapshot must pass. */
+typedef struct wn_training_config {
+  float every_hours;      /* after the current snapshot, when there are new events; 0: never */
+  uint32_t events;        /* once so many came since; 0: never */
+  uint32_t retries;       /* after a failure, in a row */
+  uint32_t retry_seconds; /* before the first; doubles each time */
+  uint32_t minutes_max;
+  uint32_t memory_mb;                      /* 0: no limit */
+  uint32_t nice;                           /* 0 to 19 */
+  uint32_t threads;                        /* 0: one less than CPUs, at least 1 */
+  uint32_t keep;                           /* snapshots; the current one stays in any case */
+  char gate_surface[WN_NAME_MAX + 1];      /* "": the first personal one, else the first feed */
+  uint32_t gate_users_min, gate_users_max; /* fewer cannot be judged; more are sampled */
+  uint32_t gate_events_max;                /* newest events that are held out */
+} wn_training_config;
+
 typedef struct wn_config {
   wn_signals signals;
   wn_train_options train;
   wn_surfaces surfaces;
   wn_experiments experiments;
   wn_server_config server;
+  wn_training_config training;
+  char file[1024];   /* where it comes from; "": nowhere */
   bool items_strict; /* `catalogue: strict`: items known from events alone are not served until put
                       */
   uint64_t hash;     /* of the text; 0: defaults. The policy's name in logs. */
@@ -40,5 +58,7 @@ WN_MUST_USE wn_status wn_config_load(const char *path, wn_config *config, wn_err
 WN_MUST_USE wn_status wn_config_parse(wn_str text, const char *name, wn_config *config,
                                       wn_error *err);
 void wn_config_clear(wn_config *config);
+/* What `training.gate` compares snapshots on; NULL: all surfaces are flat. */
+const wn_surface *wn_config_gate_surface(const wn_config *config);
 
 #endif

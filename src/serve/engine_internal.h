@@ -70,6 +70,9 @@ WN_MUST_USE wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot
 void wn_serving_free(wn_serving *serving);
 /* Replays the events after last_seq and the items changed since the snapshot. */
 WN_MUST_USE wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, wn_error *err);
+/* The state of snapshot `number` (0: none) and the log up to `seq`, whatever the engine serves. */
+WN_MUST_USE wn_status wn_serving_at(wn_engine *engine, uint64_t number, uint64_t seq,
+                                    wn_serving **out, wn_error *err);
 /* One event, unless the state has it already. */
 WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
                                        const wn_stored_event *event, wn_error *err);

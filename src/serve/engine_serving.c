@@ -151,6 +151,27 @@ wn_status wn_serving_catch_up(wn_engine *engine, wn_serving *serving, wn_error *
   return status == WN_OK ? catch_up_items(engine, serving, err) : status;
 }
 
+wn_status wn_serving_at(wn_engine *engine, uint64_t number, uint64_t seq, wn_serving **out,
+                        wn_error *err) {
+  char path[4096];
+  wn_snapshot *snapshot = NULL;
+  wn_serving *serving = NULL;
+  wn_status status = WN_OK;
+  *out = NULL;
+  if (number > 0)
+    WN_TRY(
+        wn_snapshot_open(wn_snapshot_path(engine->dir, number, path, sizeof path), &snapshot, err));
+  WN_TRY(wn_serving_create(engine, snapshot, &serving, err));
+  wn_serving_forget_erased(engine, serving);
+  if (seq > serving->last_seq) WN_TRY(catch_up_events(engine, serving, seq, err));
+  WN_TRY(catch_up_items(engine, serving, err));
+  *out = serving;
+  serving = NULL;
+cleanup:
+  wn_serving_free(serving);
+  return status;
+}
+
 wn_current_mark wn_engine_current_mark(const wn_engine *engine) {
   char path[4096];
   struct stat st;

@@ -116,6 +116,9 @@ struct wn_http {
 wn_status wn_http_bad(wn_http *http, int status_http, wn_error *err, const char *field,
                       const char *format, ...) WN_PRINTF(5, 6);
 
+/* Whether the sender may do what only who runs the server may: 403 otherwise. */
+wn_status wn_http_admin(wn_http *http, wn_error *err);
+
 /* http_request.c: libmicrohttpd's callbacks; closure: the server. */
 void *wn_http_on_url(void *cls, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result wn_http_on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -140,6 +143,7 @@ wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;
+wn_http_handler wn_route_train_get, wn_route_train_post, wn_route_train_delete;
 wn_http_handler wn_route_health, wn_route_ready, wn_route_metrics, wn_route_openapi,
     wn_route_landing;
 

@@ -30,6 +30,11 @@ wn_status wn_http_bad(wn_http *http, int status_http, wn_error *err, const char 
   return wn_fail(err, WN_E_ARGUMENT, field, "%s", message);
 }
 
+wn_status wn_http_admin(wn_http *http, wn_error *err) {
+  return http->loopback ? WN_OK
+                        : wn_http_bad(http, 403, err, "", "only taken from this machine itself");
+}
+
 /* Pool ------------------------------------------------------------------------------ */
 
 static wn_http *http_take(wn_server *server) {

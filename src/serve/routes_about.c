@@ -124,8 +124,7 @@ cleanup:
 wn_status wn_route_refresh(wn_http *http, wn_error *err) {
   wn_status status = WN_OK;
   WN_TRY(no_query(http, err));
-  if (!http->loopback)
-    WN_TRY(wn_http_bad(http, 403, err, "", "only taken from this machine itself"));
+  WN_TRY(wn_http_admin(http, err));
   http->refresh = true;
 cleanup:
   return status;

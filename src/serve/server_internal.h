@@ -4,6 +4,7 @@
 
 #include "serve/http.h"
 #include "serve/server.h"
+#include "serve/trainer.h"
 #include <pthread.h>
 
 /* Where a connection is; its deadline means something else in each. */
@@ -57,6 +58,7 @@ struct wn_server {
   wn_http *refresh_waiters;
   bool refresh_end;
   wn_large large;
+  wn_trainer *trainer;
 };
 
 /* conn.c */

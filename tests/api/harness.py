@@ -99,7 +99,8 @@ class Server:
         until = time.monotonic() + wait
         while time.monotonic() < until:
             if os.path.exists(port_file):
-                text = open(port_file).read().strip()
+                with open(port_file) as f:
+                    text = f.read().strip()
                 if text:
                     self.port = int(text)
                     return self
@@ -109,7 +110,8 @@ class Server:
         raise RuntimeError("the server did not start:\n" + self.output())
 
     def output(self):
-        return open(os.path.join(self.folder, "log"), errors="replace").read()[-4000:]
+        with open(os.path.join(self.folder, "log"), errors="replace") as f:
+            return f.read()[-4000:]
 
     def client(self, timeout=30):
         return Client(self.port, timeout)

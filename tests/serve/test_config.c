@@ -102,6 +102,33 @@ static void test_values(void **state) {
   wn_config_clear(&c);
 }
 
+static void test_training(void **state) {
+  (void)state;
+  wn_config c;
+  load("training:\n"
+       "  {every_hours: 0.5, events: 4000000000, retries: 0, retry_seconds: 7, minutes_max: 3,\n"
+       "   memory_mb: 9, nice: 1, threads: 4, keep: 2,\n"
+       "   gate: {surface: feed, users_min: 2, users_max: 5, events_max: 0}}\n",
+       &c);
+  assert_true(c.training.every_hours == 0.5f);
+  assert_int_equal(c.training.events, 4000000000);
+  assert_int_equal(c.training.retries, 0);
+  assert_int_equal(c.training.retry_seconds, 7);
+  assert_int_equal(c.training.minutes_max, 3);
+  assert_int_equal(c.training.memory_mb, 9);
+  assert_int_equal(c.training.nice, 1);
+  assert_int_equal(c.training.threads, 4);
+  assert_int_equal(c.training.keep, 2);
+  assert_string_equal(wn_config_gate_surface(&c)->name, "feed");
+  assert_int_equal(c.training.gate_users_min, 2);
+  assert_int_equal(c.training.gate_users_max, 5);
+  assert_int_equal(c.training.gate_events_max, 0);
+  wn_config_clear(&c);
+  load("surfaces: {home: {flavour: flat, retrieve: [{model: popular}]}}\n", &c);
+  assert_string_equal(wn_config_gate_surface(&c)->name, "feed");
+  wn_config_clear(&c);
+}
+
 static void test_surfaces(void **state) {
   (void)state;
   wn_config c, base;
@@ -170,6 +197,8 @@ static const struct bad {
     {"vectors: {model2vec: ''}", 1, 22, "vectors.model2vec", "must be a folder"},
     {"signals: {like: {standing: half}}", 1, 28, "signals.like.standing",
      "must be none, open or done"},
+    {"training: {gate: {surface: popular}}", 0, 0, "training.gate.surface", "that is not flat"},
+    {"training: {keep: 1}", 1, 18, "training.keep", "must be 2 to 10000"},
     {"surfaces: {home: {fill: 3}}", 1, 25, "surfaces.home.fill", "must be false or true"},
     {"- a", 1, 1, "", "must be a mapping, got a list"},
     {"hello", 1, 1, "", "must be a mapping, got a single value"},
@@ -437,11 +466,12 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
-      cmocka_unit_test(test_surfaces),       cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_limits),         cmocka_unit_test(test_files),
-      cmocka_unit_test(test_models_by_name), cmocka_unit_test(test_dataset),
-      cmocka_unit_test(test_documented),     cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+      cmocka_unit_test(test_training), cmocka_unit_test(test_surfaces),
+      cmocka_unit_test(test_errors),   cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_files),    cmocka_unit_test(test_models_by_name),
+      cmocka_unit_test(test_dataset),  cmocka_unit_test(test_documented),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,12 +12,20 @@
  * trace says so. A cap that is reached blocks all candidates that share the value at once, so that
  * a step only looks at flags.
  *
+ * Quotas, slots, repeats, calibration and coverage are order_rules.c's. With a temperature T each
+ * place is drawn from the pool instead, by e^(worth / T) over what is free: sequential sampling
+ * without replacement, which for fixed worths is Plackett and Luce's model, and Gumbel top-k (Kool,
+ * van Hoof and Welling, ICML 2019) another way to draw the same lists. The logged propensity is
+ * that of the item given what stands above it: exact, 1 where nothing was drawn.
+ *
  * Cost: O(n · pool · (d + window)), and for each cap one pass over the candidates whenever a value
  * becomes full. Deterministic: ties go to the better score, then to the lower item index. */
 
-#include "base/map64.h"
-#include "funnel/diversity.h"
+#include "base/rng.h"
 #include "funnel/dpp.h"
+#include "funnel/order_rules.h"
+
+#include <math.h>
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4 };
 enum { FREE, TAKEN, BLOCKED };
@@ -48,7 +56,19 @@ typedef struct order {
   wn_item_ix pin_items[WN_RULES_MAX];
   size_t pins_len, pins_placed;
   const char *moved_by; /* the last thing that put an item before better ones */
+  wn_order_rules rules;
+  bool floored; /* the floor keeps something out */
+  bool valued;  /* something beside the score says what a candidate is worth */
+  wn_rng rng;
+  double *weight; /* [pool] when items are drawn */
 } order;
+
+/* What is put at the next place. */
+typedef struct choice {
+  size_t candidate; /* candidates_len: none */
+  const char *why;  /* NULL: by worth */
+  float propensity;
+} choice;
 
 static wn_status init_caps(order *o, wn_error *err) {
   wn_funnel *funnel = o->funnel;
@@ -81,8 +101,10 @@ static void block_sharing(order *o, const cap *rule, uint64_t key) {
   }
 }
 
-/* Counts an item of the slate against every cap. */
+/* Counts an item of the slate against every cap and rule. */
 static wn_status count_item(order *o, wn_item_ix item, wn_error *err) {
+  wn_status status = wn_rules_count(&o->rules, item, err);
+  if (status != WN_OK) return status;
   for (size_t c = 0; c < o->caps_len; c++) {
     cap *rule = &o->caps[c];
     wn_values values;
@@ -179,7 +201,7 @@ static void remember(order *o, size_t entry) {
 }
 
 /* Appends to the slate; candidate == candidates_len: a pin that nobody proposed. */
-static void place(order *o, wn_item_ix item, size_t candidate, const char *why) {
+static wn_slate_item *place(order *o, wn_item_ix item, size_t candidate, const char *why) {
   wn_funnel *funnel = o->funnel;
   wn_slate_item *slot = &funnel->slate[funnel->slate_len++];
   *slot = (wn_slate_item){.item = item, .propensity = 1.0f};
@@ -189,6 +211,7 @@ static void place(order *o, wn_item_ix item, size_t candidate, const char *why) 
     o->state[candidate] = TAKEN;
   }
   trace_move(o, item, candidate < funnel->candidates_len ? (uint32_t)candidate + 1 : 0, why);
+  return slot;
 }
 
 static void place_pin(order *o) {
@@ -201,42 +224,120 @@ static void place_pin(order *o) {
                                    o->pins[p]->position, position));
   }
   o->moved_by = "pin above";
-  place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin");
+  place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin")->pinned = true;
   remember(o, o->pool + p);
-  funnel->slate[funnel->slate_len - 1].pinned = true;
 }
 
 /* Of a candidate in the pool. */
 static float value_of(const order *o, size_t i) {
   const wn_surface *surface = o->funnel->surface;
+  float worth = wn_rules_worth(&o->rules, i, o->funnel->candidates[i].score);
+  if (!o->diverse) return worth;
   float unlike = surface->diversity_method == WN_DIVERSITY_DPP ? o->dpp.gain[i] : -o->most[i];
-  return surface->mmr_lambda * o->funnel->candidates[i].score +
-         (1.0f - surface->mmr_lambda) * unlike;
+  return surface->mmr_lambda * worth + (1.0f - surface->mmr_lambda) * unlike;
 }
 
-/* The free candidate to show next; candidates_len: none is left. `next` is set to the best-scored
- * free one. */
-static size_t choose(order *o) {
+static void skip_taken(order *o) {
+  while (o->next < o->funnel->candidates_len && o->state[o->next] != FREE) o->next++;
+}
+
+/* The free candidate that is worth most, of those that help a quota or of all; candidates_len: none
+ * is left. */
+static size_t choose_best(const order *o, bool helping) {
   const wn_funnel *funnel = o->funnel;
-  while (o->next < funnel->candidates_len && o->state[o->next] != FREE) o->next++;
-  size_t best = o->next;
+  size_t best = funnel->candidates_len;
   float best_value = 0.0f;
-  if (!o->diverse || best >= o->pool) return best;
-  for (size_t i = o->next; i < o->pool; i++) {
+  if (!helping && (!o->valued || o->next >= o->pool)) return o->next;
+  for (size_t i = o->next; i < funnel->candidates_len; i++) {
+    if (i >= o->pool && best < funnel->candidates_len) break; /* the pool goes first */
     if (o->state[i] != FREE) continue;
+    if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
+    if (i >= o->pool) return i;
     float value = value_of(o, i);
-    if (i != o->next && !(value > best_value)) continue;
+    if (best < funnel->candidates_len && !(value > best_value)) continue;
     best = i;
     best_value = value;
   }
   return best;
 }
 
+/* Draws from the free ones of the pool by e^(worth / temperature). */
+static choice draw(order *o, bool helping) {
+  const wn_funnel *funnel = o->funnel;
+  double total = 0, most = -INFINITY, temperature = (double)funnel->surface->temperature;
+  size_t last = funnel->candidates_len;
+  for (size_t i = o->next; i < o->pool; i++) {
+    o->weight[i] = -INFINITY;
+    if (o->state[i] != FREE) continue;
+    if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
+    o->weight[i] = (double)value_of(o, i) / temperature;
+    most = fmax(most, o->weight[i]);
+    last = i;
+  }
+  if (last == funnel->candidates_len) return (choice){choose_best(o, helping), NULL, 1};
+  for (size_t i = o->next; i < o->pool; i++) total += o->weight[i] = exp(o->weight[i] - most);
+  double at = wn_rng_double(&o->rng) * total;
+  size_t chosen = o->next;
+  for (; chosen < last; chosen++) {
+    if (o->weight[chosen] > 0 && at < o->weight[chosen]) break;
+    at -= o->weight[chosen];
+  }
+  return (choice){chosen, chosen == o->next ? NULL : "drawn", (float)(o->weight[chosen] / total)};
+}
+
+/* Any free candidate, all alike. */
+static choice explore(order *o) {
+  size_t len = o->funnel->candidates_len, free = 0;
+  for (size_t i = 0; i < len; i++) free += o->state[i] == FREE;
+  if (free == 0) return (choice){len, NULL, 1};
+  uint64_t skip = wn_rng_below(&o->rng, free);
+  size_t i = 0;
+  while (o->state[i] != FREE || skip-- > 0) i++;
+  return (choice){i, "explore", 1.0f / (float)free};
+}
+
+/* The best free candidate that the slot takes. */
+static choice sponsored(order *o, const wn_slot *slot) {
+  wn_funnel *funnel = o->funnel;
+  for (size_t i = o->next; i < funnel->candidates_len; i++)
+    if (o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
+      return (choice){i, "slot", 1};
+  if (funnel->trace != NULL)
+    wn_trace_note(funnel->trace,
+                  wn_funnel_format(funnel, "slot at %u not kept: nothing for it", slot->position));
+  return (choice){funnel->candidates_len, NULL, 1};
+}
+
+/* Places that neither pins nor slots will take. */
+static size_t open_places(const order *o) {
+  size_t position = o->funnel->slate_len + 1, places = o->funnel->n - o->funnel->slate_len;
+  size_t taken = o->pins_len - o->pins_placed + wn_rules_slots_from(&o->rules, position);
+  return taken < places ? places - taken : 0;
+}
+
+static choice choose(order *o) {
+  size_t none = o->funnel->candidates_len;
+  const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
+  choice made = {none, NULL, 1};
+  skip_taken(o);
+  if (slot != NULL) made = slot->explore ? explore(o) : sponsored(o, slot);
+  if (made.candidate < none) return made;
+  bool drawn = o->funnel->surface->temperature > 0;
+  bool urgent = wn_rules_urgent(&o->rules, open_places(o) + (slot != NULL));
+  if (urgent) {
+    made = drawn ? draw(o, true) : (choice){choose_best(o, true), NULL, 1};
+    if (made.candidate < none && made.candidate != o->next) made.why = "quota";
+  }
+  if (made.candidate < none) return made;
+  return drawn ? draw(o, false) : (choice){choose_best(o, false), NULL, 1};
+}
+
 /* Why the chosen candidate stands where it stands. */
-static const char *reason_of(order *o, size_t chosen) {
+static const char *reason_of(order *o, size_t chosen, const char *why) {
   const wn_candidate *candidate = &o->funnel->candidates[chosen];
   size_t position = o->funnel->slate_len + 1, rank = chosen + 1;
-  if (chosen != o->next) return o->moved_by = "diversity";
+  if (why != NULL) return o->moved_by = why;
+  if (chosen != o->next) return o->moved_by = o->diverse ? "diversity" : "mix";
   if (rank > position) {
     for (size_t i = 0; i < chosen; i++) {
       if (o->state[i] == BLOCKED) return o->moved_by = o->blocked_by[i];
@@ -255,10 +356,11 @@ static wn_status fill(order *o, wn_error *err) {
       place_pin(o);
       continue;
     }
-    size_t chosen = choose(o);
+    choice made = choose(o);
+    size_t chosen = made.candidate;
     if (chosen < funnel->candidates_len) {
       wn_item_ix item = funnel->candidates[chosen].item;
-      place(o, item, chosen, reason_of(o, chosen));
+      place(o, item, chosen, reason_of(o, chosen, made.why))->propensity = made.propensity;
       if (chosen < o->pool) remember(o, chosen);
       status = count_item(o, item, err);
     } else if (pin) {
@@ -273,8 +375,10 @@ static wn_status fill(order *o, wn_error *err) {
 static void trace_order(order *o) {
   wn_funnel *funnel = o->funnel;
   if (funnel->trace == NULL) return;
+  wn_rules_report(&o->rules);
   if (funnel->slate_len < funnel->n && o->blocked > 0) {
-    wn_trace_note(funnel->trace, wn_funnel_format(funnel, "caps left %zu of %u places empty",
+    wn_trace_note(funnel->trace, wn_funnel_format(funnel, "%s left %zu of %u places empty",
+                                                  o->floored ? "floor and caps" : "caps",
                                                   funnel->n - funnel->slate_len, funnel->n));
   }
   size_t last = 0; /* worst rank shown: those below were not kept out by a cap */
@@ -288,6 +392,22 @@ static void trace_order(order *o) {
   }
 }
 
+/* What scores too little is not shown, unless nothing scores enough. */
+static void apply_floor(order *o) {
+  wn_funnel *funnel = o->funnel;
+  size_t kept = 0;
+  while (kept < funnel->candidates_len && funnel->candidates[kept].score >= funnel->surface->floor)
+    kept++;
+  if (kept == 0 && funnel->candidates_len > 0)
+    wn_trace_note(funnel->trace, "floor not kept: nothing scores enough");
+  for (size_t i = kept; kept > 0 && i < funnel->candidates_len; i++) {
+    o->state[i] = BLOCKED;
+    o->blocked_by[i] = "floor";
+    o->blocked++;
+    o->floored = true;
+  }
+}
+
 static wn_status init(order *o, wn_error *err) {
   wn_funnel *funnel = o->funnel;
   size_t count = funnel->candidates_len, wanted = (size_t)funnel->n * POOL_A_PLACE;
@@ -297,9 +417,12 @@ static wn_status init(order *o, wn_error *err) {
   o->state = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->state);
   o->blocked_by = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->blocked_by);
   funnel->slate = wn_arena_alloc(funnel->arena, funnel->n * sizeof *funnel->slate);
-  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL) {
+  o->weight = wn_arena_alloc(funnel->arena, (o->pool + 1) * sizeof *o->weight);
+  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL || o->weight == NULL) {
     return wn_fail_memory(err);
   }
+  apply_floor(o);
+  wn_rng_seed(&o->rng, wn_mix64(funnel->query.seed));
   if (funnel->trace != NULL) {
     funnel->trace->moves = wn_arena_alloc(funnel->arena, funnel->n * sizeof(wn_move_trace));
     if (funnel->trace->moves == NULL) return wn_fail_memory(err);
@@ -331,11 +454,14 @@ wn_status wn_order(wn_funnel *funnel, wn_error *err) {
   order o = {.funnel = funnel};
   WN_TRY(init(&o, err));
   WN_TRY(init_caps(&o, err));
+  WN_TRY(wn_rules_init(&o.rules, funnel, o.pool, err));
   WN_TRY(claim_pins(&o, err));
   WN_TRY(init_diversity(&o, err));
+  o.valued = o.diverse || o.rules.attrs_len > 0;
   WN_TRY(fill(&o, err));
   trace_order(&o);
 cleanup:
+  wn_rules_clear(&o.rules);
   for (size_t c = 0; c < o.caps_len; c++) wn_map64_clear(&o.caps[c].counts);
   return status;
 }

@@ -312,6 +312,68 @@ cleanup:
   return status;
 }
 
+static wn_status check_quotas(check *c) {
+  const wn_surface *s = c->surface;
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < s->quotas_len; i++) {
+    const wn_quota *quota = &s->quotas[i];
+    if ((quota->where[0] != '\0') == (quota->newer_days > 0)) {
+      REFUSE(c, path_of(c, "order.quotas", (long)i, "where"),
+             "give a condition, or newer_days, one of the two");
+    }
+    if (quota->where[0] != '\0')
+      WN_TRY(check_expression(c, path_of(c, "order.quotas", (long)i, "where"), quota->where));
+    if (quota->min < 1 || quota->min > WN_SLATE_MAX) {
+      REFUSE(c, path_of(c, "order.quotas", (long)i, "min"), "must be 1 to %d, got %u", WN_SLATE_MAX,
+             quota->min);
+    }
+  }
+cleanup:
+  return status;
+}
+
+static wn_status check_slots(check *c) {
+  const wn_surface *s = c->surface;
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < s->slots_len; i++) {
+    const wn_slot *slot = &s->slots[i];
+    const char *position = path_of(c, "order.slots", (long)i, "position");
+    if (slot->position < 1 || slot->position > WN_SLATE_MAX)
+      REFUSE(c, position, "must be 1 to %d, got %u", WN_SLATE_MAX, slot->position);
+    for (size_t j = 0; j < i; j++)
+      if (s->slots[j].position == slot->position)
+        REFUSE(c, position, "position %u has two slots", slot->position);
+    for (size_t j = 0; j < s->pins_len; j++)
+      if (s->pins[j].position == slot->position)
+        REFUSE(c, position, "position %u has a pin", slot->position);
+    if (slot->explore == (slot->where[0] != '\0')) {
+      REFUSE(c, path_of(c, "order.slots", (long)i, "where"),
+             "give a condition, or explore: true, one of the two");
+    }
+    if (!slot->explore)
+      WN_TRY(check_expression(c, path_of(c, "order.slots", (long)i, "where"), slot->where));
+  }
+cleanup:
+  return status;
+}
+
+static wn_status check_mixes(check *c) {
+  const wn_surface *s = c->surface;
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < s->mixes_len; i++) {
+    const wn_mix *mix = &s->mixes[i];
+    float most = mix->kind == WN_MIX_REPEAT ? 1.0f : 100.0f;
+    if (mix->attribute[0] == '\0')
+      REFUSE(c, path_of(c, "order.mix", (long)i, "attribute"), "expected an attribute's name");
+    if (!(mix->weight >= 0.0f && mix->weight <= most)) {
+      REFUSE(c, path_of(c, "order.mix", (long)i, "weight"), "must be 0 to %g, got %g", (double)most,
+             (double)mix->weight);
+    }
+  }
+cleanup:
+  return status;
+}
+
 wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
   check c = {.surface = surface, .err = err};
   wn_status status = WN_OK;
@@ -333,6 +395,13 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
   WN_TRY(check_caps(&c));
   WN_TRY(check_pins(&c));
   WN_TRY(check_boosts(&c));
+  WN_TRY(check_quotas(&c));
+  WN_TRY(check_slots(&c));
+  WN_TRY(check_mixes(&c));
+  if (!(surface->floor >= 0.0f && surface->floor <= 1000.0f))
+    REFUSE(&c, path_of(&c, "order.floor", -1, ""), "must be 0 to 1,000");
+  if (!(surface->temperature >= 0.0f && surface->temperature <= 100.0f))
+    REFUSE(&c, path_of(&c, "order.temperature", -1, ""), "must be 0 to 100");
 cleanup:
   return status;
 }

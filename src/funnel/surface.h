@@ -55,6 +55,31 @@ typedef struct wn_boost {
       factor; /* multiplies the score (which is ≥ 0 after normalisation); < 1 demotes; 0 to 1,000 */
 } wn_boost;
 
+/* At least so many items of a slate; of newer_days and where one is set. */
+typedef struct wn_quota {
+  char where[512];     /* expression; "": by age */
+  uint32_t newer_days; /* created at most so many days ago */
+  uint32_t min;
+} wn_quota;
+
+/* A place that is filled in a way of its own. */
+typedef struct wn_slot {
+  uint32_t position; /* 1-based */
+  bool explore;      /* any candidate, all alike; else the best one for which `where` holds */
+  char where[512];
+} wn_slot;
+
+typedef enum wn_mix_kind {
+  WN_MIX_REPEAT,     /* what shares a value with items above counts less */
+  WN_MIX_CALIBRATED, /* values as often as in the user's history */
+  WN_MIX_COVERED,    /* each of the history's values somewhere */
+} wn_mix_kind;
+typedef struct wn_mix {
+  char attribute[WN_NAME_MAX + 1];
+  wn_mix_kind kind;
+  float weight; /* REPEAT: factor of a repeat, 0 to 1; else 0 to 100 */
+} wn_mix;
+
 typedef struct wn_surface {
   char name[WN_NAME_MAX + 1];
   wn_flavour flavour;
@@ -86,6 +111,14 @@ typedef struct wn_surface {
   size_t pins_len;
   wn_boost boosts[WN_RULES_MAX];
   size_t boosts_len;
+  wn_quota quotas[WN_RULES_MAX];
+  size_t quotas_len;
+  wn_slot slots[WN_RULES_MAX];
+  size_t slots_len;
+  wn_mix mixes[WN_RULES_MAX];
+  size_t mixes_len;
+  float floor;       /* items that score less are not shown, unless nothing scores more */
+  float temperature; /* 0: the best item at each place; else drawn by e^(worth / temperature) */
 } wn_surface;
 
 typedef struct wn_surfaces {
@@ -107,7 +140,8 @@ const char *wn_surface_source(const wn_surface *surface, unsigned source);
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
  * .fallback[i].…, .filter.seen[i], .filter.where, .score.heavy,
  * .order.diversity.lambda|by|window,
- * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor); in
+ * .order.caps[i].attribute|max, .order.pins[i].item|position, .order.boosts[i].where|factor,
+ * .order.quotas[i].where|min, .order.slots[i].position|where, .order.mix[i].attribute|weight); in
  * an expression line and column are the expression's own. */
 WN_MUST_USE wn_status wn_surface_validate(const wn_surface *surface, wn_error *err);
 

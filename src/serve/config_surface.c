@@ -234,11 +234,86 @@ static wn_status read_boosts(wn_yaml *y, const yaml_node_t *node, void *target) 
   return wn_yaml_list(y, node, WN_RULES_MAX, push_boost, target);
 }
 
+static const wn_yaml_key quota_keys[] = {
+    {"where", WN_YAML_TEXT, offsetof(wn_quota, where), 0, sizeof(((wn_quota *)NULL)->where), NULL},
+    {"newer_days", WN_YAML_U32, offsetof(wn_quota, newer_days), 1, 36500, NULL},
+    {"min", WN_YAML_U32, offsetof(wn_quota, min), 1, WN_SLATE_MAX, NULL},
+};
+
+static wn_status push_quota(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_quota *quota = &s->quotas[s->quotas_len++];
+  *quota = (wn_quota){0};
+  wn_status status = wn_yaml_fields(y, node, quota_keys, COUNT(quota_keys), quota);
+  return status == WN_OK ? require(y, node, "min") : status;
+}
+
+static wn_status read_quotas(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->quotas_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_quota, target);
+}
+
+static const wn_yaml_key slot_keys[] = {
+    {"position", WN_YAML_U32, offsetof(wn_slot, position), 1, WN_SLATE_MAX, NULL},
+    {"where", WN_YAML_TEXT, offsetof(wn_slot, where), 0, sizeof(((wn_slot *)NULL)->where), NULL},
+    {"explore", WN_YAML_BOOL, offsetof(wn_slot, explore), 0, 0, NULL},
+};
+
+static wn_status push_slot(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_slot *slot = &s->slots[s->slots_len++];
+  *slot = (wn_slot){0};
+  wn_status status = wn_yaml_fields(y, node, slot_keys, COUNT(slot_keys), slot);
+  return status == WN_OK ? require(y, node, "position") : status;
+}
+
+static wn_status read_slots(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->slots_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_slot, target);
+}
+
+static wn_status read_mix_kind(wn_yaml *y, const yaml_node_t *node, void *target) {
+  static const char *const words[] = {"repeat", "calibrated", "covered"}; /* wn_mix_kind */
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
+  if (status == WN_OK) ((wn_mix *)target)->kind = (wn_mix_kind)word;
+  return status;
+}
+
+static const wn_yaml_key mix_keys[] = {
+    {"attribute", WN_YAML_TEXT, offsetof(wn_mix, attribute), 0, WN_NAME_MAX + 1, NULL},
+    {"kind", WN_YAML_CALL, 0, 0, 0, read_mix_kind},
+    {"weight", WN_YAML_FLOAT, offsetof(wn_mix, weight), 0, 100, NULL},
+};
+
+static wn_status push_mix(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  wn_mix *mix = &s->mixes[s->mixes_len++];
+  wn_status status = WN_OK;
+  *mix = (wn_mix){0};
+  WN_TRY(wn_yaml_fields(y, node, mix_keys, COUNT(mix_keys), mix));
+  WN_TRY(require(y, node, "attribute"));
+  WN_TRY(require(y, node, "kind"));
+  WN_TRY(require(y, node, "weight"));
+cleanup:
+  return status;
+}
+
+static wn_status read_mixes(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((wn_surface *)target)->mixes_len = 0;
+  return wn_yaml_list(y, node, WN_RULES_MAX, push_mix, target);
+}
+
 static const wn_yaml_key order_keys[] = {
     {"diversity", WN_YAML_CALL, 0, 0, 0, read_diversity},
     {"caps", WN_YAML_CALL, 0, 0, 0, read_caps},
     {"pins", WN_YAML_CALL, 0, 0, 0, read_pins},
     {"boosts", WN_YAML_CALL, 0, 0, 0, read_boosts},
+    {"quotas", WN_YAML_CALL, 0, 0, 0, read_quotas},
+    {"slots", WN_YAML_CALL, 0, 0, 0, read_slots},
+    {"mix", WN_YAML_CALL, 0, 0, 0, read_mixes},
+    {"floor", WN_YAML_FLOAT, FIELD(floor), 0, 1000, NULL},
+    {"temperature", WN_YAML_FLOAT, FIELD(temperature), 0, 100, NULL},
 };
 
 static wn_status read_order(wn_yaml *y, const yaml_node_t *node, void *target) {

@@ -1,0 +1,302 @@
+/* Rules of ordering: a property test over random rule sets, each rule by hand, and draws against
+ * their propensities. */
+#include "fixture.h"
+
+static bool satisfies(const fx_world *w, const char *where, wn_item_ix item) {
+  wn_expr *expr = NULL;
+  wn_error err;
+  assert_int_equal(wn_expr_parse(wn_str_of(where), "t", &expr, &err), WN_OK);
+  bool holds = wn_expr_test(expr, w->catalog, item);
+  wn_expr_free(expr);
+  return holds;
+}
+
+static wn_quota *add_quota(wn_surface *s, const char *where, uint32_t newer_days, uint32_t min) {
+  wn_quota *quota = &s->quotas[s->quotas_len++];
+  *quota = (wn_quota){.newer_days = newer_days, .min = min};
+  snprintf(quota->where, sizeof quota->where, "%s", where);
+  return quota;
+}
+
+static void add_slot(wn_surface *s, uint32_t position, const char *where) {
+  wn_slot *slot = &s->slots[s->slots_len++];
+  *slot = (wn_slot){.position = position, .explore = where == NULL};
+  if (where != NULL) snprintf(slot->where, sizeof slot->where, "%s", where);
+}
+
+static void add_mix(wn_surface *s, const char *attribute, wn_mix_kind kind, float weight) {
+  wn_mix *mix = &s->mixes[s->mixes_len++];
+  *mix = (wn_mix){.kind = kind, .weight = weight};
+  snprintf(mix->attribute, sizeof mix->attribute, "%s", attribute);
+}
+
+static const char *const conditions[] = {"section == 's1'", "'red' in tags", "price > 1",
+                                         "free == true", "section == 'none'"};
+
+static void random_surface(wn_surface *s, wn_rng *rng) {
+  static const char *const attributes[] = {"section", "tags", "mixed", "absent"};
+  wn_surface_init(s, "t", WN_FLAVOUR_PERSONAL);
+  s->seen_all = false;
+  fx_generator(s, "a", 20 + (uint32_t)wn_rng_below(rng, 200), 1.0f);
+  fx_generator(s, "hist", 20 + (uint32_t)wn_rng_below(rng, 100), 0.7f);
+  if (wn_rng_below(rng, 2) == 0) fx_diversity(s, "vec", true, 0.6f);
+  s->diversity_method = wn_rng_below(rng, 2) == 0 ? WN_DIVERSITY_DPP : WN_DIVERSITY_MMR;
+  for (uint64_t c = wn_rng_below(rng, 3); c > 0; c--)
+    fx_cap(s, attributes[c], 2 + (uint32_t)wn_rng_below(rng, 8));
+  for (uint64_t p = wn_rng_below(rng, 3); p > 0; p--) {
+    char id[16];
+    snprintf(id, sizeof id, "i%u", (unsigned)(wn_rng_below(rng, 100) * 4 + p));
+    fx_pin(s, id, (uint32_t)(wn_rng_below(rng, 5) * 4 + p));
+  }
+  for (uint64_t q = wn_rng_below(rng, 4); q > 0; q--)
+    add_quota(s, conditions[wn_rng_below(rng, 5)], 0, 1 + (uint32_t)wn_rng_below(rng, 5));
+  if (wn_rng_below(rng, 3) == 0) add_quota(s, "", 3, 2);
+  if (wn_rng_below(rng, 2) == 0)
+    add_slot(s, 4 * (1 + (uint32_t)wn_rng_below(rng, 3)), conditions[wn_rng_below(rng, 5)]);
+  if (wn_rng_below(rng, 2) == 0) add_slot(s, 16, NULL);
+  for (uint64_t m = wn_rng_below(rng, 3); m > 0; m--) {
+    wn_mix_kind kind = (wn_mix_kind)wn_rng_below(rng, 3);
+    add_mix(s, attributes[wn_rng_below(rng, 4)], kind, (float)wn_rng_double(rng));
+  }
+  if (wn_rng_below(rng, 4) == 0) s->floor = 0.3f;
+  if (wn_rng_below(rng, 3) == 0) s->temperature = 0.1f;
+}
+
+static bool is_newer(const fx_world *w, wn_item_ix item, int64_t now_ms, uint32_t days) {
+  return wn_catalog_created(w->catalog)[item] >= (now_ms / 86400000 - days) * 86400000;
+}
+
+/* Every quota is kept, or told as not kept with the count that is there. */
+static void check_quotas(const fx_world *w, const wn_surface *s, const wn_slate *slate,
+                         int64_t now_ms) {
+  for (size_t q = 0; q < s->quotas_len; q++) {
+    const wn_quota *quota = &s->quotas[q];
+    size_t have = 0;
+    for (size_t i = 0; i < slate->len; i++)
+      have += quota->where[0] != '\0'
+                  ? satisfies(w, quota->where, slate->items[i].item)
+                  : is_newer(w, slate->items[i].item, now_ms, quota->newer_days);
+    if (have >= quota->min) continue;
+    char note[700];
+    snprintf(note, sizeof note, "quota of %u (%s): %zu kept", quota->min,
+             quota->where[0] != '\0' ? quota->where : "newer than 3 days", have);
+    if (!fx_noted(slate->trace, note)) fail_msg("not told: %s", note);
+  }
+}
+
+static void check_slots(const fx_world *w, const wn_surface *s, const wn_slate *slate) {
+  for (size_t k = 0; k < s->slots_len; k++) {
+    const wn_slot *slot = &s->slots[k];
+    char note[60];
+    if (slot->explore || slot->position > slate->len) continue;
+    if (slate->items[slot->position - 1].pinned) continue; /* moved up */
+    snprintf(note, sizeof note, "slot at %u not kept", slot->position);
+    assert_true(satisfies(w, slot->where, slate->items[slot->position - 1].item) ||
+                fx_noted(slate->trace, note));
+  }
+}
+
+static void check_caps(const fx_world *w, const wn_surface *s, const wn_slate *slate) {
+  for (size_t c = 0; c < s->caps_len; c++) {
+    const wn_column *column = wn_catalog_column(w->catalog, wn_str_of(s->caps[c].attribute));
+    if (column == NULL || strcmp(column->name, "section") != 0) continue;
+    for (size_t i = 0; i < slate->len; i++) {
+      size_t same = 0;
+      const wn_cell *cell = &column->cells[slate->items[i].item];
+      for (size_t k = 0; k < slate->len && cell->kind != 0; k++) {
+        const wn_cell *other = &column->cells[slate->items[k].item];
+        same += other->kind == cell->kind && other->code == cell->code;
+      }
+      assert_true(same <= s->caps[c].max);
+    }
+  }
+}
+
+static void check_slate(const wn_surface *s, const wn_slate *slate, uint32_t n) {
+  bool enough = slate->trace->candidates_len >= n + 4;
+  for (size_t i = 0; i < slate->len; i++) {
+    const wn_slate_item *item = &slate->items[i];
+    assert_true(item->propensity > 0 && item->propensity <= 1);
+    for (size_t k = 0; k < i; k++) assert_true(slate->items[k].item != item->item);
+    bool floored = s->floor > 0 && !fx_noted(slate->trace, "floor not kept");
+    if (floored && !item->pinned) assert_true(item->score >= s->floor);
+  }
+  assert_true(slate->len > 0);
+  if (slate->len < n && enough) assert_true(s->caps_len > 0 || s->floor > 0);
+}
+
+static void test_random_rules(void **state) {
+  (void)state;
+  fx_world w;
+  wn_rng rng;
+  wn_history_entry history[12];
+  fx_init(&w, 450, 17);
+  wn_rng_seed(&rng, 8);
+  for (uint32_t h = 0; h < 12; h++) history[h] = (wn_history_entry){h * 31, 1, 1000 - h};
+  for (int round = 0; round < 400; round++) {
+    wn_surface s;
+    wn_error err;
+    random_surface(&s, &rng);
+    bool clash = wn_surface_validate(&s, &err) != WN_OK; /* a pin where a slot is, capped twice */
+    if (clash && strstr(err.field, "slots") == NULL && strstr(err.field, "retrieve") == NULL &&
+        strstr(err.field, "pins") == NULL && strstr(err.field, "diversity") == NULL)
+      fail_msg("%s: %s", err.field, err.message);
+    uint32_t n = 1 + (uint32_t)wn_rng_below(&rng, 30);
+    wn_request r = fx_request(&w, &s, n);
+    r.query.history = history;
+    r.query.history_len = round % 5 == 0 ? 0 : 12;
+    r.query.now_ms = 6 * 86400000ll;
+    r.query.seed = (uint64_t)round;
+    r.explain = true;
+    wn_slate slate = fx_run(&r);
+    check_slate(&s, &slate, n);
+    check_quotas(&w, &s, &slate, r.query.now_ms);
+    check_slots(&w, &s, &slate);
+    check_caps(&w, &s, &slate);
+  }
+  fx_clear(&w);
+}
+
+/* A quota that can be kept is kept exactly, from below: nothing else moves. */
+static void test_quota(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 300, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 300, 1.0f);
+  wn_request r = fx_request(&w, &s, 10);
+  r.explain = true;
+  wn_slate plain = fx_run(&r);
+  wn_item_ix before[10];
+  size_t had = 0;
+  for (size_t i = 0; i < 10; i++) {
+    before[i] = plain.items[i].item;
+    had += satisfies(&w, "section == 's1'", before[i]);
+  }
+  add_quota(&s, "section == 's1'", 0, (uint32_t)had + 3);
+  wn_slate slate = fx_run(&r);
+  size_t have = 0, same = 0;
+  for (size_t i = 0; i < 10; i++) {
+    have += satisfies(&w, "section == 's1'", slate.items[i].item);
+    same += slate.items[i].item == before[i];
+  }
+  assert_int_equal(have, had + 3);
+  assert_true(same >= 6);
+  s.quotas[0].min = 11;
+  slate = fx_run(&r);
+  assert_int_equal(slate.len, 10);
+  assert_true(fx_noted(slate.trace, "quota of 11 (section == 's1'): 10 kept"));
+  fx_clear(&w);
+}
+
+/* A floor above everything is told and not kept: no empty slate. */
+static void test_floor(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 300, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 300, 1.0f);
+  s.floor = 0.97f;
+  wn_request r = fx_request(&w, &s, 20);
+  r.explain = true;
+  wn_slate slate = fx_run(&r);
+  assert_true(slate.len > 0 && slate.len < 20);
+  for (size_t i = 0; i < slate.len; i++) assert_true(slate.items[i].score >= 0.97f);
+  assert_true(fx_noted(slate.trace, "floor and caps left"));
+  s.floor = 5;
+  slate = fx_run(&r);
+  assert_int_equal(slate.len, 20);
+  assert_true(fx_noted(slate.trace, "floor not kept"));
+  fx_clear(&w);
+}
+
+/* Calibrated slates have the history's shares; repeats are pushed down. */
+static void test_mixes(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  wn_history_entry history[40];
+  size_t len = 0, s1 = 0, shown = 0;
+  fx_init(&w, 450, 3);
+  for (wn_item_ix i = 0; i < 450 && len < 40; i++) {
+    bool one = satisfies(&w, "section == 's1'", i);
+    if (one ? s1 == 30 : !satisfies(&w, "section == 's2'", i) || len - s1 == 10) continue;
+    s1 += one;
+    history[len++] = (wn_history_entry){i, 1, 1000 - (int64_t)i};
+  }
+  assert_int_equal(len, 40);
+  wn_surface_init(&s, "t", WN_FLAVOUR_PERSONAL);
+  s.seen_all = false;
+  snprintf(s.where, sizeof s.where, "has(section)"); /* the others are no part of the shares */
+  fx_generator(&s, "a", 400, 1.0f);
+  wn_request r = fx_request(&w, &s, 20);
+  r.query.history = history;
+  r.query.history_len = len;
+  r.explain = true;
+  add_mix(&s, "section", WN_MIX_CALIBRATED, 5);
+  wn_slate slate = fx_run(&r);
+  for (size_t i = 0; i < 20; i++) shown += satisfies(&w, "section == 's1'", slate.items[i].item);
+  assert_float_equal((double)shown / 20, (double)s1 / (double)len, 0.08);
+  s.mixes[0].kind = WN_MIX_COVERED;
+  slate = fx_run(&r);
+  assert_true(satisfies(&w, "section == 's1'", slate.items[0].item));
+  s.mixes[0] = (wn_mix){.kind = WN_MIX_REPEAT, .weight = 0.2f};
+  snprintf(s.mixes[0].attribute, sizeof s.mixes[0].attribute, "section");
+  slate = fx_run(&r);
+  for (size_t i = 1; i < 4; i++)
+    for (int v = 0; v < 5; v++) {
+      char where[32];
+      snprintf(where, sizeof where, "section == 's%d'", v);
+      assert_false(satisfies(&w, where, slate.items[i].item) &&
+                   satisfies(&w, where, slate.items[i - 1].item));
+    }
+  fx_clear(&w);
+}
+
+/* Items drawn as often as their propensities say: 1/p of the shown ones adds up to the rounds. */
+static void test_propensities(void **state) {
+  (void)state;
+  enum { ROUNDS = 20000 };
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 12, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 12, 1.0f);
+  wn_request r = fx_request(&w, &s, 3);
+  s.temperature = 0.3f;
+  add_slot(&s, 3, NULL);
+  double first[12] = {0}, third[12] = {0}, count[12] = {0};
+  for (int i = 0; i < ROUNDS; i++) {
+    r.query.seed = (uint64_t)i;
+    wn_slate slate = fx_run(&r);
+    first[slate.items[0].item] += 1 / (double)slate.items[0].propensity;
+    third[slate.items[2].item] += 1;
+    count[slate.items[0].item]++;
+    assert_float_equal(slate.items[2].propensity, 0.1f, 1e-6);
+  }
+  double most = 0;
+  for (uint32_t i = 0; i < 12; i++) {
+    /* 1/p at most e^(1/.3) · 12; 5 standard errors */
+    assert_float_equal(first[i] / ROUNDS, 1, 5 * sqrt(336.0 / ROUNDS));
+    assert_true(third[i] > 0);
+    most = fmax(most, count[i]);
+  }
+  assert_true(most < 0.5 * ROUNDS && most > 0.1 * ROUNDS);
+  r.query.seed = 5;
+  wn_slate a = fx_run(&r);
+  wn_item_ix one = a.items[0].item, two = a.items[1].item;
+  a = fx_run(&r);
+  assert_true(a.items[0].item == one && a.items[1].item == two); /* the seed decides */
+  fx_clear(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_random_rules), cmocka_unit_test(test_quota),
+      cmocka_unit_test(test_floor),        cmocka_unit_test(test_mixes),
+      cmocka_unit_test(test_propensities),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -90,16 +90,25 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
   wn_status status;
   wn_base *base = NULL;
   float *centres = NULL;
+  uint64_t *present = NULL;
   wn_tiers tiers;
   *out = NULL;
   WN_TRY(check_options(rows, options, err));
   WN_TRY(check_vectors(rows, "rows", options->pool, err));
   WN_TRY(check_vectors(&options->queries, "queries", options->pool, err));
+  if (options->present != NULL) {
+    present = wn_calloc(((size_t)rows->count + 63) / 64 + 1, sizeof *present);
+    if (present == NULL) WN_TRY(wn_fail_memory(err));
+    for (uint32_t i = 0; i < rows->count; i++) {
+      if (wn_bitset_test(options->present, i)) present[i >> 6] |= (uint64_t)1 << (i & 63);
+    }
+  }
   WN_TRY(wn_tiers_find(rows, options, &tiers, &centres, err));
   wn_base_task task = {.rows = rows->data,
                        .ids = rows->count,
                        .dims = rows->dims,
                        .metric = options->metric,
+                       .present = present,
                        .tiers = &tiers,
                        .lists = tiers.first[tiers.count],
                        .centres = centres,
@@ -121,6 +130,7 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
 cleanup:
   wn_base_free(base);
   wn_free(centres);
+  wn_free(present);
   return status;
 }
 

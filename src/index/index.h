@@ -43,6 +43,7 @@ typedef struct wn_index_options {
   uint32_t lists;     /* inverted lists; 0: one flat list; WN_INDEX_LISTS_AUTO: by size */
   wn_vectors queries; /* typical ones (users), for measuring; borrowed for the call; count 0: rows
                          serve as queries, which fits cosine and l2 better than ip */
+  const wn_bitset *present; /* rows that count; NULL: all */
   uint64_t seed;
   bool copy;     /* rows are copied; otherwise borrowed for as long as the index lives */
   wn_pool *pool; /* NULL: this thread alone */

@@ -27,8 +27,10 @@
 
 typedef struct norms {
   const wn_vectors *rows;
-  float *norm;     /* [rows] */
-  uint32_t *above; /* [CLASSES + 1] rows in this class and those above */
+  const wn_bitset *present; /* NULL: all */
+  uint32_t count;           /* rows that are */
+  float *norm;              /* [rows] */
+  uint32_t *above;          /* [CLASSES + 1] rows in this class and those above */
 } norms;
 
 static uint32_t class_of(float norm) {
@@ -45,8 +47,14 @@ static void measure_norms(void *ctx, size_t begin, size_t end, int worker) {
   }
 }
 
+static bool is_present(const norms *n, uint32_t row) {
+  return n->present == NULL || wn_bitset_test(n->present, row);
+}
+
 static void count_classes(norms *n) {
-  for (uint32_t i = 0; i < n->rows->count; i++) n->above[class_of(n->norm[i])]++;
+  for (uint32_t i = 0; i < n->rows->count; i++) {
+    if (is_present(n, i)) n->above[class_of(n->norm[i])]++;
+  }
   for (uint32_t c = CLASSES; c-- > 0;) n->above[c] += n->above[c + 1];
 }
 
@@ -65,12 +73,13 @@ static void find_sample(const norms *n, const float *query, wn_topk *top, uint64
   const wn_vectors *rows = n->rows;
   uint32_t step = rows->count / SAMPLE + 1;
   for (uint32_t i = 0; i < rows->count; i += step) {
+    if (!is_present(n, i)) continue;
     wn_topk_push(top, i, wn_simd()->dot(query, rows->data + (size_t)i * rows->dims, rows->dims));
   }
   size_t count = wn_topk_sort(top);
   for (size_t r = 0; r < count; r++) {
     uint32_t j = 0, place = n->above[class_of(n->norm[top->heap[r].ix])];
-    while (j + 1 < HALVINGS && place <= rows->count >> (j + 1)) j++;
+    while (j + 1 < HALVINGS && place <= n->count >> (j + 1)) j++;
     found[j]++;
   }
 }
@@ -108,13 +117,13 @@ static uint32_t lists_for(double rows, double factor) {
 }
 
 static bool norms_differ(const norms *n) {
-  uint32_t count = n->rows->count;
+  uint32_t count = n->count;
   return norm_floor(n, count / 16) > 1.41421356f * norm_floor(n, count / 2);
 }
 
 /* Tiers of about count/2^head rows and from there on. */
 static void set_tiers(const norms *n, uint32_t head, wn_tiers *tiers) {
-  uint32_t count = n->rows->count, before = 0;
+  uint32_t count = n->count, before = 0;
   uint64_t wanted = count >> head;
   *tiers = (wn_tiers){0};
   if (wanted < TIER_LEAST) wanted = TIER_LEAST;
@@ -163,15 +172,16 @@ static wn_status cluster_tiers(const norms *n, const wn_index_options *options,
 wn_status wn_tiers_find(const wn_vectors *rows, const wn_index_options *options, wn_tiers *tiers,
                         float **centres, wn_error *err) {
   wn_status status;
-  norms n = {.rows = rows};
+  norms n = {.rows = rows, .present = options->present, .count = rows->count};
   uint32_t head = 0;
   bool given = options->lists != WN_INDEX_LISTS_AUTO;
+  if (n.present != NULL) n.count = (uint32_t)wn_bitset_count(n.present);
   n.norm = wn_reallocarray(NULL, (size_t)rows->count + 1, sizeof *n.norm);
   n.above = wn_calloc(CLASSES + 1, sizeof *n.above);
   if (n.norm == NULL || n.above == NULL) WN_TRY(wn_fail_memory(err));
   *tiers = (wn_tiers){.count = 1, .first = {0, 1}};
   if (given && options->lists > 1) tiers->first[1] = options->lists;
-  if (!given && rows->count >= 4096) {
+  if (!given && n.count >= 4096) {
     wn_for_all(options->pool, rows->count, 4096, measure_norms, &n);
     count_classes(&n);
     if (options->metric == WN_METRIC_IP && norms_differ(&n)) {

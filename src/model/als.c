@@ -233,6 +233,43 @@ static void offer_fitted(const wn_als *als, const wn_query *query, const als_ask
   }
 }
 
+void wn_als_tell(wn_als *als, uint32_t at) {
+  const wn_als_live *live = &als->live;
+  if (als->nearest == NULL) return;
+  const float *vector = live->scale[at] > 0 ? live->vector + at * (size_t)als->head.d : NULL;
+  if (!als->nearest->put(als->nearest->ctx, live->item_of[at], vector)) als->nearest = NULL;
+}
+
+void wn_als_attach(wn_als *als, const wn_nearest *nearest) {
+  als->nearest = nearest;
+  for (uint32_t at = 0; at < als->live.len; at++) wn_als_tell(als, at);
+}
+
+static bool answers(const wn_als *als, wn_nearest_kind kind) {
+  return als->nearest != NULL && als->nearest->answers(als->nearest->ctx, kind);
+}
+
+typedef struct found_ask {
+  wn_nearest_ask ask;
+  uint32_t without; /* WN_NO_IX: nothing */
+  wn_arena *arena;
+} found_ask;
+
+/* The k best but `without`, from the index. */
+static wn_status find_nearest(const wn_nearest *nearest, const found_ask *f, wn_scored *out,
+                              size_t *count, wn_error *err) {
+  wn_nearest_ask ask = f->ask;
+  size_t k = ask.k, found = 0, kept = 0;
+  wn_scored *all = out;
+  if (f->without != WN_NO_IX && (all = wn_arena_alloc(f->arena, ++ask.k * sizeof *all)) == NULL)
+    return wn_fail_memory(err);
+  wn_status status = nearest->find(nearest->ctx, &ask, f->arena, all, &found, err);
+  for (size_t i = 0; status == WN_OK && i < found && kept < k; i++)
+    if (all[i].ix != f->without) out[kept++] = all[i];
+  *count = kept;
+  return status;
+}
+
 static wn_status als_candidates(const wn_model *model, const wn_query *query, size_t k,
                                 wn_scored *out, size_t *count, wn_error *err) {
   const wn_als *als = (const wn_als *)model;
@@ -241,6 +278,13 @@ static wn_status als_candidates(const wn_model *model, const wn_query *query, si
   wn_topk top;
   wn_topk_init(&top, out, k);
   wn_status status = ask_init(&ask, als, query, arena, err);
+  wn_nearest_kind kind = ask.cosine ? WN_NEAREST_ALIKE : WN_NEAREST_ITEMS;
+  if (status == WN_OK && ask.x != NULL && k > 0 && answers(als, kind)) {
+    found_ask f = {{kind, ask.x, k, query->allowed}, ask.without, arena};
+    status = find_nearest(als->nearest, &f, out, count, err);
+    wn_arena_clear(&local);
+    return status;
+  }
   if (status == WN_OK && ask.x != NULL) {
     offer_live(als, query, &ask, &top);
     offer_fitted(als, query, &ask, &top);
@@ -299,6 +343,12 @@ static wn_status als_similar_users(const wn_model *model, const wn_query *query,
   wn_topk top;
   wn_topk_init(&top, out, k);
   wn_status status = wn_als_fold_in(als, query, arena, &ask.x, err);
+  if (status == WN_OK && ask.x != NULL && k > 0 && answers(als, WN_NEAREST_USERS)) {
+    found_ask f = {{WN_NEAREST_USERS, ask.x, k, NULL}, query->user, arena};
+    status = find_nearest(als->nearest, &f, out, count, err);
+    wn_arena_clear(&local);
+    return status;
+  }
   if (status == WN_OK && ask.x != NULL) {
     float norm = wn_simd()->dot(ask.x, ask.x, als->head.d), score[BLOCK];
     ask.scale = norm > 0 ? 1 / sqrtf(norm) : 0;

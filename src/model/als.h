@@ -7,6 +7,7 @@
  */
 
 #include "base/map64.h"
+#include "base/nearest.h"
 #include "model/content.h"
 #include "model/section.h"
 #include "model/train.h"
@@ -182,6 +183,7 @@ typedef struct wn_als {
   void *owned[16];             /* heap of a fitted model; none in a mapped one */
   size_t owned_len;
   wn_als_live live;
+  const wn_nearest *nearest; /* answers instead of a scan; NULL: none. Borrowed */
 } wn_als;
 
 /* > 0: that much on target 1; < 0: that much on target 0; 0: says nothing. */
@@ -223,6 +225,11 @@ static inline uint32_t wn_als_fitted_row(const wn_als *als, wn_item_ix ix) {
 const float *wn_als_vector(const wn_als *als, wn_item_ix ix);
 /* Offers the live items that the query allows: scores by inner product with x. */
 void wn_als_offer_live(const wn_als *als, const wn_query *query, const float *x, wn_topk *top);
+/* From now on candidates and neighbours come from `nearest`, which knows the fit's vectors and gets
+ * the live ones here and as they change; it must outlive the model. Exclusive access. */
+void wn_als_attach(wn_als *als, const wn_nearest *nearest);
+/* An item has changed: tells `nearest`, and goes back to scanning when that cannot note it. */
+void wn_als_tell(wn_als *als, uint32_t at);
 /* als_snapshot.c */
 wn_status wn_als_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
 wn_status wn_als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err);

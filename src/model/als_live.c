@@ -234,6 +234,7 @@ static void settle(wn_als *als, uint32_t at) {
   }
   double norm = sqrt((double)wn_simd()->dot(v, v, d));
   als->live.scale[at] = norm > 1e-15 && isfinite(norm) ? (float)(1 / norm) : 0;
+  wn_als_tell(als, at);
 }
 
 /* What the fit's attributes said, as prior. */

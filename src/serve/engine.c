@@ -255,6 +255,7 @@ void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out) {
   out->delta_pairs = wn_online_delta_pairs(s->online);
   out->catalog_bytes = wn_catalog_bytes(engine->catalog);
   out->online_bytes = wn_online_bytes(s->online);
+  wn_serving_index_stats(s, out);
   pthread_rwlock_unlock(&engine->lock);
   out->users = wn_dict_count(users);
   out->dict_bytes = wn_dict_bytes(users) + wn_dict_bytes(items);

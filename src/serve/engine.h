@@ -108,6 +108,9 @@ typedef struct wn_engine_stats {
   uint64_t last_seq, replayed_events, delta_pairs, sessions;
   uint64_t swaps, swap_failures, slates_lost; /* shown, and then not logged */
   size_t catalog_bytes, online_bytes, session_bytes, dict_bytes;
+  uint32_t index_items, index_changes; /* items that als finds through an index; 0: it scans */
+  double index_recall;                 /* measured when it was built */
+  size_t index_bytes;
   wn_commit_stats commits;
   bool writable; /* false after a fatal store error */
 } wn_engine_stats;

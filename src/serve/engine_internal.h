@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+typedef struct wn_retrieval wn_retrieval; /* engine_index.c */
+
 /* Everything that a snapshot swap replaces. Its log position is its own: events up to last_seq are
  * in it, from the snapshot, by replay or by commits, each exactly once. */
 typedef struct wn_serving {
@@ -25,6 +27,8 @@ typedef struct wn_serving {
   wn_online *online;
   uint64_t last_seq;
   uint64_t replayed;
+  wn_retrieval *retrieval; /* of the models; NULL: they scan */
+  bool index_tried;        /* whether there should be one has been looked into */
 } wn_serving;
 
 /* Which file CURRENT was when it was last looked at. */
@@ -76,6 +80,14 @@ WN_MUST_USE wn_status wn_serving_at(wn_engine *engine, uint64_t number, uint64_t
 /* One event, unless the state has it already. */
 WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
                                        const wn_stored_event *event, wn_error *err);
+/* Indexes for the models of a state, off the lock; *out stays NULL where scans are as good. */
+void wn_serving_index(const wn_engine *engine, wn_serving *serving, wn_retrieval **out);
+/* Hands them to the models: exclusive, or before others see the state. */
+void wn_serving_attach(wn_serving *serving, wn_retrieval *retrieval);
+void wn_retrieval_free(wn_retrieval *retrieval);
+void wn_serving_index_stats(const wn_serving *serving, wn_engine_stats *out);
+/* The refreshing thread: indexes a state that began without, merges what events have changed. */
+void wn_engine_tend_index(wn_engine *engine);
 /* Voids the base rows of users that were deleted after the snapshot was trained. */
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 

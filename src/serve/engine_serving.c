@@ -30,6 +30,7 @@ void wn_serving_free(wn_serving *serving) {
   if (serving == NULL) return;
   wn_online_free(serving->online);
   wn_models_clear(&serving->models);
+  wn_retrieval_free(serving->retrieval);
   wn_snapshot_unref(serving->snapshot);
   wn_free(serving);
 }
@@ -270,9 +271,12 @@ cleanup:
 wn_status wn_swap_build(wn_swap *swap, wn_snapshot *snapshot, wn_error *err) {
   wn_status status = WN_OK;
   wn_engine *engine = swap->engine;
+  wn_retrieval *retrieval;
   size_t left = SIZE_MAX;
   wn_arena_init(&swap->arena, ITEM_BYTES_MAX);
   WN_TRY(wn_serving_create(engine, wn_snapshot_ref(snapshot), &swap->serving, err));
+  wn_serving_index(engine, swap->serving, &retrieval);
+  wn_serving_attach(swap->serving, retrieval);
   pthread_rwlock_wrlock(&engine->lock);
   note_items(engine, true);
   swap->erased_count = engine->erased_count;
@@ -372,6 +376,7 @@ wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err) {
       if (err != NULL) *err = why;
     }
   }
+  wn_engine_tend_index(engine);
   pthread_mutex_unlock(&engine->refresh_lock);
   return status;
 }

@@ -208,6 +208,13 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
   single(out, "winnow_users", "gauge", "Users known.", stats->users);
   single(out, "winnow_items", "gauge", "Items known.", stats->items);
   single(out, "winnow_items_servable", "gauge", "Items that may be shown.", stats->items_servable);
+  single(out, "winnow_index_items", "gauge",
+         "Items that als finds through an index; 0: it scans them.", stats->index_items);
+  single(out, "winnow_index_recall", "gauge",
+         "Share of the exact lists that the index finds, measured when it was built.",
+         stats->index_recall);
+  single(out, "winnow_index_changes", "gauge", "Changes of vectors that wait to be merged.",
+         stats->index_changes);
   single(out, "winnow_events_last_seq", "gauge", "Position of the last event in the log.",
          (double)stats->last_seq);
   single(out, "winnow_sessions", "gauge", "Feed sessions in memory.", (double)stats->sessions);
@@ -232,8 +239,10 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
                 "winnow_memory_bytes{part=\"catalogue\"} %zu\n"
                 "winnow_memory_bytes{part=\"online\"} %zu\n"
                 "winnow_memory_bytes{part=\"sessions\"} %zu\n"
-                "winnow_memory_bytes{part=\"dictionaries\"} %zu\n",
-                stats->catalog_bytes, stats->online_bytes, stats->session_bytes, stats->dict_bytes);
+                "winnow_memory_bytes{part=\"dictionaries\"} %zu\n"
+                "winnow_memory_bytes{part=\"index\"} %zu\n",
+                stats->catalog_bytes, stats->online_bytes, stats->session_bytes, stats->dict_bytes,
+                stats->index_bytes);
 }
 
 static double resident_bytes(void) {

@@ -1,0 +1,143 @@
+/* als through an index: the same slates as by scanning, from a start, after a swap, and with what
+ * events teach meanwhile. The world is small enough for the index to be exact. */
+#include "engine_fixture.h"
+
+#define SURFACES                                                                                   \
+  "surfaces:\n"                                                                                    \
+  "  mine: {flavour: personal, retrieve: [{model: als, quota: 12}], fallback: [],"                 \
+  " score: {normalise: none}}\n"                                                                   \
+  "  near: {flavour: flat, retrieve: [{model: als, quota: 12}], fallback: [],"                     \
+  " score: {normalise: none}}\n"
+
+static const char *const scanning = SURFACES "server: {index_items_min: 1000}\n";
+static const char *const indexed = SURFACES "server: {index_items_min: 1}\n";
+
+typedef struct view {
+  size_t len[12];
+  wn_item_ix items[12][12];
+  float scores[12][12];
+  size_t users_len;
+  char users[10][16];
+} view;
+
+static void look(world *w, view *v) {
+  wn_error err = {0};
+  wn_arena arena;
+  wn_neighbour_list users;
+  for (int i = 0; i < 12; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "%c%d", i % 2 == 0 ? 'u' : 'i', i);
+    slate s = i % 2 == 0 ? ask(w, "mine", name, NULL, 12) : ask(w, "near", NULL, name, 12);
+    v->len[i] = s.answer.len;
+    for (size_t k = 0; k < s.answer.len; k++) {
+      v->items[i][k] = s.answer.items[k].ix;
+      v->scores[i][k] = (float)s.answer.items[k].score;
+    }
+    slate_clear(&s);
+  }
+  wn_arena_init(&arena, ARENA);
+  assert_ok(wn_engine_similar_users(w->engine, WN_STR("u3"), 10, &arena, &users, &err));
+  v->users_len = users.len;
+  for (size_t i = 0; i < users.len; i++)
+    snprintf(v->users[i], sizeof v->users[i], "%.*s", WN_STR_ARG(users.data[i].id));
+  wn_arena_clear(&arena);
+}
+
+static void same(const view *a, const view *b) {
+  for (int i = 0; i < 12; i++) {
+    assert_int_equal(a->len[i], b->len[i]);
+    assert_true(a->len[i] > 5);
+    for (size_t k = 0; k < a->len[i]; k++) {
+      assert_int_equal(a->items[i][k], b->items[i][k]);
+      assert_true(fabsf(a->scores[i][k] - b->scores[i][k]) <= 1e-5f);
+    }
+  }
+  assert_int_equal(a->users_len, b->users_len);
+  for (size_t i = 0; i < a->users_len; i++) assert_string_equal(a->users[i], b->users[i]);
+}
+
+static wn_engine_stats stats_of(world *w) {
+  wn_engine_stats stats;
+  wn_engine_stats_get(w->engine, &stats);
+  return stats;
+}
+
+static void refresh(world *w, bool swaps) {
+  wn_error err = {0};
+  bool swapped;
+  assert_ok(wn_engine_refresh(w->engine, &swapped, &err));
+  assert_int_equal(swapped, swaps);
+}
+
+static void teach(world *w) {
+  char user[16];
+  for (int i = 0; i < 24; i++) {
+    snprintf(user, sizeof user, "u%d", 20 + i % 12);
+    event(w, user, i % 3 == 0 ? "new" : "new too", "view");
+  }
+}
+
+/* What a world that opens with `yaml` shows now. */
+static view reopened(world *w, const char *yaml) {
+  view v;
+  world_close(w);
+  world_open_as(w, yaml);
+  refresh(w, false);
+  look(w, &v);
+  return v;
+}
+
+static void test_same_slates(void **state) {
+  (void)state;
+  world w;
+  view scan, index, live;
+  world_ready(&w, scanning);
+  refresh(&w, false);
+  assert_int_equal(stats_of(&w).index_items, 0);
+  look(&w, &scan);
+  index = reopened(&w, indexed);
+  wn_engine_stats stats = stats_of(&w);
+  assert_true(stats.index_items > ITEMS / 2);
+  assert_true(stats.index_recall > .99 && stats.index_bytes > 0);
+  assert_int_equal(stats.index_changes, 0);
+  same(&scan, &index);
+  /* Items that events make known come into the index as they learn; a scan after a restart says
+   * the same, and so does an index that gets them when it is attached. */
+  teach(&w);
+  assert_true(stats_of(&w).index_changes > 0);
+  assert_int_equal(stats_of(&w).index_items, stats.index_items + 2);
+  look(&w, &live);
+  scan = reopened(&w, scanning);
+  same(&scan, &live);
+  index = reopened(&w, indexed);
+  assert_int_equal(stats_of(&w).index_items, stats.index_items + 2);
+  same(&scan, &index);
+  world_remove(&w);
+}
+
+static void test_swap(void **state) {
+  (void)state;
+  world w;
+  view scan, index;
+  world_ready(&w, indexed);
+  refresh(&w, false);
+  teach(&w);
+  world_train(&w, true);
+  event(&w, "u5", "newer", "view");
+  event(&w, "u7", "newer", "view");
+  refresh(&w, true);
+  assert_int_equal(stats_of(&w).snapshot, 2);
+  assert_true(stats_of(&w).index_items > 0);
+  look(&w, &index);
+  scan = reopened(&w, scanning);
+  same(&scan, &index);
+  world_remove(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_same_slates),
+      cmocka_unit_test(test_swap),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -24,6 +24,7 @@ static const struct {
     {"status", wn_cmd_status, "say what a data directory holds"},
     {"snapshots", wn_cmd_snapshots, "list, verify or roll back trained snapshots"},
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
+    {"experiments", wn_cmd_experiments, "what experiments show, or how long one would take"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},
     {"replay", wn_cmd_replay, "what would this configuration have earned on the log?"},
     {"runs", wn_cmd_runs, "list, show, compare, tag or export what was trained and measured"},

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const wn_metric_kind_names[] = {"conversion", "count",    "rate",   "value",
+                                            "finish",     "distinct", "return", NULL};
+
 void wn_experiment_defaults(wn_experiment *e, const char *name) {
   *e = (wn_experiment){.traffic = 1, .group_to = 1, .alpha = 0.05};
   snprintf(e->name, sizeof e->name, "%s", name);

@@ -11,13 +11,36 @@
  * The holdout is an experiment called "holdout": who is in its arm "in" takes part in no other. */
 
 #include "funnel/surface_patch.h"
-#include "lab/outcome.h"
+#include "base/str.h"
 
 #define WN_EXPERIMENTS_MAX 200
 #define WN_ARMS_MAX        8
 #define WN_METRICS_MAX     8
 #define WN_AUDIENCE_MAX    8
 #define WN_HOLDOUT         "holdout"
+
+/* What is counted of a unit; how, and over what: lab/outcome.h. */
+typedef enum wn_metric_kind {
+  WN_METRIC_CONVERSION, /* share of units with at least one event: y = 0 or 1 */
+  WN_METRIC_COUNT,      /* events a unit */
+  WN_METRIC_RATE,       /* events a slate: x = slates of the unit */
+  WN_METRIC_VALUE,      /* sum of the events' values a unit: revenue, seconds */
+  WN_METRIC_FINISH,     /* share of events whose value is at least `value_min`: x = events */
+  WN_METRIC_DISTINCT,   /* different items a unit: diversity of consumption */
+  WN_METRIC_RETURN,     /* share of units that asked again `days` days after their first slate or
+                           later; units too young for that are left out */
+} wn_metric_kind;
+extern const char *const wn_metric_kind_names[]; /* NULL-terminated */
+
+typedef struct wn_metric_spec {
+  char name[65];
+  wn_metric_kind kind;
+  char type[65];    /* event type; "": any (not for RETURN) */
+  double value_min; /* FINISH */
+  double days;      /* RETURN; default 7 */
+  bool lower_is_better;
+  double margin; /* a guardrail fails when the relative loss is surely beyond it; default 0 */
+} wn_metric_spec;
 
 typedef enum wn_unit { WN_UNIT_USER, WN_UNIT_SESSION } wn_unit;
 

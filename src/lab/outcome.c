@@ -1,4 +1,347 @@
-#include "lab/outcome.h"
+/* From slates and the events that answer them to sums per arm (outcome.h). Slates come in time
+ * order, so a unit's day is over when a slate of a later day comes. */
 
-const char *const wn_metric_kind_names[] = {"conversion", "count",    "rate",   "value",
-                                            "finish",     "distinct", "return", NULL};
+#include "lab/outcome.h"
+#include "base/map64.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "store/answered.h"
+#include <math.h>
+#include <string.h>
+
+#define DAY_MS INT64_C(86400000)
+
+typedef struct unit {
+  uint32_t arm;
+  wn_user_ix user;
+  bool crossed, overridden, bot;
+  uint8_t surface; /* of the first slate: place in segments */
+  int64_t first_ms;
+  int64_t day;
+  uint32_t slates, day_slates;
+  double day_y, day_x; /* of the primary metric */
+} unit;
+
+/* What a unit has of one metric. */
+typedef struct tally {
+  double y, x, z;
+} tally;
+
+typedef struct collector {
+  const wn_experiment *experiment;
+  const wn_outcome_options *options;
+  wn_outcome *out;
+  uint32_t types[WN_METRICS_MAX]; /* WN_NO_IX: any */
+  wn_map64 by_key;                /* hash of the unit's id → place in units */
+  wn_map64 by_user;               /* user → place in units */
+  wn_map64 items;                 /* unit and item: taken already (DISTINCT) */
+  WN_VEC(unit) units;
+  WN_VEC(tally) tallies; /* units × metrics */
+  WN_VEC(wn_day_outcome) days;
+} collector;
+
+void wn_outcome_options_defaults(wn_outcome_options *options) {
+  *options = (wn_outcome_options){.until_ms = INT64_MAX, .window_ms = DAY_MS, .before_days = 28};
+}
+
+void wn_outcome_clear(wn_outcome *outcome) {
+  wn_free(outcome->days);
+  *outcome = (wn_outcome){0};
+}
+
+static void add(wn_ratio_sums *sums, double y, double x, double z) {
+  sums->n++;
+  sums->y += y;
+  sums->x += x;
+  sums->yy += y * y;
+  sums->xx += x * x;
+  sums->xy += x * y;
+  sums->z += z;
+  sums->zz += z * z;
+  sums->zy += z * y;
+}
+
+/* Days come in order, but for the units that end on an earlier one: the last few are looked at. */
+static wn_day_outcome *day_of(collector *c, int64_t day, wn_error *err) {
+  size_t i = c->days.len;
+  while (i > 0 && c->days.data[i - 1].day > day) i--;
+  if (i > 0 && c->days.data[i - 1].day == day) return &c->days.data[i - 1];
+  if (!wn_vec_push(&c->days, (wn_day_outcome){0})) {
+    (void)!wn_fail_memory(err);
+    return NULL;
+  }
+  memmove(&c->days.data[i + 1], &c->days.data[i], (c->days.len - 1 - i) * sizeof *c->days.data);
+  c->days.data[i] = (wn_day_outcome){.day = day};
+  return &c->days.data[i];
+}
+
+static wn_status end_day(collector *c, unit *u, wn_error *err) {
+  wn_day_outcome *day = day_of(c, u->day, err);
+  if (day == NULL) return WN_E_MEMORY;
+  add(&day->primary[u->arm], u->day_y, u->day_x, 0);
+  u->day_y = u->day_x = 0;
+  u->day_slates = 0;
+  return WN_OK;
+}
+
+static uint32_t arm_named(const wn_experiment *e, wn_str name) {
+  for (size_t a = 0; a < e->arms_len; a++)
+    if (wn_str_is(name, e->arms[a].name)) return (uint32_t)a;
+  return WN_NO_IX;
+}
+
+static uint8_t segment_of(wn_outcome *out, wn_str surface) {
+  size_t s = 0;
+  while (s < out->segments_len && !wn_str_is(surface, out->segments[s].surface)) s++;
+  if (s == out->segments_len && s + 1 < WN_SURFACES_MAX) {
+    size_t len = surface.len < WN_NAME_MAX ? surface.len : WN_NAME_MAX;
+    memcpy(out->segments[s].surface, surface.ptr, len);
+    out->segments_len++;
+  }
+  return (uint8_t)s;
+}
+
+static wn_str unit_id(const collector *c, const wn_slate_log *slate) {
+  bool session = c->experiment->unit == WN_UNIT_SESSION && slate->session.len > 0;
+  return session ? slate->session : slate->user_id;
+}
+
+static bool is_overridden(const wn_experiment *e, wn_str id) {
+  for (size_t i = 0; i < e->overrides_len; i++)
+    if (wn_str_is(id, e->overrides[i].unit)) return true;
+  return false;
+}
+
+/* The unit of a slate, begun when it is new. */
+static wn_status unit_of(collector *c, const wn_slate_log *slate, uint32_t arm, wn_str id,
+                         size_t *out, wn_error *err) {
+  uint64_t *at = wn_map64_at(&c->by_key, wn_hash64(id.ptr, id.len, 0));
+  size_t metrics = c->experiment->metrics_len;
+  if (at == NULL) return wn_fail_memory(err);
+  if (*at == 0) { /* places from 1 */
+    unit fresh = {.arm = arm,
+                  .user = slate->user,
+                  .overridden = !c->options->everyone && is_overridden(c->experiment, id),
+                  .surface = segment_of(c->out, slate->surface),
+                  .first_ms = slate->time_ms,
+                  .day = slate->time_ms / DAY_MS};
+    if (!wn_vec_reserve(&c->tallies, c->tallies.len + metrics) || !wn_vec_push(&c->units, fresh))
+      return wn_fail_memory(err);
+    memset(c->tallies.data + c->tallies.len, 0, metrics * sizeof(tally));
+    c->tallies.len += metrics;
+    *at = c->units.len;
+  }
+  *out = (size_t)*at - 1;
+  unit *u = &c->units.data[*out];
+  u->crossed = u->crossed || u->arm != arm;
+  if (u->user == WN_NO_IX) u->user = slate->user; /* known since */
+  return WN_OK;
+}
+
+static bool counts(const collector *c, size_t metric, uint32_t type) {
+  return c->types[metric] == WN_NO_IX ? c->experiment->metrics[metric].type[0] == '\0'
+                                      : c->types[metric] == type;
+}
+
+/* Whether a unit did not have the item yet. */
+static wn_status first_of_item(collector *c, size_t tally_place, wn_item_ix item, tally *t,
+                               wn_error *err) {
+  uint64_t *taken = wn_map64_at(&c->items, (uint64_t)tally_place << 32 | item);
+  if (taken == NULL) return wn_fail_memory(err);
+  t->y += *taken == 0;
+  *taken = 1;
+  return WN_OK;
+}
+
+static void count_event(const wn_metric_spec *spec, double value, tally *t) {
+  switch (spec->kind) {
+  case WN_METRIC_CONVERSION: t->y = 1; break;
+  case WN_METRIC_COUNT:
+  case WN_METRIC_RATE: t->y++; break;
+  case WN_METRIC_VALUE: t->y += isnan(value) ? 0 : value; break;
+  case WN_METRIC_FINISH:
+    t->x += !isnan(value);
+    t->y += value >= spec->value_min;
+    break;
+  case WN_METRIC_DISTINCT: /* first_of_item */
+  case WN_METRIC_RETURN: break;
+  }
+}
+
+/* The slate itself, for the metrics that count slates. */
+static void count_slate(const wn_metric_spec *spec, const unit *u, int64_t time_ms, tally *t) {
+  double days = (double)(time_ms - u->first_ms) / (double)DAY_MS;
+  if (spec->kind == WN_METRIC_RATE) t->x++;
+  if (spec->kind == WN_METRIC_RETURN && days >= spec->days && days < 2 * spec->days) t->y = 1;
+}
+
+static wn_status count_metrics(collector *c, size_t place, const wn_slate_log *slate,
+                               const wn_answer *answers, size_t len, wn_error *err) {
+  wn_status status = WN_OK;
+  unit *u = &c->units.data[place];
+  for (size_t m = 0; m < c->experiment->metrics_len; m++) {
+    const wn_metric_spec *spec = &c->experiment->metrics[m];
+    size_t at = place * c->experiment->metrics_len + m;
+    tally *t = &c->tallies.data[at];
+    tally was = *t;
+    count_slate(spec, u, slate->time_ms, t);
+    for (size_t i = 0; i < len; i++) {
+      if (!counts(c, m, answers[i].type) || answers[i].time_ms > c->options->until_ms) continue;
+      count_event(spec, answers[i].value, t);
+      if (spec->kind == WN_METRIC_DISTINCT) WN_TRY(first_of_item(c, at, answers[i].item, t, err));
+    }
+    if (m > 0) continue;
+    u->day_y += t->y - was.y;
+    u->day_x += t->x - was.x;
+  }
+cleanup:
+  return status;
+}
+
+static wn_status take_slate(void *ctx, const wn_slate_log *slate, const wn_answer *answers,
+                            size_t len, wn_error *err) {
+  collector *c = ctx;
+  wn_status status = WN_OK;
+  size_t place = 0;
+  uint32_t arm = 0;
+  if (slate->time_ms > c->options->until_ms) return WN_OK;
+  if (!c->options->everyone) {
+    arm = arm_named(c->experiment, wn_assigned_find(slate->arms, c->experiment->name));
+  } else {
+    bool ours = false;
+    for (size_t s = 0; s < c->experiment->surfaces_len; s++)
+      ours = ours || wn_str_is(slate->surface, c->experiment->surfaces[s]);
+    if (!ours) return WN_OK;
+  }
+  if (arm == WN_NO_IX) return WN_OK;
+  wn_str id = unit_id(c, slate);
+  if (id.len == 0) {
+    c->out->erased_slates++;
+    return WN_OK;
+  }
+  WN_TRY(unit_of(c, slate, arm, id, &place, err));
+  unit *u = &c->units.data[place];
+  if (slate->time_ms / DAY_MS != u->day) {
+    WN_TRY(end_day(c, u, err));
+    u->day = slate->time_ms / DAY_MS;
+  }
+  u->slates++;
+  u->bot = u->bot || ++u->day_slates > WN_BOT_SLATES;
+  if (c->out->first_ms == 0) c->out->first_ms = slate->time_ms;
+  c->out->last_ms = slate->time_ms;
+  WN_TRY(count_metrics(c, place, slate, answers, len, err));
+cleanup:
+  return status;
+}
+
+/* What the same users did before, by the same rule without slates. */
+static wn_status take_before(void *ctx, const wn_stored_event *event, wn_error *err WN_UNUSED) {
+  collector *c = ctx;
+  int64_t from = c->options->since_ms - (int64_t)(c->options->before_days * (double)DAY_MS);
+  if (event->time_ms < from || event->time_ms >= c->options->since_ms) return WN_OK;
+  const uint64_t *at = wn_map64_find(&c->by_user, event->user);
+  if (at == NULL) return WN_OK;
+  for (size_t m = 0; m < c->experiment->metrics_len; m++) {
+    const wn_metric_spec *spec = &c->experiment->metrics[m];
+    tally *t = &c->tallies.data[*at * c->experiment->metrics_len + m];
+    tally before = {.y = t->z};
+    if (!c->out->with_before[m] || !counts(c, m, event->type)) continue;
+    count_event(spec, event->value, &before);
+    if (spec->kind == WN_METRIC_DISTINCT) before.y++; /* events stand for items */
+    t->z = before.y;
+  }
+  return WN_OK;
+}
+
+static wn_status look_before(collector *c, wn_store *store, wn_error *err) {
+  wn_status status = WN_OK;
+  bool any = false;
+  if (c->experiment->unit != WN_UNIT_USER || !(c->options->before_days > 0)) return WN_OK;
+  for (size_t m = 0; m < c->experiment->metrics_len; m++) {
+    wn_metric_kind kind = c->experiment->metrics[m].kind;
+    c->out->with_before[m] = kind == WN_METRIC_CONVERSION || kind == WN_METRIC_COUNT ||
+                             kind == WN_METRIC_VALUE || kind == WN_METRIC_DISTINCT;
+    any = any || c->out->with_before[m];
+  }
+  for (size_t i = 0; any && i < c->units.len; i++) {
+    if (c->units.data[i].user == WN_NO_IX) continue;
+    uint64_t *at = wn_map64_at(&c->by_user, c->units.data[i].user);
+    if (at == NULL) WN_TRY(wn_fail_memory(err));
+    *at = i;
+  }
+  if (any) WN_TRY(wn_store_scan_events(store, 0, 0, take_before, c, err));
+cleanup:
+  return status;
+}
+
+static void sum_unit(collector *c, size_t place) {
+  unit *u = &c->units.data[place];
+  wn_arm_outcome *arm = &c->out->arms[u->arm];
+  arm->units++;
+  arm->slates += u->slates;
+  if (u->surface < c->out->segments_len) c->out->segments[u->surface].units[u->arm]++;
+  for (size_t m = 0; m < c->experiment->metrics_len; m++) {
+    const wn_metric_spec *spec = &c->experiment->metrics[m];
+    const tally *t = &c->tallies.data[place * c->experiment->metrics_len + m];
+    bool ratio = spec->kind == WN_METRIC_RATE || spec->kind == WN_METRIC_FINISH;
+    double seen_days = (double)(c->out->last_ms - u->first_ms) / (double)DAY_MS;
+    if (spec->kind == WN_METRIC_RETURN && seen_days < 2 * spec->days) continue; /* too young */
+    add(&arm->metrics[m], t->y, ratio ? t->x : 1, t->z);
+  }
+}
+
+/* Sums over the units that count. Those of the days hold bots and the like, too: they were summed
+ * before it was known. */
+static wn_status sum_up(collector *c, wn_error *err) {
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < c->units.len; i++) {
+    unit *u = &c->units.data[i];
+    WN_TRY(end_day(c, u, err));
+    c->out->overridden += u->overridden;
+    c->out->crossed += u->crossed && !u->overridden;
+    c->out->bots += u->bot && !u->crossed && !u->overridden;
+    if (u->overridden || u->crossed || u->bot) continue;
+    wn_day_outcome *day = day_of(c, u->first_ms / DAY_MS, err);
+    if (day == NULL) return WN_E_MEMORY;
+    day->new_units[u->arm]++;
+    sum_unit(c, i);
+  }
+cleanup:
+  return status;
+}
+
+static void find_types(collector *c, wn_store *store) {
+  for (size_t m = 0; m < c->experiment->metrics_len; m++) {
+    const char *type = c->experiment->metrics[m].type;
+    c->types[m] = WN_NO_IX;
+    if (type[0] == '\0') continue;
+    c->types[m] = wn_dict_find(wn_store_types(store), wn_str_of(type));
+    c->out->without_events[m] = c->types[m] == WN_NO_IX;
+  }
+}
+
+wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
+                             const wn_outcome_options *options, wn_outcome *out, wn_error *err) {
+  wn_status status = WN_OK;
+  collector c = {.experiment = experiment, .options = options, .out = out};
+  wn_answered_options answered = {.since_ms = options->since_ms, .window_ms = options->window_ms};
+  *out = (wn_outcome){0};
+  wn_map64_init(&c.by_key);
+  wn_map64_init(&c.by_user);
+  wn_map64_init(&c.items);
+  find_types(&c, store);
+  WN_TRY(wn_store_scan_answered(store, &answered, take_slate, &c, err));
+  WN_TRY(look_before(&c, store, err));
+  WN_TRY(sum_up(&c, err));
+  out->days = c.days.data;
+  out->days_len = c.days.len;
+  c.days.data = NULL;
+cleanup:
+  wn_vec_clear(&c.units);
+  wn_vec_clear(&c.tallies);
+  wn_vec_clear(&c.days);
+  wn_map64_clear(&c.by_key);
+  wn_map64_clear(&c.by_user);
+  wn_map64_clear(&c.items);
+  return status;
+}

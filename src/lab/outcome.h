@@ -1,35 +1,69 @@
 #ifndef WN_LAB_OUTCOME_H
 #define WN_LAB_OUTCOME_H
-/* What the units of an experiment did, as numbers to compare.
+/* What the units of an experiment did, as sums to compare.
  *
  * Every metric is a ratio of two sums over units, Σ y / Σ x; where it is a mean per unit, x = 1.
- * The unit of analysis is the unit of assignment, so that variances are those of independent draws
- * (delta method for ratios: Deng, Knoblich and Lu 2018). Events count when they answer a slate of
- * the experiment's (store/answered.h). */
+ * The unit of analysis is the unit of assignment, so that variances are those of independent draws.
+ * Events count when they answer a slate of the experiment (store/answered.h).
+ *
+ * Left out, and counted: units that were seen in two arms (a changed override, a changed audience),
+ * units under an override, bots (more than WN_BOT_SLATES slates on one day), and slates whose user
+ * was erased. */
 
-#include "base/record.h"
-#include "base/str.h"
+#include "lab/experiment.h"
+#include "store/store.h"
 
-typedef enum wn_metric_kind {
-  WN_METRIC_CONVERSION, /* share of units with at least one event: y = 0 or 1 */
-  WN_METRIC_COUNT,      /* events a unit */
-  WN_METRIC_RATE,       /* events a slate: x = slates of the unit */
-  WN_METRIC_VALUE,      /* sum of the events' values a unit: revenue, seconds */
-  WN_METRIC_FINISH,     /* share of events whose value is at least `value_min`: x = events */
-  WN_METRIC_DISTINCT,   /* different items a unit: diversity of consumption */
-  WN_METRIC_RETURN,     /* share of units that asked again `days` days after their first slate or
-                           later; units too young for that are left out */
-} wn_metric_kind;
-extern const char *const wn_metric_kind_names[]; /* NULL-terminated */
+#define WN_BOT_SLATES 1000
 
-typedef struct wn_metric_spec {
-  char name[65];
-  wn_metric_kind kind;
-  char type[65];    /* event type; "": any (not for RETURN) */
-  double value_min; /* FINISH */
-  double days;      /* RETURN; default 7 */
-  bool lower_is_better;
-  double margin; /* a guardrail fails when the relative loss is surely beyond it; default 0 */
-} wn_metric_spec;
+typedef struct wn_ratio_sums {
+  double n;                /* units */
+  double y, x, yy, xx, xy; /* sums over them */
+  double z, zz, zy;        /* with the unit's value before the experiment (CUPED) */
+} wn_ratio_sums;
+
+typedef struct wn_arm_outcome {
+  uint64_t units, slates;
+  wn_ratio_sums metrics[WN_METRICS_MAX];
+} wn_arm_outcome;
+
+/* One UTC day: who came for the first time, and the primary metric of who was there. */
+typedef struct wn_day_outcome {
+  int64_t day; /* since 1970 */
+  double new_units[WN_ARMS_MAX];
+  wn_ratio_sums primary[WN_ARMS_MAX];
+} wn_day_outcome;
+
+/* Units whose first slate was of this surface. */
+typedef struct wn_segment_outcome {
+  char surface[WN_NAME_MAX + 1];
+  double units[WN_ARMS_MAX];
+} wn_segment_outcome;
+
+typedef struct wn_outcome {
+  wn_arm_outcome arms[WN_ARMS_MAX];
+  wn_day_outcome *days; /* ascending, without empty ones */
+  size_t days_len;
+  wn_segment_outcome segments[WN_SURFACES_MAX];
+  size_t segments_len;
+  uint64_t crossed, overridden, bots, erased_slates;
+  int64_t first_ms, last_ms;           /* slates; 0: none */
+  bool without_events[WN_METRICS_MAX]; /* no event of the metric's type was ever stored */
+  bool with_before[WN_METRICS_MAX];    /* z was counted */
+} wn_outcome;
+
+typedef struct wn_outcome_options {
+  int64_t since_ms, until_ms; /* slates and events shown and done in between */
+  int64_t window_ms;          /* of events that name no slate; default 24 hours */
+  double before_days;         /* for z, users only; default 28, 0: none */
+  bool everyone; /* all slates of the experiment's surfaces count for its first arm: for planning */
+} wn_outcome_options;
+void wn_outcome_options_defaults(wn_outcome_options *options);
+
+/* Scans the slates and the log (answered.h). Memory: some 100 bytes and 24 a metric for each unit,
+ * besides 48 an event. */
+WN_MUST_USE wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
+                                         const wn_outcome_options *options, wn_outcome *out,
+                                         wn_error *err);
+void wn_outcome_clear(wn_outcome *outcome);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "lab/ledger.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -208,6 +209,8 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   WN_TRY(wn_store_open(dir, mode, &o.engine->store, err));
   wn_log(WN_LOG_INFO, "open: store users=%" PRIu32 " ms=%.1f",
          wn_dict_count(wn_store_users(o.engine->store)), step_ms(&o));
+  if (mode == WN_STORE_WRITE)
+    WN_TRY(wn_ledger_update(dir, &o.engine->config.experiments, wn_now_ms(), err));
   WN_TRY(load_catalog(&o, err));
   WN_TRY(load_snapshot(&o, err));
   WN_TRY(replay_log(&o, err));
@@ -223,6 +226,10 @@ cleanup:
 
 const wn_config *wn_engine_config(const wn_engine *engine) {
   return &engine->config;
+}
+
+const char *wn_engine_dir(const wn_engine *engine) {
+  return engine->dir;
 }
 
 wn_store *wn_engine_store(const wn_engine *engine) {

@@ -20,6 +20,7 @@ WN_MUST_USE wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_con
 void wn_engine_close(wn_engine *engine); /* commits what was accepted first */
 const wn_config *wn_engine_config(const wn_engine *engine);
 wn_store *wn_engine_store(const wn_engine *engine);
+const char *wn_engine_dir(const wn_engine *engine); /* the data directory */
 
 typedef struct wn_slate_request {
   wn_str surface;

@@ -140,6 +140,7 @@ wn_http_handler wn_route_user_get, wn_route_user_put, wn_route_user_patch, wn_ro
 wn_http_handler wn_route_record_done;
 wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_explain,
     wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
+wn_http_handler wn_route_experiments, wn_route_experiment;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

@@ -38,6 +38,8 @@ const wn_route wn_routes[] = {
       [WN_POST] =
           {.handle = wn_route_users, .finish = wn_route_records_done, .body = true, .bulk = true}}},
     {"/v1/surfaces", {[WN_GET] = {.handle = wn_route_surfaces}}},
+    {"/v1/experiments", {[WN_GET] = {.handle = wn_route_experiments}}},
+    {"/v1/experiments/{experiment}", {[WN_GET] = {.handle = wn_route_experiment, .slow = true}}},
     {"/v1/admin/refresh",
      {[WN_POST] = {.handle = wn_route_refresh, .finish = wn_route_refresh_done}}},
     {"/v1/train",

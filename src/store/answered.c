@@ -30,6 +30,7 @@ typedef struct pair {
 } pair;
 
 typedef struct attribution {
+  wn_store *store;
   const wn_answered_options *options;
   WN_VEC(event) events;
   WN_VEC(pair) pairs;
@@ -109,8 +110,11 @@ static void attribute(attribution *a, pair *p, int64_t upto_ms) {
 
 static wn_status pass_slate(void *ctx, const wn_slate_log *slate, wn_error *err WN_UNUSED) {
   attribution *a = ctx;
-  for (size_t i = 0; slate->user != WN_NO_IX && i < slate->len; i++) {
-    const uint64_t *at = wn_map64_find(&a->by_key, pair_key(slate->user, slate->items[i]));
+  wn_user_ix user = slate->user;
+  if (user == WN_NO_IX && slate->user_id.len > 0) /* she became known by her first event */
+    user = wn_store_find_user(a->store, slate->user_id);
+  for (size_t i = 0; user != WN_NO_IX && i < slate->len; i++) {
+    const uint64_t *at = wn_map64_find(&a->by_key, pair_key(user, slate->items[i]));
     if (at == NULL) continue;
     pair *p = &a->pairs.data[*at];
     attribute(a, p, slate->time_ms);
@@ -152,7 +156,7 @@ wn_status wn_store_scan_answered(wn_store *store, const wn_answered_options *opt
                                                    wn_error *err),
                                  void *ctx, wn_error *err) {
   wn_status status = WN_OK;
-  attribution a = {.options = options, .each = each, .ctx = ctx};
+  attribution a = {.store = store, .options = options, .each = each, .ctx = ctx};
   wn_map64_init(&a.by_key);
   WN_TRY(wn_store_scan_events(store, 0, 0, keep_event, &a, err));
   WN_TRY(index_pairs(&a, err));

@@ -122,6 +122,8 @@ class ValidatorItself(unittest.TestCase):
 
 
 class OpenApi(ApiTest):
+    config = "experiments: {x: {arms: {a: {}, b: {surfaces: {home: {n: 5}}}}}}"
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -135,6 +137,7 @@ class OpenApi(ApiTest):
     def fill_path(self, path):
         if "{asset}" in path:
             return path.replace("{asset}", self.asset)
+        path = path.replace("{experiment}", "x")
         return path.replace("{surface}", "home").replace("{id}", "user-1" if "/users/" in path else "item-1")
 
     def fits(self, answer, path, method):

@@ -54,13 +54,17 @@ static void test_rules(WN_UNUSED void **state) {
   event_at(store, "ann", "y", T0 + 90 * HOUR, "s1"); /* 8: says so, however late */
   event_at(store, "ann", "z", T0 + HOUR, "s2");      /* 9: not in the slate */
   event_at(store, "ann", "z", T0 + HOUR, "never");   /* 10: no such slate */
+  wn_op first = slate_op("s3", WN_NO_IX, T0 + 99 * HOUR, both, 2); /* nobody knows her yet */
+  first.u.slate.user_id = WN_STR("eve");
+  commit_one(store, first);
+  event_at(store, "eve", "x", T0 + 100 * HOUR, NULL); /* 11 */
   wn_answered_options_defaults(&options);
   assert_ok(wn_store_scan_answered(store, &options, print_answers, &seen, &err));
-  assert_string_equal(wn_buf_c(&seen), "s1: 3@2 5@1 8@1\ns2: 4@1 9@0\n");
+  assert_string_equal(wn_buf_c(&seen), "s1: 3@2 5@1 8@1\ns2: 4@1 9@0\ns3: 11@2\n");
   wn_buf_reset(&seen);
   options.since_ms = T0 + 1;
   assert_ok(wn_store_scan_answered(store, &options, print_answers, &seen, &err));
-  assert_string_equal(wn_buf_c(&seen), "s2: 4@1 9@0\n");
+  assert_string_equal(wn_buf_c(&seen), "s2: 4@1 9@0\ns3: 11@2\n");
   wn_buf_clear(&seen);
   wn_store_close(store);
 }

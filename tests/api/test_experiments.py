@@ -1,0 +1,178 @@
+"""Experiments through a real server: arms in answers and in the log, verdicts, changes under way."""
+
+import json
+import math
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import WINNOW, ApiTest, Server, fill, ids, main
+
+CONFIG = """
+holdout: {share: 0.05}
+experiments:
+  short:
+    arms:
+      control: {}
+      short: {surfaces: {home: {n: 4}}}
+    overrides: {tester: short}
+    metrics:
+      - {kind: conversion, type: click}
+      - {kind: rate, type: click, name: click-rate}
+      - {kind: count, type: skip, lower_is_better: true}
+      - {kind: return}
+    planned_units: 300
+  old-hands:
+    audience: {country: [de, at]}
+    arms: {a: {}, b: {surfaces: {home: {filter: {where: 'section == "games"'}}}}}
+"""
+
+
+class Experiments(ApiTest):
+    config = CONFIG
+
+    def slate(self, user):
+        return self.ok(self.server.get("/v1/surfaces/home/slate?user=" + user))
+
+    def test_arms_in_answer_and_log(self):
+        seen = {"control": 0, "short": 0, None: 0}
+        for n in range(60):
+            answer = self.slate("new-%d" % n)
+            arm = answer.get("arms", {}).get("short")
+            if arm is None:
+                self.assertEqual(answer["arms"], {"holdout": "in"})
+            self.assertEqual(len(answer["items"]), 4 if arm == "short" else 20)
+            self.assertEqual(self.slate("new-%d" % n).get("arms"), answer.get("arms"))
+            seen[arm] += 1
+        self.assertGreater(min(seen["control"], seen["short"]), 15)
+        self.assertEqual(self.slate("tester")["arms"]["short"], "short")
+        self.assertNotIn("arms", self.ok(self.server.get("/v1/surfaces/popular/slate")))
+
+    def test_audience(self):
+        for user, country in (("anna", "at"), ("fred", "fr")):
+            answer = self.server.request("PUT", "/v1/users/" + user, {"attributes": {"country": country}})
+            self.assertEqual(answer.status, 201, answer)
+        self.assertIn("old-hands", self.slate("anna")["arms"])
+        self.assertNotIn("old-hands", self.slate("fred")["arms"])
+
+    def test_declared(self):
+        answer = self.ok(self.server.get("/v1/experiments"))
+        self.assertEqual([e["name"] for e in answer["experiments"]], ["holdout", "old-hands", "short"])
+        self.assertTrue(all(e["started_ms"] > 1.6e12 for e in answer["experiments"]))
+        missing = self.server.get("/v1/experiments/none")
+        self.assertEqual(missing.status, 404)
+
+    def test_counts_are_those_of_the_log(self):
+        """Each user clicks or not; the verdict's means are those that the client counts itself."""
+        rng = random.Random(5)
+        units, clicked, slates, clicks = {}, {}, {}, {}
+        for n in range(120):
+            user = "counted-%d" % n
+            for _ in range(rng.choice([1, 1, 2])):
+                answer = self.slate(user)
+                arm = answer.get("arms", {}).get("short")
+                if arm is None:
+                    continue
+                units.setdefault(arm, set()).add(user)
+                slates[arm] = slates.get(arm, 0) + 1
+                if rng.random() < (0.6 if arm == "short" else 0.3):
+                    body = {"user": user, "item": ids(answer)[1], "type": "click"}
+                    if rng.random() < 0.5:
+                        body["slate"] = answer["slate"]
+                    self.ok(self.server.post("/v1/events", body))
+                    clicked.setdefault(arm, set()).add(user)
+                    clicks[arm] = clicks.get(arm, 0) + 1
+        deadline = time.time() + 20
+        verdict = None
+        while time.time() < deadline:  # impressions are logged a moment after the answer
+            verdict = self.ok(self.server.get("/v1/experiments/short"))
+            if sum(a["units"] for a in verdict["arms"]) >= sum(map(len, units.values())):
+                break
+            time.sleep(0.1)
+        others = {a["name"]: a["units"] - len(units[a["name"]]) for a in verdict["arms"]}
+        self.assertTrue(all(n >= 0 for n in others.values()), others)
+        self.assertFalse(verdict["hidden"])
+        self.assertGreaterEqual(verdict["checks"]["units_under_override"], 0)
+        for arm in verdict["arms"]:
+            name = arm["name"]
+            metrics = {m["name"]: m for m in arm["metrics"]}
+            self.assertEqual(list(metrics), ["click-conversion", "click-rate", "skip-count", "return"])
+            mean = metrics["click-conversion"].get("mean", metrics["click-conversion"].get("treatment"))
+            self.assertAlmostEqual(mean, len(clicked[name]) / arm["units"], places=9)
+            rate = metrics["click-rate"].get("mean", metrics["click-rate"].get("treatment"))
+            self.assertAlmostEqual(rate, clicks[name] / arm["slates"], places=9)
+        shown = {m["name"]: m for m in verdict["arms"][1]["metrics"]}
+        self.assertEqual(shown["skip-count"]["verdict"], "no data")
+        self.assertEqual(shown["return"]["verdict"], "no data")  # all are too young
+        conversion = shown["click-conversion"]
+        self.assertLess(conversion["low"], conversion["difference"])
+        self.assertGreater(conversion["high"], conversion["difference"])
+        printed = self.server.run("experiments", "--data", self.server.data, "short", "--config",
+                                  self.server.args[1])
+        self.assertEqual(printed.returncode, 0, printed.stderr)
+        self.assertIn("click-conversion", printed.stdout)
+        self.assertIn('no event "skip"', printed.stdout)
+        plan = self.server.run("experiments", "--data", self.server.data, "plan", "--type", "click")
+        self.assertEqual(plan.returncode, 0, plan.stderr)
+        self.assertIn("units, two arms", plan.stdout)
+        listed = self.server.run("experiments", "--data", self.server.data, "--json", "--config",
+                                 self.server.args[1])
+        self.assertEqual([e["state"] for e in json.loads(listed.stdout)], ["running"] * 3)
+
+
+class Changes(unittest.TestCase):
+    """What a restart with another configuration does."""
+
+    def start(self, config, data):
+        return Server("experiments: {x: %s}" % config, data=data)
+
+    def test_changes(self):
+        folder = tempfile.mkdtemp(prefix="winnow-test-")
+        data = os.path.join(folder, "data")
+        arms = "arms: {a: {}, b: {surfaces: {home: {n: 5}}}}"
+        try:
+            with self.start("{traffic: 0.5, %s}" % arms, data):
+                pass
+            ledger = json.load(open(os.path.join(data, "experiments.json")))
+            for config, why in (("{arms: {a: {}, b: {surfaces: {home: {n: 6}}}}}", "changed while it runs"),
+                                ("{traffic: 0.4, %s}" % arms, "would leave it")):
+                with self.assertRaises(RuntimeError) as refused:
+                    self.start(config, data).start()
+                self.assertIn(why, str(refused.exception))
+                self.assertEqual(json.load(open(os.path.join(data, "experiments.json"))), ledger)
+            with self.start("{traffic: 0.8, %s}" % arms, data) as server:
+                names = [e["started_ms"] for e in server.get("/v1/experiments").json["experiments"]]
+                self.assertEqual(names, [ledger["x"]["started_ms"]])
+            with self.start("{state: stopped, %s}" % arms, data) as server:
+                self.assertNotIn("arms", server.get("/v1/surfaces/home/slate?user=a").json)
+            with self.start("{arms: {a: {}, b: {surfaces: {home: {n: 6}}}}}", data):
+                again = json.load(open(os.path.join(data, "experiments.json")))
+            self.assertGreater(again["x"]["started_ms"], ledger["x"]["started_ms"])
+            with self.start("{arms: {a: {}, b: {surfaces: {home: {n: 6}}}}}", data) as server:
+                self.assertEqual(server.get("/v1/experiments/x").status, 200)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def test_arms_outlive_kill9(self):
+        folder = tempfile.mkdtemp(prefix="winnow-test-")
+        data = os.path.join(folder, "data")
+        config = "{arms: {a: {}, b: {surfaces: {home: {n: 5}}}}}"
+        try:
+            server = self.start(config, data).start()
+            users = ["u%d" % n for n in range(40)]
+            before = [server.get("/v1/surfaces/home/slate?user=" + u).json["arms"] for u in users]
+            server.kill()
+            with self.start(config, data) as again:
+                after = [again.get("/v1/surfaces/home/slate?user=" + u).json["arms"] for u in users]
+            self.assertEqual(before, after)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@
 Activity of users is lognormal, popularity of items Zipf-Mandelbrot; each item has one of 48 topics, each
 user likes four of them more than the rest. Distinct pairs; the same file for the same arguments.
 Defaults: 19.9 million of 138,493 users and 26,744 items. With fewer events there are fewer users in
-the same proportion, so that rows keep their lengths. bench_als_fit.c tells the layout of the file."""
+the same proportion, so that rows keep their lengths. bench_fit.c tells the layout of the file."""
 import sys
 
 import numpy as np

@@ -20,13 +20,20 @@ void wn_csr_clear(wn_csr *csr) {
   memset(csr, 0, sizeof *csr);
 }
 
+static bool is_weighted(const wn_csr *csr) {
+  for (uint64_t i = 0; i < csr->nnz; i++)
+    if (wn_csr_weight(csr, i) != 1.0f) return true;
+  return false;
+}
+
 wn_status wn_csr_transpose(const wn_csr *csr, wn_csr *out, wn_error *err) {
   size_t n = csr->nnz > 0 ? (size_t)csr->nnz : 1;
   *out = (wn_csr){.rows = csr->cols, .cols = csr->rows, .nnz = csr->nnz};
   out->row_ptr = wn_calloc((size_t)csr->cols + 1, sizeof *out->row_ptr);
   out->col = wn_reallocarray(NULL, n, sizeof *out->col);
-  out->weight = wn_reallocarray(NULL, n, sizeof *out->weight);
-  if (out->row_ptr == NULL || out->col == NULL || out->weight == NULL) {
+  bool weighted = is_weighted(csr);
+  if (weighted) out->weight = wn_reallocarray(NULL, n, sizeof *out->weight);
+  if (out->row_ptr == NULL || out->col == NULL || (weighted && out->weight == NULL)) {
     wn_csr_clear(out);
     return wn_fail_memory(err);
   }
@@ -36,7 +43,7 @@ wn_status wn_csr_transpose(const wn_csr *csr, wn_csr *out, wn_error *err) {
     for (uint64_t i = csr->row_ptr[r]; i < csr->row_ptr[r + 1]; i++) {
       uint64_t at = out->row_ptr[csr->col[i]]++;
       out->col[at] = r;
-      out->weight[at] = csr->weight[i];
+      if (weighted) out->weight[at] = csr->weight[i];
     }
   }
   /* Each start has moved to its row's end: shift back. */
@@ -58,7 +65,7 @@ wn_status wn_csr_validate(const wn_csr *csr, wn_error *err) {
     if (csr->col[i] >= csr->cols)
       return wn_fail(err, WN_E_CORRUPT, "col", "entry %llu must be below %u, is %u",
                      (unsigned long long)i, csr->cols, csr->col[i]);
-    if (!isfinite(csr->weight[i]))
+    if (!isfinite(wn_csr_weight(csr, i)))
       return wn_fail(err, WN_E_CORRUPT, "weight", "entry %llu must be finite",
                      (unsigned long long)i);
   }

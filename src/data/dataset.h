@@ -31,7 +31,7 @@ typedef struct wn_csr {
   uint64_t nnz;
   uint64_t *row_ptr;
   uint32_t *col;
-  float *weight;
+  float *weight;    /* NULL: all are 1; transposed matrices only */
   int64_t *time_ms; /* NULL in transposed matrices */
   uint8_t *type;    /* the strongest of the pair's events, see wn_signal_stronger; NULL likewise */
 } wn_csr;
@@ -77,7 +77,11 @@ typedef struct wn_dataset {
 } wn_dataset;
 
 void wn_csr_clear(wn_csr *csr);
-/* out: cols × rows; entries of a row ascend by col. No times. */
+/* Of entry i of a matrix that may lack its weights. */
+static inline float wn_csr_weight(const wn_csr *csr, uint64_t i) {
+  return csr->weight != NULL ? csr->weight[i] : 1.0f;
+}
+/* out: cols × rows; entries of a row ascend by col. No times; no weights where all are 1. */
 WN_MUST_USE wn_status wn_csr_transpose(const wn_csr *csr, wn_csr *out, wn_error *err);
 /* Checks what a loader must not believe: monotone row_ptr, columns in range, finite weights. */
 WN_MUST_USE wn_status wn_csr_validate(const wn_csr *csr, wn_error *err);

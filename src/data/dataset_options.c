@@ -275,7 +275,7 @@ static void peel_all(peel *p) {
     side *s = &p->side[which];
     for (uint32_t r = 0; r < s->rows->rows; r++) {
       for (uint64_t i = s->rows->row_ptr[r]; i < s->rows->row_ptr[r + 1]; i++)
-        s->degree[r] += s->rows->weight[i] > 0;
+        s->degree[r] += wn_csr_weight(s->rows, i) > 0;
     }
   }
   for (unsigned which = 0; which < 2; which++)
@@ -286,7 +286,7 @@ static void peel_all(peel *p) {
     const wn_csr *rows = p->side[which].rows;
     uint32_t *other = p->side[!which].degree, row = (uint32_t)(top >> 1);
     for (uint64_t i = rows->row_ptr[row]; i < rows->row_ptr[row + 1]; i++) {
-      if (!(rows->weight[i] > 0) || other[rows->col[i]] == UINT32_MAX) continue;
+      if (!(wn_csr_weight(rows, i) > 0) || other[rows->col[i]] == UINT32_MAX) continue;
       other[rows->col[i]]--;
       fall(p, !which, rows->col[i]);
     }

@@ -60,7 +60,7 @@ static void fit_clear(attr_fit *f) {
 uint32_t wn_als_item_events(const wn_csr *by_item, wn_item_ix item) {
   uint32_t n = 0;
   for (uint64_t i = by_item->row_ptr[item]; i < by_item->row_ptr[item + 1]; i++) {
-    n += by_item->weight[i] > 0;
+    n += wn_csr_weight(by_item, i) > 0;
   }
   return n;
 }

@@ -28,8 +28,9 @@ static uint32_t entries(const wn_csr *csr, uint32_t row, bool negative) {
   uint32_t n = 0;
   bool liked = false;
   for (uint64_t i = csr->row_ptr[row]; i < csr->row_ptr[row + 1]; i++) {
-    liked |= csr->weight[i] > 0;
-    n += csr->weight[i] > 0 || (negative && csr->weight[i] < 0);
+    float weight = wn_csr_weight(csr, i);
+    liked |= weight > 0;
+    n += weight > 0 || (negative && weight < 0);
   }
   return liked ? n : 0;
 }
@@ -104,7 +105,7 @@ static wn_als_task task_of(const als_fit *f, const worker *w, uint32_t row, size
   wn_als_task task = {
       .col = col, .c = c, .x = f->free->factors + row * f->d, .row = &f->free->solved[row]};
   for (uint64_t i = csr->row_ptr[row]; i < csr->row_ptr[row + 1]; i++) {
-    float ci = f->uniform ? 1.0f : wn_als_confidence(f->head, csr->weight[i]);
+    float ci = f->uniform ? 1.0f : wn_als_confidence(f->head, wn_csr_weight(csr, i));
     if (!(fabsf(ci) > 0)) continue;
     c[task.n] = ci;
     col[task.n++] = csr->col[i];

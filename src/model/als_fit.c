@@ -58,10 +58,12 @@ static wn_status side_init(als_side *side, const wn_csr *csr, size_t d, bool neg
 static uint64_t measure_confidence(const wn_csr *csr, als_fit *f) {
   wn_als_head *head = f->head;
   uint64_t n = 0;
-  double sum = 0, low = INFINITY, high = 0;
+  float last = 1;
+  double sum = 0, low = INFINITY, high = 0, w = 1;
   for (uint64_t i = 0; i < csr->nnz; i++) {
-    if (!(csr->weight[i] > 0)) continue;
-    double w = pow((double)csr->weight[i], head->power);
+    float weight = wn_csr_weight(csr, i);
+    if (!(weight > 0)) continue;
+    if (weight != last) w = pow((double)(last = weight), head->power);
     sum += w;
     low = fmin(low, w);
     high = fmax(high, w);
@@ -169,7 +171,7 @@ static int falling(const void *a, const void *b) {
 
 static bool row_is_active(const wn_csr *csr, uint32_t row) {
   for (uint64_t i = csr->row_ptr[row]; i < csr->row_ptr[row + 1]; i++) {
-    if (csr->weight[i] > 0) return true;
+    if (wn_csr_weight(csr, i) > 0) return true;
   }
   return false;
 }
@@ -192,8 +194,30 @@ static wn_status order_items(const als_fit *f, uint32_t items, by_norm **out, ui
   return WN_OK;
 }
 
+/* The model takes over the side's matrix. */
+static const float *keep_factors(als_side *side, wn_als *als) {
+  als->owned[als->owned_len++] = side->memory;
+  side->memory = NULL;
+  return side->factors;
+}
+
+/* Puts row item_of[r] of the matrix into its place r, r = 0 … rows − 1, without a second matrix:
+ * what was in a place that is already filled has moved to where that one's content came from. */
+static void permute_rows(float *matrix, size_t d, const uint32_t *item_of, uint32_t rows) {
+  for (uint32_t r = 0; r < rows; r++) {
+    uint32_t from = item_of[r];
+    while (from < r) from = item_of[from];
+    float *a = matrix + r * d, *b = matrix + from * d;
+    for (size_t k = 0; a != b && k < d; k++) {
+      float x = a[k];
+      a[k] = b[k];
+      b[k] = x;
+    }
+  }
+}
+
 /* Items with neither interactions nor known attributes cost nothing and are never proposed. */
-static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
+static wn_status keep_items(als_fit *f, wn_als *als, wn_error *err) {
   size_t d = f->d;
   wn_als_head *head = &als->head;
   by_norm *order = NULL;
@@ -201,26 +225,24 @@ static wn_status keep_items(const als_fit *f, wn_als *als, wn_error *err) {
   if (status != WN_OK) return status;
   uint32_t *item_of = wn_als_own(als, head->rows, sizeof *item_of);
   uint32_t *row_of = wn_als_own(als, head->items, sizeof *row_of);
-  float *item = wn_als_own(als, head->rows * d, sizeof *item);
   float *item_scale = wn_als_own(als, head->rows, sizeof *item_scale);
   uint32_t *item_events = wn_als_own(als, head->rows, sizeof *item_events);
-  if (item_of == NULL || row_of == NULL || item == NULL || item_scale == NULL ||
-      item_events == NULL) {
+  if (item_of == NULL || row_of == NULL || item_scale == NULL || item_events == NULL) {
     wn_free(order);
     return wn_fail_memory(err);
   }
   for (uint32_t i = 0; i < head->items; i++) row_of[i] = WN_NO_IX;
   for (uint32_t row = 0; row < head->rows; row++) {
     item_of[row] = order[row].item;
-    memcpy(item + row * d, f->item.factors + item_of[row] * d, d * sizeof *item);
-    item_scale[row] = inverse_norm(item + row * d, d);
+    item_scale[row] = inverse_norm(f->item.factors + item_of[row] * d, d);
     item_events[row] = wn_als_item_events(f->item.csr, item_of[row]);
     row_of[item_of[row]] = row;
   }
   wn_free(order);
+  permute_rows(f->item.factors, d, item_of, head->rows);
+  als->item = keep_factors(&f->item, als);
   als->item_of = item_of;
   als->row_of = row_of;
-  als->item = item;
   als->item_scale = item_scale;
   als->item_events = item_events;
   return WN_OK;
@@ -236,10 +258,8 @@ static wn_status keep_users(als_fit *f, wn_als *als, wn_error *err) {
     user_scale[u] = inverse_norm(f->user.factors + u * d, d);
   }
   als->eigen = eigen;
-  als->user = f->user.factors;
+  als->user = keep_factors(&f->user, als);
   als->user_scale = user_scale;
-  als->owned[als->owned_len++] = f->user.memory;
-  f->user.memory = NULL;
   return WN_OK;
 }
 

@@ -24,7 +24,9 @@
 #include <math.h>
 #include <string.h>
 
-#define PANEL 64  /* rows gathered before they are added up: 32 KB at d 128 */
+#define PANEL 64 /* rows gathered before they are added up: 32 KB at d 128 */
+#define PLAIN_FLOATS                                                                               \
+  6144            /* of rows that are added up where they lie: they stay in the nearest cache */
 #define DEEP  256 /* the same for the dual's columns */
 #define AHEAD 8   /* rows are scattered over memory: ask for them early */
 
@@ -119,24 +121,60 @@ static double solve_dual(const wn_als_system *system, const wn_als_task *task, s
   return least;
 }
 
-/* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
-static double solve_primal(const wn_als_system *system, const wn_als_task *task,
-                           wn_als_scratch *s) {
+static void ask_for_panel(const wn_als_system *system, const wn_als_task *task, size_t at,
+                          size_t count, wn_simd_rows *rows) {
+  rows->next_of = system->factors;
+  rows->next = task->col + at;
+  rows->next_count = task->n - at < count ? task->n - at : count;
+  rows->next_width = system->d;
+}
+
+/* The same as add_scaled where all c are 1 and rows are whole vectors: they are added up where they
+ * lie, and the sum is scaled. */
+static void add_plain(const wn_als_system *system, const wn_als_task *task, wn_als_scratch *s) {
+  const wn_simd_table *simd = wn_simd();
+  size_t d = system->d, ld = wn_simd_stride(d), count, panel = PLAIN_FLOATS / d;
+  for (size_t at = 0; at < task->n; at += count) {
+    count = task->n - at < panel ? task->n - at : panel;
+    wn_simd_rows rows = {.data = system->factors, .count = count, .ld = d, .row = task->col + at};
+    ask_for_panel(system, task, at + count, panel, &rows);
+    simd->sum(&rows, d, s->rhs);
+    simd->syrk(&rows, d, s->m, ld);
+  }
+  simd->scale_by(1, s->half, s->rhs, d, s->rhs);
+  for (size_t i = 0; i < d; i++) {
+    size_t from = i / WN_SIMD_PAD * WN_SIMD_PAD;
+    float *row = s->m + i * ld + from;
+    simd->scale_by(s->half[i], s->half + from, row, d - from, row);
+  }
+}
+
+/* ZᵀZ into m, Zᵀt into rhs. */
+static void add_scaled(const wn_als_system *system, const wn_als_task *task, wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
   size_t width = s->width, ld = wn_simd_stride(width);
-  memset(s->rhs, 0, width * sizeof *s->rhs);
-  memset(s->m, 0, width * ld * sizeof *s->m);
   s->asked = 0;
   for (size_t at = 0; at < task->n;) {
     size_t got = gather(system, task, &at, PANEL, s);
     simd->combine(s->target, s->z, got, ld, width, s->rhs);
     wn_simd_rows rows = {.data = s->z, .count = got, .ld = ld};
-    rows.next_of = system->factors;
-    rows.next = task->col + at;
-    rows.next_count = task->n - at < PANEL ? task->n - at : PANEL;
-    rows.next_width = system->d;
+    ask_for_panel(system, task, at, PANEL, &rows);
     s->asked = at + rows.next_count;
     simd->syrk(&rows, width, s->m, ld);
+  }
+}
+
+/* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
+static double solve_primal(const wn_als_system *system, const wn_als_task *task, bool plain,
+                           wn_als_scratch *s) {
+  const wn_simd_table *simd = wn_simd();
+  size_t width = s->width, ld = wn_simd_stride(width);
+  memset(s->rhs, 0, width * sizeof *s->rhs);
+  memset(s->m, 0, width * ld * sizeof *s->m);
+  if (plain && width == system->d) {
+    add_plain(system, task, s);
+  } else {
+    add_scaled(system, task, s);
   }
   add_to_diagonal(s->m, width, ld);
   simd->cholesky(s->m, width, ld, 1.0f, s->inverse);
@@ -168,7 +206,9 @@ wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const 
                         wn_als_scratch *scratch, float *x) {
   wn_als_task task = {.col = col, .c = c, .n = n, .x = x};
   size_t d = system->d, entries = 0;
+  bool plain = true;
   for (size_t i = 0; i < n; i++) {
+    plain &= c[i] == 1.0f;
     entries += fabsf(c[i]) > 0;
     task.sum += (double)fabsf(c[i]);
     task.liked += c[i] > 0 ? (double)c[i] : 0;
@@ -181,7 +221,7 @@ wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const 
   wn_als_half(system, ridge, scratch->half);
   wn_als_row row;
   row.loss = entries <= d ? solve_dual(system, &task, entries, scratch)
-                          : solve_primal(system, &task, scratch);
+                          : solve_primal(system, &task, plain, scratch);
   row.penalty = ridge * wn_als_unscale(scratch->half, d, x);
   return row;
 }

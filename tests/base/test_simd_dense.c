@@ -52,7 +52,7 @@ static void check_syrk_combine(const wn_simd_table *t, wn_rng *rng, size_t count
   float *rows = random_floats(rng, count * ld), *C = zeros(n * ldc), *a = random_floats(rng, count);
   float *sum = zeros(n);
   uint32_t next[3] = {2, 0, 1};
-  wn_simd_rows all = {rows, count, ld, rows, next, count > 3 ? 3 : 0, n};
+  wn_simd_rows all = {rows, count, ld, NULL, rows, next, count > 3 ? 3 : 0, n};
   t->syrk(&all, n, C, ldc);
   t->combine(a, rows, count, ld, n, sum);
   for (size_t i = 0; i < n; i++) {
@@ -70,6 +70,36 @@ static void check_syrk_combine(const wn_simd_table *t, wn_rng *rng, size_t count
   wn_free(C);
   wn_free(a);
   wn_free(sum);
+}
+
+/* Rows named in another order, one of them twice: the same as a copy of them. */
+static void check_named_rows(const wn_simd_table *t, wn_rng *rng, size_t count, size_t n) {
+  size_t ldc = wn_simd_stride(n);
+  float *of = random_floats(rng, count * n), *copy = zeros((count + 1) * n);
+  float *C = zeros(n * ldc), *D = zeros(n * ldc), *sum = zeros(n), *want = zeros(n);
+  uint32_t *row = wn_calloc(count + 1, sizeof *row);
+  for (size_t k = 0; k <= count; k++) {
+    row[k] = (uint32_t)(k * 7 % count);
+    memcpy(copy + k * n, of + row[k] * n, n * sizeof *copy);
+    for (size_t j = 0; j < n; j++) want[j] += copy[k * n + j];
+  }
+  wn_simd_rows named = {.data = of, .count = count + 1, .ld = n, .row = row};
+  wn_simd_rows copied = {.data = copy, .count = count + 1, .ld = n};
+  t->syrk(&named, n, C, ldc);
+  t->syrk(&copied, n, D, ldc);
+  assert_memory_equal(C, D, n * ldc * sizeof *C);
+  t->sum(&named, n, sum);
+  assert_memory_equal(sum, want, n * sizeof *sum);
+  memset(sum, 0, n * sizeof *sum);
+  t->sum(&copied, n, sum);
+  assert_memory_equal(sum, want, n * sizeof *sum);
+  wn_free(of);
+  wn_free(copy);
+  wn_free(C);
+  wn_free(D);
+  wn_free(sum);
+  wn_free(want);
+  wn_free(row);
 }
 
 /* Uᵀ·U is what was given. */
@@ -183,6 +213,7 @@ static void test_dense(WN_UNUSED void **state) {
       check_cholesky(t, &rng, n);
       for (size_t m = 1; m < 20; m += m < 10 ? 1 : 3) check_product(t, &rng, m, n, m * 3 % 17);
       for (size_t count = 0; count < 70; count += 23) check_syrk_combine(t, &rng, count, n);
+      for (size_t count = 1; count < 70; count += 23) check_named_rows(t, &rng, count, n);
     }
     for (size_t n = 1; n < 70; n++) check_rows(t, &rng, n);
     for (size_t blocks = 1; blocks <= 12; blocks++) check_batch(t, &rng, blocks);

@@ -33,6 +33,7 @@ typedef struct wn_simd_product {
 typedef struct wn_simd_rows {
   const float *data;
   size_t count, ld;
+  const uint32_t *row;  /* [count] which rows of `data`; NULL: the first ones */
   const float *next_of; /* matrix of next_width floats a row */
   const uint32_t *next; /* [next_count] rows of it; NULL: none */
   size_t next_count, next_width;
@@ -87,6 +88,8 @@ typedef struct wn_simd_table {
   /* upper triangle of C[n × n] += rowsᵀ·rows; n padded; the blocks on the diagonal are written as a
    * whole */
   void (*syrk)(const wn_simd_rows *rows, size_t n, float *C, size_t ldc);
+  /* out[j] += Σ rows[k][j]; n padded */
+  void (*sum)(const wn_simd_rows *rows, size_t n, float *out);
   /* A = Uᵀ·U in place, by and of its upper triangle; n padded; inverse[n] = 1 / diagonal. A's
    * pivots are known to be ≥ pivot_min; smaller ones are rounding and raised. */
   void (*cholesky)(float *A, size_t n, size_t ld, float pivot_min, float *inverse);

@@ -12,10 +12,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* C[rows × vecs·W] ± A·B; rows and vecs are constants where this is called. */
-INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, bool minus) {
+/* C[rows × vecs·W] ± A·B; rows and vecs are constants where this is called. `of` (or NULL): step k
+ * is number of[k] of A and B. */
+INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, bool minus,
+                 const uint32_t *of) {
   V s[TILE_ROWS][TILE_VECS];
-  const float *a = p->a, *b = p->b;
   const size_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row, c_row = p->c_row;
   float *c = p->c;
 #pragma GCC unroll 8
@@ -23,7 +24,9 @@ INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, bool minus)
 #pragma GCC unroll 8
     for (size_t v = 0; v < vecs; v++) s[r][v] = v_load(c + r * c_row + v * W);
   }
-  for (size_t k = p->depth; k > 0; k--, a += a_step, b += b_row) {
+  for (size_t k = 0; k < p->depth; k++) {
+    size_t step = of != NULL ? of[k] : k;
+    const float *a = p->a + step * a_step, *b = p->b + step * b_row;
     V bv[TILE_VECS];
 #pragma GCC unroll 8
     for (size_t v = 0; v < vecs; v++) bv[v] = v_load(b + v * W);
@@ -52,26 +55,27 @@ INLINE wn_simd_product part(const wn_simd_product *p, size_t row, size_t column)
 }
 
 /* One strip of C: `vecs` vectors wide from `column`, rows 0 … m − 1. */
-INLINE void strip(const wn_simd_product *p, size_t m, size_t column, size_t vecs, bool minus) {
+INLINE void strip(const wn_simd_product *p, size_t m, size_t column, size_t vecs, bool minus,
+                  const uint32_t *of) {
   size_t r = 0;
   for (; r + TILE_ROWS <= m; r += TILE_ROWS) {
     wn_simd_product q = part(p, r, column);
-    tile(&q, TILE_ROWS, vecs, minus);
+    tile(&q, TILE_ROWS, vecs, minus, of);
   }
   for (; r < m; r++) {
     wn_simd_product q = part(p, r, column);
-    tile(&q, 1, vecs, minus);
+    tile(&q, 1, vecs, minus, of);
   }
 }
 
 INLINE void strips(const wn_simd_product *p, size_t m, size_t n, bool minus) {
   size_t j = 0;
-  for (; j + TILE_VECS * W <= n; j += TILE_VECS * W) strip(p, m, j, TILE_VECS, minus);
+  for (; j + TILE_VECS * W <= n; j += TILE_VECS * W) strip(p, m, j, TILE_VECS, minus, NULL);
   if (n - j >= 2 * W) {
-    strip(p, m, j, 2, minus);
+    strip(p, m, j, 2, minus, NULL);
     j += 2 * W;
   }
-  if (j < n) strip(p, m, j, 1, minus);
+  if (j < n) strip(p, m, j, 1, minus, NULL);
 }
 
 static void product(const wn_simd_product *p, size_t m, size_t n) {
@@ -88,19 +92,20 @@ INLINE void ask(ahead *a) {
   const wn_simd_rows *r = a->of;
   for (size_t i = a->each; i > 0 && a->at < r->next_count; i--) {
     const float *row = r->next_of + r->next[a->at++] * r->next_width;
-    for (size_t k = 0; k < r->next_width; k += WN_SIMD_PAD) __builtin_prefetch(row + k);
+    for (size_t k = 0; k < r->next_width; k += WN_SIMD_PAD) __builtin_prefetch(row + k, 0, 2);
   }
 }
 
 /* Rows row … row + W − 1 of C, from `column` on. */
-INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs, ahead *a) {
+INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs, ahead *a,
+                      const uint32_t *of) {
   ask(a);
   wn_simd_product q = part(p, row, 0);
-  strip(&q, W, column, vecs, false);
+  strip(&q, W, column, vecs, false, of);
 }
 
 /* Strips of columns, the rows above each, and on the diagonal ever fewer vectors. */
-static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
+INLINE void syrk_of(const wn_simd_rows *rows, size_t n, float *C, size_t ldc, const uint32_t *of) {
   const wn_simd_product p = {rows->data, 1, rows->ld, rows->data, rows->ld, C, ldc, rows->count};
   size_t blocks = n / W;
   ahead a = {rows, 0, rows->next_count * 5 / (blocks * (blocks + 5)) + 1};
@@ -108,16 +113,43 @@ static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
     vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
     for (size_t i = 0; i <= j; i += W) {
       if (vecs == 3) {
-        syrk_rows(&p, i, j, 3, &a);
+        syrk_rows(&p, i, j, 3, &a, of);
       } else if (vecs == 2) {
-        syrk_rows(&p, i, j, 2, &a);
+        syrk_rows(&p, i, j, 2, &a, of);
       } else {
-        syrk_rows(&p, i, j, 1, &a);
+        syrk_rows(&p, i, j, 1, &a, of);
       }
     }
-    if (vecs == 3) syrk_rows(&p, j + W, j + W, 2, &a);
-    if (vecs >= 2) syrk_rows(&p, j + (vecs - 1) * W, j + (vecs - 1) * W, 1, &a);
+    if (vecs == 3) syrk_rows(&p, j + W, j + W, 2, &a, of);
+    if (vecs >= 2) syrk_rows(&p, j + (vecs - 1) * W, j + (vecs - 1) * W, 1, &a, of);
   }
+}
+
+static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
+  if (rows->row != NULL) {
+    syrk_of(rows, n, C, ldc, rows->row);
+  } else {
+    syrk_of(rows, n, C, ldc, NULL);
+  }
+}
+
+INLINE void sum_vecs(const wn_simd_rows *rows, size_t column, size_t vecs, float *out) {
+  V s[8];
+#pragma GCC unroll 8
+  for (size_t v = 0; v < vecs; v++) s[v] = v_load(out + v * W);
+  for (size_t k = 0; k < rows->count; k++) {
+    const float *row = rows->data + (rows->row != NULL ? rows->row[k] : k) * rows->ld + column;
+#pragma GCC unroll 8
+    for (size_t v = 0; v < vecs; v++) s[v] = v_add(s[v], v_load(row + v * W));
+  }
+#pragma GCC unroll 8
+  for (size_t v = 0; v < vecs; v++) v_store(out + v * W, s[v]);
+}
+
+static void sum(const wn_simd_rows *rows, size_t n, float *out) {
+  size_t j = 0;
+  for (; j + 8 * W <= n; j += 8 * W) sum_vecs(rows, j, 8, out + j);
+  for (; j < n; j += W) sum_vecs(rows, j, 1, out + j);
 }
 
 /* The W × W block at A becomes U, inverse[W] the reciprocals of its diagonal. */
@@ -434,8 +466,8 @@ static void batch(const wn_simd_batch *b, float *least) {
 }
 
 #define DENSE_KERNELS                                                                              \
-  .lanes = W, .product = product, .syrk = syrk, .cholesky = cholesky, .combine = combine,          \
-  .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4, .transpose = transpose, .batch = batch,    \
-  .normal = normal
+  .lanes = W, .product = product, .syrk = syrk, .sum = sum, .cholesky = cholesky,                  \
+  .combine = combine, .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4,                        \
+  .transpose = transpose, .batch = batch, .normal = normal
 
 #endif

@@ -1,11 +1,12 @@
-/* ALS alone: seconds an epoch, objective, peak memory.
+/* One fit of one model: seconds and peak memory; of ALS also those of each epoch, and the
+ * objective.
  *
- *   bench_als_fit FILE.csr THREADS FACTORS_OUT|- [KEY=VALUE …]
+ *   bench_fit MODEL FILE.csr THREADS FACTORS_OUT|- [KEY=VALUE …]
  *
  * FILE.csr is what synthetic.py and models_als.py write: the bytes "WNCSR1\0\0", users and items
- * (u32), nnz, row_ptr[users + 1] (u64), col[nnz] (u32), little-endian; all weights are 1.
- * FACTORS_OUT gets the users' and the items' vectors (f32, row by row). One line of JSON on
- * standard output: models_als.py puts it beside the peers'. */
+ * (u32), nnz, row_ptr[users + 1] (u64), col[nnz] (u32), little-endian; all weights are 1, all times
+ * the same. FACTORS_OUT gets the users' and the items' vectors (f32, row by row), of ALS alone. One
+ * line of JSON on standard output: bench/models puts it beside the peers'. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/simd/simd.h"
@@ -18,7 +19,7 @@
 
 static void need(bool ok, const char *what) {
   if (ok) return;
-  fprintf(stderr, "bench_als_fit: %s\n", what);
+  fprintf(stderr, "bench_fit: %s\n", what);
   exit(1);
 }
 
@@ -45,14 +46,25 @@ static void load(const char *path, wn_dataset *data) {
   data->items = rows->cols = sizes[1];
   rows->row_ptr = wn_calloc((size_t)rows->rows + 1, sizeof *rows->row_ptr);
   rows->col = wn_calloc(rows->nnz + 1, sizeof *rows->col);
-  rows->weight = wn_calloc(rows->nnz + 1, sizeof *rows->weight);
-  need(rows->row_ptr != NULL && rows->col != NULL && rows->weight != NULL, "out of memory");
+  need(rows->row_ptr != NULL && rows->col != NULL, "out of memory");
   read_or_die(file, rows->row_ptr, sizeof *rows->row_ptr, (size_t)rows->rows + 1);
   read_or_die(file, rows->col, sizeof *rows->col, rows->nnz);
   fclose(file);
-  for (uint64_t i = 0; i < rows->nnz; i++) rows->weight[i] = 1;
   wn_error err = {0};
   check(wn_csr_validate(rows, &err), &err);
+}
+
+/* What ALS does without and the others read. */
+static void add_weights(wn_csr *rows) {
+  rows->weight = wn_calloc(rows->nnz + 1, sizeof *rows->weight);
+  rows->time_ms = wn_calloc(rows->nnz + 1, sizeof *rows->time_ms);
+  rows->type = wn_calloc(rows->nnz + 1, sizeof *rows->type);
+  need(rows->weight != NULL && rows->time_ms != NULL && rows->type != NULL, "out of memory");
+  for (uint64_t i = 0; i < rows->nnz; i++) {
+    rows->weight[i] = 1;
+    rows->time_ms[i] = 1;
+    rows->type[i] = WN_SIGNALS_TOLD;
+  }
 }
 
 /* KB; `name` VmRSS or VmHWM. */
@@ -106,10 +118,8 @@ static void write_factors(const wn_als *als, const char *path) {
   need(fclose(file) == 0, "disk full");
 }
 
-static void report(const wn_als *als, const epoch_times *t, const wn_dataset *data) {
-  printf("{\"simd\":\"%s\",\"users\":%u,\"items\":%u,\"nnz\":%llu,\"factors\":%u,\"epochs\":%u,"
-         "\"objective\":%.9g,\"alpha0\":%g,\"lambda\":%g,\"nu\":%g,",
-         wn_simd()->name, data->users, data->items, (unsigned long long)data->by_user.nnz,
+static void report_als(const wn_als *als, const epoch_times *t) {
+  printf("\"factors\":%u,\"epochs\":%u,\"objective\":%.9g,\"alpha0\":%g,\"lambda\":%g,\"nu\":%g,",
          als->head.d, als->head.epochs, als->head.objective, als->head.alpha0, als->head.lambda,
          als->head.nu);
   for (int cpu = 0; cpu < 2; cpu++) {
@@ -126,28 +136,33 @@ int main(int argc, char **argv) {
   wn_params params;
   epoch_times times = {0};
   wn_model *model = NULL;
-  need(argc >= 4, "usage: bench_als_fit FILE.csr THREADS FACTORS_OUT|- [KEY=VALUE ...]");
-  wn_params_defaults(&wn_model_als, &params);
-  for (int i = 4; i < argc; i++) {
+  need(argc >= 5, "usage: bench_fit MODEL FILE.csr THREADS FACTORS_OUT|- [KEY=VALUE ...]");
+  const wn_model_class *cls = wn_model_class_find(argv[1]);
+  need(cls != NULL && cls->fit != NULL, "no such model");
+  bool als = cls == &wn_model_als;
+  wn_params_defaults(cls, &params);
+  for (int i = 5; i < argc; i++) {
     char key[32] = "";
     const char *equals = strchr(argv[i], '=');
     if (equals != NULL) snprintf(key, sizeof key, "%.*s", (int)(equals - argv[i]), argv[i]);
-    check(wn_params_set(&wn_model_als, &params, key, equals != NULL ? equals + 1 : "", &err), &err);
+    check(wn_params_set(cls, &params, key, equals != NULL ? equals + 1 : "", &err), &err);
   }
-  load(argv[1], &data);
+  load(argv[2], &data);
+  if (!als) add_weights(&data.by_user);
   long input_kb = memory_kb("VmRSS:");
   check(wn_csr_transpose(&data.by_user, &data.by_item, &err), &err);
   wn_progress progress = {&times, at_epoch};
-  wn_fit_env env = {.pool = wn_pool_create(atoi(argv[2])), .progress = &progress, .seed = 1};
+  wn_fit_env env = {.pool = wn_pool_create(atoi(argv[3])), .progress = &progress, .seed = 1};
   need(env.pool != NULL, "out of memory");
   double begin = (double)wn_mono_ns() * 1e-9, begin_cpu = cpu_seconds();
-  check(wn_model_als.fit(&data, &params, &env, &model, &err), &err);
-  const wn_als *als = (const wn_als *)model;
-  report(als, &times, &data);
+  check(cls->fit(&data, &params, &env, &model, &err), &err);
+  printf("{\"model\":\"%s\",\"simd\":\"%s\",\"users\":%u,\"items\":%u,\"nnz\":%llu,", cls->name,
+         wn_simd()->name, data.users, data.items, (unsigned long long)data.by_user.nnz);
+  if (als) report_als((const wn_als *)model, &times);
   printf("\"fit_s\":%.4f,\"fit_cpu_s\":%.4f,\"input_mb\":%.1f,\"peak_mb\":%.1f}\n",
          (double)wn_mono_ns() * 1e-9 - begin, cpu_seconds() - begin_cpu, (double)input_kb / 1024,
          (double)memory_kb("VmHWM:") / 1024);
-  if (strcmp(argv[3], "-") != 0) write_factors(als, argv[3]);
+  if (als && strcmp(argv[4], "-") != 0) write_factors((const wn_als *)model, argv[4]);
   model->cls->free(model);
   wn_pool_free(env.pool);
   wn_csr_clear(&data.by_user);

@@ -2,6 +2,7 @@
  * funnel), or on given train and test files. */
 #include "cli/cli.h"
 
+#include "cli/report.h"
 #include "data/reader.h"
 #include "lab/evaluate.h"
 #include "lab/fingerprint.h"
@@ -18,6 +19,7 @@
 #include <string.h>
 
 static struct {
+  const char *report, *incumbent;
   const char *data, *config, *split, *train, *test, *format, *surface, *k, *metrics;
   const char *items, *negatives, *candidates;
   const char *compat, *per_user;
@@ -69,6 +71,9 @@ static const wn_option options[] = {
     {"seed", WN_OPT_UINT, &opt.seed, "N", "of the split, the sample and the models; default 1"},
     {"threads", WN_OPT_UINT, &opt.threads, "N", "default: all processors"},
     {"bootstrap", WN_OPT_UINT, &opt.bootstrap, "N", "resamples for the intervals, default 1000"},
+    {"report", WN_OPT_TEXT, &opt.report, "FILE.html", "also write a page with charts"},
+    {"incumbent", WN_OPT_TEXT, &opt.incumbent, "NAME",
+     "the report's row to compare with; default: the funnel's"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"},
 };
 static const wn_command command = {
@@ -155,6 +160,8 @@ static wn_status metrics(wn_evaluate_options *o, wn_error *err) {
 static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
   if (opt.metrics != NULL && strcmp(opt.metrics, "all") != 0) return metrics(o, err);
   if (opt.metrics != NULL) o->metrics = WN_METRICS_ALL;
+  if (opt.metrics == NULL && opt.report != NULL)
+    o->metrics = WN_METRICS_ALL & ~WN_METRICS_OF_SCORES; /* those rank the catalogue once more */
   if (opt.k == NULL) return WN_OK;
   o->cutoffs_len = 0;
   for (const char *at = opt.k;; at++) {
@@ -400,6 +407,10 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(read_slices(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));
   wn_meter_end(&r->meter);
+  WN_TRY(wn_cli_report_evaluation(&(wn_cli_report){opt.report, opt.incumbent, opt.data, opt.config,
+                                                   opt.data != NULL ? opt.data : opt.train,
+                                                   &evaluation},
+                                  err));
   if (opt.per_user != NULL)
     WN_TRY(wn_per_user_write(opt.per_user, &evaluation,
                              r->store != NULL ? wn_store_users(r->store) : NULL, err));

@@ -1,0 +1,61 @@
+/* An evaluation's report and its note among the runs. */
+#include "cli/report.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "lab/report.h"
+#include "lab/runs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The newest run that is one of `kinds` (of two); borrowed. */
+static const json_t *newest(const json_t *runs, const char *a, const char *b) {
+  size_t i;
+  json_t *run;
+  json_array_foreach(runs, i, run) {
+    const char *kind = json_string_value(json_object_get(run, "kind"));
+    if (strcmp(kind, a) == 0 || strcmp(kind, b) == 0) return run;
+  }
+  return NULL;
+}
+
+static wn_status write_report(const wn_cli_report *report, const wn_buf *json, wn_error *err) {
+  wn_status status = WN_OK;
+  json_t *evaluation = NULL, *extras = NULL, *runs = NULL;
+  size_t unreadable;
+  char made[40];
+  wn_buf page = {0};
+  evaluation = json_loadb(json->data, json->len, 0, NULL);
+  if (evaluation == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_report_extras(report->evaluation, report->incumbent, &extras, err));
+  if (report->data != NULL) WN_TRY(wn_runs_load(report->data, &runs, &unreadable, err));
+  wn_time_format(wn_now_ms(), made, sizeof made);
+  made[10] = '\0';
+  WN_TRY(wn_report_html(&(wn_report_input){.evaluation = evaluation,
+                                           .extras = extras,
+                                           .ope = newest(runs, "ope", "replay"),
+                                           .check = newest(runs, "check", "check"),
+                                           .subject = report->subject,
+                                           .made = made},
+                        &page, err));
+  WN_TRY(wn_write_file_atomic(report->path, (wn_str){page.data, page.len}, err));
+cleanup:
+  json_decref(evaluation);
+  json_decref(extras);
+  json_decref(runs);
+  wn_buf_clear(&page);
+  return status;
+}
+
+wn_status wn_cli_report_evaluation(const wn_cli_report *report, wn_error *err) {
+  wn_buf json = {0};
+  wn_status status = WN_OK;
+  wn_evaluation_to_json(report->evaluation, &json);
+  if (json.failed) WN_TRY(wn_fail_memory(err));
+  if (report->path != NULL) WN_TRY(write_report(report, &json, err));
+  wn_cli_record("evaluate", &(wn_cli_run){report->data, report->config, &json, true});
+cleanup:
+  wn_buf_clear(&json);
+  return status;
+}

@@ -10,6 +10,9 @@ export interface Page {
 }
 
 export const pages: Page[] = [
+  { path: 'overview', name: 'Overview', letter: 'o', about: 'what is served now, and what came of it', load: () => import('./pages/Overview.svelte') },
   { path: 'try', name: 'Try it', letter: 't', about: 'a slate as a person sees it', load: () => import('./pages/Try.svelte') },
   { path: 'funnel', name: 'Funnel', letter: 'f', about: 'how a slate came about, and why an item is not in it', load: () => import('./pages/Funnel.svelte') },
+  { path: 'items', name: 'Items', letter: 'i', about: 'search, read, edit and hide items', load: () => import('./pages/Items.svelte') },
+  { path: 'users', name: 'Users', letter: 'u', about: 'what users met, and who is like them', load: () => import('./pages/Users.svelte') },
 ]

@@ -16,7 +16,7 @@
 
 #define SHARDS 16
 
-static const int statuses[] = {200, 201, 202, 204, 400, 403, 404, 405, 406, 408, 409,
+static const int statuses[] = {200, 201, 202, 204, 304, 400, 403, 404, 405, 406, 408, 409,
                                411, 413, 414, 415, 431, 500, 501, 503, 507, 0};
 #define STATUSES (sizeof statuses / sizeof statuses[0])
 

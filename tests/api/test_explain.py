@@ -44,11 +44,11 @@ class Explain(ApiTest):
             self.assertNotIn("why", asked["explain"])
 
     def test_nothing_is_logged_and_a_feed_stands_still(self):
-        before = metric(self.server, 'winnow_slates_total{surface="feed"}')
+        before = metric(self.server, 'winnow_slates_total{surface="feed",personal="false"}')
         first = self.ask("feed", session="s-1", n=10)
         again = self.ask("feed", session="s-1", n=10)
         self.assertEqual(ids(first), ids(again))
-        self.assertEqual(metric(self.server, 'winnow_slates_total{surface="feed"}'), before)
+        self.assertEqual(metric(self.server, 'winnow_slates_total{surface="feed",personal="false"}'), before)
         shown = self.ok(self.server.get("/v1/surfaces/feed/slate?session=s-1&n=10"))
         self.assertEqual(ids(shown), ids(first))
         self.assertEqual(set(ids(self.ask("feed", session="s-1", n=10))) & set(ids(shown)), set())

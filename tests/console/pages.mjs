@@ -84,7 +84,7 @@ const names = (page, at = 0) =>
   page.locator('ol.slate').nth(at).locator('li').evaluateAll((all) => all.map((one) => one.dataset.item))
 
 await test('first page: small and soon there', '', async (page) => {
-  await page.locator('ol.slate li, main h1').first().waitFor()
+  await page.locator('main h1').first().waitFor()
   const [ready, bytes] = await page.evaluate(() => [
     performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd,
     [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
@@ -158,6 +158,58 @@ await test('funnel: the picture, and a missing item is explained', '#/funnel?use
   await page.getByRole('textbox', { name: 'Filter' }).fill('section === 1')
   await page.keyboard.press('Enter')
   await page.getByRole('alert').getByText('filter').waitFor()
+})
+
+await test('overview: what is served, and what came of it', '#/overview', async (page) => {
+  await page.getByText(/slates? with .* impressions/).waitFor()
+  await page.locator('canvas').last().waitFor()
+  await page.waitForTimeout(3500) // two readings make a rate
+  await looks(page, 'overview')
+  await page.getByRole('button', { name: '7 days' }).click()
+  await page.waitForURL(/hours=168/)
+  await page.getByRole('cell', { name: 'home' }).waitFor()
+})
+
+await test('items: search, hide and show again, edit', '#/items', async (page) => {
+  await page.locator('input[data-search]').fill('apache2')
+  await page.getByRole('link', { name: /^apache2 / }).first().click()
+  await page.getByRole('heading', { name: 'Near it' }).waitFor()
+  await looks(page, 'items')
+  await page.getByRole('button', { name: 'Hide' }).click()
+  await page.getByText('no slate shows it from now on').waitFor()
+  assert.equal((await api('GET', '/v1/items/apache2')).status, 'hidden')
+  await page.getByRole('button', { name: 'Show again' }).click()
+  await page.getByRole('button', { name: 'Hide' }).waitFor()
+  await page.getByRole('button', { name: 'Edit' }).click()
+  const title = page.getByRole('textbox', { name: 'Title' })
+  const old = await title.inputValue()
+  await title.fill('apache2: <u>edited</u>')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('<u>edited</u>').first().waitFor()
+  await api('PATCH', '/v1/items/apache2', { title: old })
+  await page.getByLabel('Condition').fill('section == "games"')
+  await page.keyboard.press('Enter')
+  await page.getByText('Nothing found').waitFor()
+})
+
+await test('users: history and users alike', '#/users?user=this-machine', async (page) => {
+  await page.getByRole('heading', { name: 'History' }).waitFor()
+  assert.ok((await page.locator('section[aria-label=History] tbody tr').count()) > 0)
+  await page.locator('.alike li').first().waitFor()
+  await looks(page, 'users')
+  await page.locator('.alike a').first().click()
+  await page.waitForURL((url) => !url.href.includes('user=this-machine'))
+})
+
+await test('items: markup stays text', '#/items?item=' + encodeURIComponent('x"><script>alert(1)</script>'), async (page) => {
+  await page.getByRole('heading', { name: /<img src=x/ }).waitFor()
+  await page.getByText('<b>bold</b>').first().waitFor()
+  assert.equal(await page.locator('main script, main b:not(.num), main img').count(), 0)
+  await page.goto(`${address}/#/funnel?user=${encodeURIComponent('<i>evil</i>')}&why=${encodeURIComponent('x"><script>alert(1)</script>')}`)
+  await page.getByText(/This user has met it/).waitFor()
+  await page.goto(`${address}/#/users?user=${encodeURIComponent('<i>evil</i>')}`)
+  await page.getByRole('heading', { name: '<i>evil</i>' }).waitFor()
+  assert.equal(await page.locator('main script, main img').count(), 0)
 })
 
 await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {

@@ -16,8 +16,8 @@
 
 #define SHARDS 16
 
-static const int statuses[] = {200, 201, 202, 204, 304, 400, 403, 404, 405, 406, 408, 409,
-                               411, 413, 414, 415, 431, 500, 501, 503, 507, 0};
+static const int statuses[] = {200, 201, 202, 204, 304, 400, 403, 404, 405, 406, 408,
+                               409, 411, 413, 414, 415, 431, 500, 501, 503, 507, 0};
 #define STATUSES (sizeof statuses / sizeof statuses[0])
 
 /* Upper bounds of the latency buckets; the last one is +Inf. */

@@ -130,9 +130,26 @@ static bool exclusive(const wn_experiment *a, const wn_experiment *b) {
   return a->group[0] != '\0' && strcmp(a->group, b->group) == 0;
 }
 
+static bool pins(const wn_experiment *e) {
+  for (size_t a = 0; a < e->arms_len; a++)
+    if (e->arms[a].snapshot != 0) return true;
+  return false;
+}
+
+static bool surface_of_both(const wn_experiment *a, const wn_experiment *b) {
+  for (size_t s = 0; s < a->surfaces_len; s++)
+    for (size_t t = 0; t < b->surfaces_len; t++)
+      if (strcmp(a->surfaces[s], b->surfaces[t]) == 0) return true;
+  return false;
+}
+
 /* The first key of a surface that an arm of both changes. */
 static bool both_change(const wn_experiment *a, const wn_experiment *b, char *what, size_t size) {
   char key[128];
+  if (pins(a) && pins(b) && surface_of_both(a, b)) {
+    snprintf(what, size, "the snapshot");
+    return true;
+  }
   for (size_t i = 0; i < a->arms_len; i++)
     for (size_t j = 0; j < b->arms_len; j++)
       for (size_t v = 0; v < a->arms[i].variants_len; v++)

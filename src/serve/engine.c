@@ -64,6 +64,7 @@ void wn_engine_close(wn_engine *engine) {
   if (engine == NULL) return;
   if (engine->committer != NULL) wn_committer_stop(engine->committer);
   wn_serving_free(engine->serving);
+  wn_engine_unpin(engine);
   wn_catalog_free(engine->catalog);
   wn_expr_cache_free(engine->filters);
   wn_sessions_free(engine->sessions);
@@ -214,6 +215,7 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   WN_TRY(load_catalog(&o, err));
   WN_TRY(load_snapshot(&o, err));
   WN_TRY(replay_log(&o, err));
+  WN_TRY(wn_engine_pin(o.engine, err));
   WN_TRY(replay_sessions(&o, err));
   WN_TRY(start_committer(o.engine, err));
   wn_log(WN_LOG_INFO, "open: ready ms=%.1f", (double)(wn_mono_ns() - o.start_ns) / 1e6);

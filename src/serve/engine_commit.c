@@ -52,6 +52,9 @@ static void apply_item(wn_engine *engine, wn_item_ix ix, const wn_item_record *i
   } else if (wn_models_update_item(&engine->serving->models, ix, item, &why) != WN_OK) {
     log_failure("content of item", ix, &why);
   }
+  for (size_t i = 0; i < engine->pinned_len; i++)
+    if (wn_models_update_item(&engine->pinned[i]->models, ix, item, &why) != WN_OK)
+      log_failure("content of item", ix, &why);
   wn_engine_note_item(engine, ix);
 }
 
@@ -90,6 +93,9 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
     wn_catalog_set_status(engine->catalog, op->item_ix, WN_ITEM_HIDDEN);
   if (wn_serving_event(engine, engine->serving, &event, &why) != WN_OK)
     log_failure("an event of user", op->user_ix, &why);
+  for (size_t i = 0; i < engine->pinned_len; i++)
+    if (wn_serving_event(engine, engine->pinned[i], &event, &why) != WN_OK)
+      log_failure("an event of user", op->user_ix, &why);
   wn_engine_user_back(engine, op->user_ix);
   engine->applied_seq = op->seq;
 }
@@ -98,6 +104,10 @@ static void apply_user_delete(wn_engine *engine, const wn_op *op) {
   wn_error why = {0};
   wn_online_forget(engine->serving->online, op->user_ix);
   wn_models_forget(&engine->serving->models, op->user_ix);
+  for (size_t i = 0; i < engine->pinned_len; i++) {
+    wn_online_forget(engine->pinned[i]->online, op->user_ix);
+    wn_models_forget(&engine->pinned[i]->models, op->user_ix);
+  }
   engine->erased_count++;
   if (wn_engine_erased_add(engine, op->user_ix, op->seq, &why) != WN_OK)
     log_failure("the deletion of user", op->user_ix, &why);

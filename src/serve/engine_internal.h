@@ -31,6 +31,8 @@ typedef struct wn_serving {
   bool index_tried;        /* whether there should be one has been looked into */
 } wn_serving;
 
+#define WN_PINS_MAX 8
+
 /* Which file CURRENT was when it was last looked at. */
 typedef struct wn_current_mark {
   bool present;
@@ -52,6 +54,8 @@ struct wn_engine {
   pthread_rwlock_t lock; /* guards what follows */
   wn_catalog *catalog;
   wn_serving *serving;
+  wn_serving *pinned[WN_PINS_MAX]; /* by arms of experiments; they live as long as the engine */
+  size_t pinned_len;
   uint64_t applied_seq;  /* last event of the log that the state has seen */
   wn_map64 erased;       /* deleted user → last_seq when she was deleted */
   wn_map64 gone;         /* the keys are the deleted users who are not back */
@@ -125,6 +129,15 @@ typedef struct wn_swap {
 WN_MUST_USE wn_status wn_swap_build(wn_swap *swap, wn_snapshot *snapshot, wn_error *err);
 WN_MUST_USE wn_status wn_swap_finish(wn_swap *swap, bool *swapped, wn_error *err);
 void wn_swap_clear(wn_swap *swap);
+
+/* Pinned snapshots (engine_pinned.c). WN_E_CONFIG: one that is not there. */
+WN_MUST_USE wn_status wn_engine_pin(wn_engine *engine, wn_error *err);
+void wn_engine_unpin(wn_engine *engine);
+/* The state of that snapshot if it is pinned, else (0: in any case) the current one. */
+const wn_serving *wn_engine_serving(const wn_engine *engine, uint64_t pin);
+/* A snapshot of this store by its number. */
+WN_MUST_USE wn_status wn_engine_open_snapshot(const wn_engine *engine, uint64_t number,
+                                              wn_snapshot **out, wn_error *err);
 
 wn_current_mark wn_engine_current_mark(const wn_engine *engine);
 

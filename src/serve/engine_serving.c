@@ -203,8 +203,8 @@ static wn_status current_number(const wn_engine *engine, uint64_t *number, wn_er
   return status;
 }
 
-static wn_status open_checked(const wn_engine *engine, uint64_t number, wn_snapshot **out,
-                              wn_error *err) {
+wn_status wn_engine_open_snapshot(const wn_engine *engine, uint64_t number, wn_snapshot **out,
+                                  wn_error *err) {
   char path[4096];
   wn_status status =
       wn_snapshot_open(wn_snapshot_path(engine->dir, number, path, sizeof path), out, err);
@@ -341,7 +341,7 @@ static wn_status refresh(wn_engine *engine, bool *swapped, wn_error *err) {
   bool same = number == engine->serving->about.number;
   pthread_rwlock_unlock(&engine->lock);
   if (number == 0 || same) goto cleanup;
-  WN_TRY(open_checked(engine, number, &snapshot, err));
+  WN_TRY(wn_engine_open_snapshot(engine, number, &snapshot, err));
   for (int i = 0; i < BUILDS_MAX && !*swapped; i++)
     WN_TRY(build_and_swap(engine, snapshot, swapped, err));
   if (!*swapped)

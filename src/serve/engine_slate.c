@@ -25,7 +25,9 @@ typedef struct passage {
   wn_arena *arena;
   const wn_surface *surface; /* as the arms change it */
   uint64_t policy;
-  wn_str session; /* name in the session table; absent: no feed */
+  uint64_t pin;              /* the snapshot that an arm pins; 0: none */
+  const wn_serving *serving; /* under the lock */
+  wn_str session;            /* name in the session table; absent: no feed */
   wn_request funnel;
   int64_t now_ms;
 } passage;
@@ -62,6 +64,7 @@ static wn_status apply_arms(passage *p, const wn_assigned *assigned, size_t len,
   wn_surface *changed = NULL;
   for (size_t i = 0; i < len; i++) {
     const wn_arm_spec *arm = &assigned[i].experiment->arms[assigned[i].arm];
+    if (arm->snapshot != 0) p->pin = arm->snapshot;
     for (size_t v = 0; v < arm->variants_len; v++) {
       if (strcmp(arm->variants[v].surface, p->surface->name) != 0) continue;
       if (changed == NULL) {
@@ -211,8 +214,7 @@ static wn_status find_user(passage *p, wn_error *err) {
   f->query.user = live_user(p->engine, p->in->user);
   p->out->user_known = f->query.user != WN_NO_IX;
   if (!p->out->user_known) return WN_OK;
-  WN_TRY(
-      wn_online_user(p->engine->serving->online, f->query.user, p->now_ms, p->arena, &pairs, err));
+  WN_TRY(wn_online_user(p->serving->online, f->query.user, p->now_ms, p->arena, &pairs, err));
   if (pairs.len > 0) {
     wn_seen_entry *seen = wn_arena_alloc(p->arena, pairs.len * sizeof *seen);
     if (seen == NULL) WN_TRY(wn_fail_memory(err));
@@ -286,7 +288,7 @@ static wn_status copy_trace(passage *p, const wn_slate *slate, wn_error *err) {
 static wn_status run_locked(passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_engine *engine = p->engine;
-  const wn_serving *serving = engine->serving;
+  const wn_serving *serving = p->serving = wn_engine_serving(engine, p->pin);
   wn_slate slate = {0};
   p->out->snapshot = serving->about.number;
   p->funnel.models = &serving->models;

@@ -158,6 +158,38 @@ class Changes(unittest.TestCase):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def test_pinned_snapshot(self):
+        """One arm stays on the first snapshot, and still learns from events."""
+        folder = tempfile.mkdtemp(prefix="winnow-test-")
+        data = os.path.join(folder, "data")
+        config = ("{surfaces: [home], arms: {new: {}, old: {snapshot: 1}},"
+                  " overrides: {ann: new, bob: old}}")
+        try:
+            with Server(data=data) as server:
+                fill(server)
+            for _ in range(2):
+                done = server.run("train", "--data", data)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            with self.start(config, data) as server:
+                get = lambda user: server.get("/v1/surfaces/home/slate?user=" + user).json
+                self.assertEqual((get("ann")["model"], get("bob")["model"]), (2, 1))
+                for user in ("ann", "bob"):
+                    before = get(user)
+                    self.assertFalse(before["personal"])
+                    event = {"user": user, "item": ids(before)[0], "type": "buy"}
+                    self.assertEqual(server.post("/v1/events", event).status, 200)
+                    after = get(user)
+                    self.assertTrue(after["personal"])
+                    self.assertNotIn(ids(before)[0], ids(after))
+                self.assertEqual(server.request("DELETE", "/v1/users/bob").status, 204)
+                self.assertFalse(get("bob")["personal"])
+            with self.assertRaises(RuntimeError) as refused:
+                Server("experiments: {z: {surfaces: [home], arms: {a: {}, b: {snapshot: 9}}}}",
+                       data=data).start()
+            self.assertIn("snapshot 9 cannot be pinned", str(refused.exception))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def test_arms_outlive_kill9(self):
         folder = tempfile.mkdtemp(prefix="winnow-test-")
         data = os.path.join(folder, "data")

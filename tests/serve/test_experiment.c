@@ -222,6 +222,9 @@ static void test_refusals(void **state) {
   refused("experiments: {x: {group: {name: g, to: 0.6}, " TWO
           "}, y: {group: {name: g, from: 0.5}, " TWO "}}",
           "experiments.y.group", "overlaps");
+  refused("experiments: {x: {surfaces: [home], arms: {a: {}, b: {snapshot: 1}}}, "
+          "y: {surfaces: [feed, home], arms: {a: {}, b: {snapshot: 2}}}}",
+          "experiments.y.arms", "changes the snapshot, as x does");
   refused("holdout: {share: 2}", "holdout.share", "must be 0 to 1");
   refused("holdout: {}", "holdout", "missing");
 }

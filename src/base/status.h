@@ -16,7 +16,7 @@
   X(E_CONFIG, "invalid configuration", 500, 5)                                                     \
   X(E_IO, "input/output error", 500, 6)                                                            \
   X(E_FULL, "no space left", 507, 7)                                                               \
-  X(E_BUSY, "busy", 503, 8)                                                                        \
+  X(E_BUSY, "busy", 429, 8)                                                                        \
   X(E_CORRUPT, "corrupt data", 500, 9)                                                             \
   X(E_MEMORY, "out of memory", 503, 10)                                                            \
   X(E_CONFLICT, "conflict", 409, 11)                                                               \

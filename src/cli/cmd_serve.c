@@ -15,7 +15,7 @@
 static struct {
   const char *data, *config, *host, *port_file;
   uint64_t port, grace;
-  bool verbose, json;
+  bool open, verbose, json;
 } opt = {.port = UINT64_MAX, .grace = 10};
 
 static const wn_option options[] = {
@@ -26,6 +26,7 @@ static const wn_option options[] = {
     {"port", WN_OPT_UINT, &opt.port, "PORT", "default 8088; 0 takes a free one"},
     {"port-file", WN_OPT_TEXT, &opt.port_file, "FILE", "writes the port there when ready"},
     {"grace", WN_OPT_UINT, &opt.grace, "SECONDS", "for accepted requests at the end, default 10"},
+    {"open", WN_OPT_FLAG, &opt.open, NULL, "listen beyond this machine although there are no keys"},
     {"verbose", WN_OPT_FLAG, &opt.verbose, NULL, "log what it does"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "one JSON line on standard output when ready"},
 };
@@ -111,6 +112,7 @@ int wn_cmd_serve(int argc, char **argv) {
   if (wn_cli_config(opt.config, opt.data, &config, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
   if (opt.port != UINT64_MAX) config.server.port = (uint16_t)opt.port;
+  if (opt.open) config.server.open = true;
   if (opt.host != NULL) {
     if (strlen(opt.host) >= sizeof config.server.host)
       return wn_cli_usage(&command, "--host is too long");

@@ -23,6 +23,7 @@ static const struct {
     {"serve", wn_cmd_serve, "answer HTTP requests"},
     {"status", wn_cmd_status, "say what a data directory holds"},
     {"snapshots", wn_cmd_snapshots, "list, verify or roll back trained snapshots"},
+    {"keys", wn_cmd_keys, "add, list or revoke keys of the HTTP API"},
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
     {"experiments", wn_cmd_experiments, "what experiments show, or how long one would take"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},

@@ -198,6 +198,8 @@ static wn_status read_threads(wn_yaml *y, const yaml_node_t *node, void *target)
 static const wn_yaml_key server_keys[] = {
     {"host", WN_YAML_TEXT, FIELD(wn_server_config, host), 0, 256, NULL},
     {"port", WN_YAML_U16, FIELD(wn_server_config, port), 0, 65535, NULL},
+    {"open", WN_YAML_BOOL, FIELD(wn_server_config, open), 0, 0, NULL},
+    {"cors_origins", WN_YAML_TEXT, FIELD(wn_server_config, cors_origins), 0, 1024, NULL},
     {"threads", WN_YAML_CALL, 0, 0, 0, read_threads},
     {"body_bytes_max", WN_YAML_U32, FIELD(wn_server_config, body_bytes_max), 1024, 1 << 26, NULL},
     {"connections_max", WN_YAML_U32, FIELD(wn_server_config, connections_max), 1, 65536, NULL},

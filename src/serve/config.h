@@ -11,6 +11,8 @@
 typedef struct wn_server_config {
   char host[256];                     /* default 127.0.0.1 */
   uint16_t port;                      /* default 8088; 0 = any free one */
+  bool open;                          /* may listen beyond loopback without keys */
+  char cors_origins[1024];            /* of pages that may ask, separated by blanks; "": none */
   uint32_t threads;                   /* default: CPUs */
   uint32_t body_bytes_max;            /* default 1 MiB; bulk routes 64 × it */
   uint32_t connections_max;           /* default 1,024 */

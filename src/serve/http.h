@@ -4,6 +4,7 @@
 
 #include "serve/http_body.h"
 #include "serve/http_parse.h"
+#include "serve/keys.h"
 #include "serve/metrics.h"
 #include "serve/problem.h"
 #include "serve/server.h"
@@ -42,6 +43,8 @@ typedef struct wn_action {
   bool slow;               /* may take long: not on a worker */
   bool bulk;               /* 64 times the body, NDJSON too */
   const char *produces;    /* NULL: application/json */
+  unsigned scope;          /* wn_scope */
+  bool audited;            /* written to the audit log, whoever does it */
 } wn_action;
 
 typedef struct wn_route {
@@ -100,6 +103,13 @@ struct wn_http {
   size_t url_len;
   bool url_too_long;
   bool has_body, expects_continue, loopback, refused, close;
+  bool admin, preflight;
+  const char *method;
+  unsigned retry_after; /* seconds, for 429 */
+  char key_id[WN_KEY_ID_BYTES + 1];
+  char request_id[65];
+  char authorization[WN_KEY_TEXT_MAX + 16];
+  char origin[256], host[256];
   uint64_t body_declared;
   char content_type_in[64];
   char accept[512];
@@ -116,8 +126,16 @@ struct wn_http {
 wn_status wn_http_bad(wn_http *http, int status_http, wn_error *err, const char *field,
                       const char *format, ...) WN_PRINTF(5, 6);
 
-/* Whether the sender may do what only who runs the server may: 403 otherwise. */
-wn_status wn_http_admin(wn_http *http, wn_error *err);
+/* access.c. Whether the sender may have this action: 401, 403 or 429 otherwise. */
+wn_status wn_http_access(wn_http *http, size_t method, wn_error *err);
+unsigned wn_action_scope(const wn_action *action, size_t method);
+/* The client's own, where it is of good form; else a new one. */
+void wn_http_request_id(wn_http *http);
+void wn_http_audit(const wn_http *http); /* with its answer known */
+/* A browser that asks whether a page of another origin may ask: then the action is set. */
+bool wn_http_preflight(wn_http *http, const char *method);
+void wn_http_cors_headers(const wn_http *http, struct MHD_Response *response);
+bool wn_origin_listed(const char *list, wn_str origin); /* "https://a https://b", or "*" */
 
 /* http_request.c: libmicrohttpd's callbacks; closure: the server. */
 void *wn_http_on_url(void *cls, const char *uri, struct MHD_Connection *connection);

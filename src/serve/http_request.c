@@ -30,11 +30,6 @@ wn_status wn_http_bad(wn_http *http, int status_http, wn_error *err, const char 
   return wn_fail(err, WN_E_ARGUMENT, field, "%s", message);
 }
 
-wn_status wn_http_admin(wn_http *http, wn_error *err) {
-  return http->loopback ? WN_OK
-                        : wn_http_bad(http, 403, err, "", "only taken from this machine itself");
-}
-
 /* Pool ------------------------------------------------------------------------------ */
 
 static wn_http *http_take(wn_server *server) {
@@ -111,8 +106,8 @@ static void write_problem(wn_http *http, const wn_error *err) {
   wn_buf_reset(&http->out);
   wn_problem_write(&problem, &http->out);
   if (problem.http >= 500 && problem.http != 503)
-    wn_log(WN_LOG_ERROR, "request failed: url=%.200s status=%d reason=%s", http->url, problem.http,
-           err->message);
+    wn_log(WN_LOG_ERROR, "request failed: request=%s url=%.200s status=%d reason=%s",
+           http->request_id, http->url, problem.http, err->message);
 }
 
 static wn_str answer_body(wn_http *http) {
@@ -140,7 +135,15 @@ static void add_headers(const wn_http *http, struct MHD_Response *response) {
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, http->csp);
   if (http->http == 405)
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, http->allow);
-  if (http->http == 503) (void)MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+  if (http->http == 401)
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+  if (http->http == 503 || http->http == 429) {
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%u", http->retry_after > 0 ? http->retry_after : 1);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+  }
+  (void)MHD_add_response_header(response, "X-Request-Id", http->request_id);
+  wn_http_cors_headers(http, response);
   if (http->close || atomic_load(&http->server->draining))
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -156,6 +159,7 @@ static enum MHD_Result queue_answer(wn_http *http) {
   if (response == NULL) return MHD_NO;
   add_headers(http, response);
   http->step = WN_STEP_DONE;
+  wn_http_audit(http);
   enum MHD_Result result = MHD_queue_response(http->connection, (unsigned)http->http, response);
   MHD_destroy_response(response);
   uint64_t ns = http->begun_ns != 0 ? wn_mono_ns() - http->begun_ns : 0;
@@ -195,6 +199,14 @@ static enum MHD_Result walk_header(void *cls, enum MHD_ValueKind kind, const cha
     walk->http->expects_continue = true;
   } else if (wn_str_is_ci(name, "content-encoding")) {
     walk->encoded = !wn_str_is_ci(wn_str_trim(value), "identity");
+  } else if (wn_str_is_ci(name, "authorization")) {
+    copy_header(walk->http->authorization, sizeof walk->http->authorization, value);
+  } else if (wn_str_is_ci(name, "origin")) {
+    copy_header(walk->http->origin, sizeof walk->http->origin, value);
+  } else if (wn_str_is_ci(name, "host")) {
+    copy_header(walk->http->host, sizeof walk->http->host, value);
+  } else if (wn_str_is_ci(name, "x-request-id")) {
+    copy_header(walk->http->request_id, sizeof walk->http->request_id, value);
   }
   return MHD_YES;
 }
@@ -228,7 +240,9 @@ static wn_status find_action(wn_http *http, const char *method, wn_error *err) {
     return wn_http_bad(http, 405, err, "method", "this route takes %s", http->allow);
   }
   http->action = &route->actions[m];
-  wn_status status = WN_OK;
+  http->method = wn_method_names[m];
+  wn_status status = wn_http_access(http, m, err);
+  if (status != WN_OK) return status;
   if (captured.ptr != NULL) {
     WN_TRY(wn_percent_decode(captured, false, name, &http->arena, &http->id, err));
     WN_TRY(wn_key_check(http->id, name, err));
@@ -291,6 +305,7 @@ static wn_status check_head(wn_http *http, const char *method, const char *versi
   header_walk walk = {.http = http};
   walk.framing.http11 = strcmp(version, "HTTP/1.1") == 0;
   (void)MHD_get_connection_values_n(http->connection, MHD_HEADER_KIND, walk_header, &walk);
+  wn_http_request_id(http);
   status = wn_framing_check(&walk.framing, err);
   http->has_body = walk.framing.chunked || walk.framing.length > 0;
   http->body_declared = walk.framing.length;
@@ -299,6 +314,7 @@ static wn_status check_head(wn_http *http, const char *method, const char *versi
     return status;
   }
   WN_TRY(check_size(http, err));
+  if (wn_http_preflight(http, method)) return WN_OK;
   WN_TRY(find_action(http, method, err));
   WN_TRY(check_content(http, &walk, strcmp(method, "PATCH") == 0, err));
   WN_TRY(check_accept(http, err));

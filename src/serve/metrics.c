@@ -16,8 +16,8 @@
 
 #define SHARDS 16
 
-static const int statuses[] = {200, 201, 202, 204, 304, 400, 403, 404, 405, 406, 408,
-                               409, 411, 413, 414, 415, 431, 500, 501, 503, 507, 0};
+static const int statuses[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408,
+                               409, 411, 413, 414, 415, 429, 431, 500, 501, 503, 507, 0};
 #define STATUSES (sizeof statuses / sizeof statuses[0])
 
 /* Upper bounds of the latency buckets; the last one is +Inf. */
@@ -188,6 +188,9 @@ static void render_counters(const wn_metrics *metrics, wn_buf *out) {
                                      "Events acknowledged whose id was stored before."},
       [WN_COUNT_RECORDS_WRITTEN] = {"winnow_records_written_total",
                                     "Items and users put, patched or deleted."},
+      [WN_COUNT_KEYS_REFUSED] = {"winnow_keys_refused_total",
+                                 "Requests without a key, or with one that is not known."},
+      [WN_COUNT_KEYS_LIMITED] = {"winnow_keys_limited_total", "Requests beyond their key's rate."},
       [WN_COUNT_BODY_BYTES] = {"winnow_http_body_bytes_total", "Bytes of request bodies."},
   };
   for (size_t i = 0; i < WN_COUNTERS; i++)

@@ -17,6 +17,8 @@ typedef enum wn_metric_counter {
   WN_COUNT_EVENTS_DUPLICATE, /* acknowledged, known before */
   WN_COUNT_RECORDS_WRITTEN,  /* items and users put, patched or deleted */
   WN_COUNT_BODY_BYTES,       /* received */
+  WN_COUNT_KEYS_REFUSED,     /* none, or unknown */
+  WN_COUNT_KEYS_LIMITED,     /* beyond the key's rate */
   WN_COUNTERS
 } wn_metric_counter;
 

@@ -124,7 +124,6 @@ cleanup:
 wn_status wn_route_refresh(wn_http *http, wn_error *err) {
   wn_status status = WN_OK;
   WN_TRY(no_query(http, err));
-  WN_TRY(wn_http_admin(http, err));
   http->refresh = true;
 cleanup:
   return status;

@@ -52,6 +52,30 @@ bool wn_server_charge(wn_server *server, size_t *charged, size_t bytes) {
 
 /* Listening ------------------------------------------------------------------------- */
 
+static bool is_loopback(const struct sockaddr *address) {
+  if (address->sa_family == AF_INET) {
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof in);
+    return ntohl(in.sin_addr.s_addr) >> 24 == 127;
+  }
+  struct sockaddr_in6 in6;
+  if (address->sa_family != AF_INET6) return false;
+  memcpy(&in6, address, sizeof in6);
+  return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+}
+
+/* Whoever reaches an address that is not loopback could read and write everything. */
+static wn_status check_public(const wn_server *server, const struct addrinfo *list, wn_error *err) {
+  if (server->config->open || !wn_keyring_empty(server->keys)) return WN_OK;
+  for (const struct addrinfo *at = list; at != NULL; at = at->ai_next)
+    if (!is_loopback(at->ai_addr))
+      return wn_fail(err, WN_E_ARGUMENT, "host",
+                     "%s can be reached from other machines and there are no keys: make one "
+                     "(winnow keys add), or say --open",
+                     server->config->host);
+  return WN_OK;
+}
+
 static int open_socket(const struct addrinfo *address) {
   int one = 1;
   int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -90,6 +114,11 @@ static wn_status server_listen(wn_server *server, wn_error *err) {
   if (why != 0)
     return wn_fail(err, WN_E_ARGUMENT, "host", "cannot resolve \"%s\": %s", config->host,
                    gai_strerror(why));
+  wn_status status = check_public(server, list, err);
+  if (status != WN_OK) {
+    freeaddrinfo(list);
+    return status;
+  }
   int code = 0;
   for (struct addrinfo *at = list; at != NULL && server->listen_fd < 0; at = at->ai_next) {
     server->listen_fd = open_socket(at);
@@ -155,6 +184,9 @@ void wn_server_ask_refresh(wn_server *server, wn_http *http) {
 static void refresh_once(wn_server *server, wn_http *waiters, wn_error *last) {
   wn_error err = {.status = WN_OK};
   bool swapped = false;
+  if (wn_keyring_refresh(server->keys, &err) != WN_OK)
+    wn_log(WN_LOG_ERROR, "keys stay as they were: %s", err.message);
+  err = (wn_error){.status = WN_OK};
   wn_status status = wn_engine_refresh(server->engine, &swapped, &err);
   if (status == WN_OK && swapped) wn_log(WN_LOG_INFO, "snapshot swapped in");
   if (status != WN_OK && strcmp(last->message, err.message) != 0)
@@ -217,6 +249,11 @@ static wn_status server_prepare(wn_server *server, wn_error *err) {
   server->config = &config->server;
   server->listen_fd = -1;
   server->started_ms = wn_now_ms();
+  char dir[4096];
+  wn_str data = wn_store_dir(wn_engine_store(server->engine));
+  snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(data));
+  wn_status status = wn_keyring_open(dir, &server->keys, err);
+  if (status != WN_OK) return status;
   for (size_t i = 0; i < routes; i++) route_names[i] = wn_routes[i].path;
   route_names[routes] = "unknown";
   server->metrics = wn_metrics_create(route_names, routes + 1, &config->surfaces);
@@ -263,6 +300,7 @@ static void server_free(wn_server *server) {
   }
   if (server->wake_fd >= 0) close(server->wake_fd);
   if (server->listen_fd >= 0) close(server->listen_fd);
+  wn_keyring_close(server->keys);
   wn_metrics_free(server->metrics);
   wn_free(server->workers);
   pthread_mutex_destroy(&server->conns_lock);

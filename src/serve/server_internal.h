@@ -59,6 +59,7 @@ struct wn_server {
   bool refresh_end;
   wn_large large;
   wn_trainer *trainer;
+  wn_keyring *keys;
 };
 
 /* conn.c */

@@ -567,7 +567,7 @@ class Listening(unittest.TestCase):
         address = self.own_address()
         if address is None or address.startswith("127."):
             self.skipTest("this machine has no other address")
-        with Server(args=["--host", "0.0.0.0"]) as server:
+        with Server(args=["--host", "0.0.0.0", "--open"]) as server:
             for host, status in ((address, 403), ("127.0.0.1", 200)):
                 connection = http.client.HTTPConnection(host, server.port, timeout=10)
                 connection.request("POST", "/v1/admin/refresh")

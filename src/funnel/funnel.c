@@ -57,29 +57,36 @@ static wn_status start(wn_funnel *funnel, const wn_request *request, wn_error *e
 }
 
 /* Adds the time since *since to a stage's and starts the next. */
-static void lap(const wn_funnel *funnel, uint64_t *since, size_t offset) {
-  if (funnel->trace != NULL) {
-    double *ms = (double *)(void *)((char *)funnel->trace + offset);
-    *ms += wn_ms_since(*since);
-  }
-  *since = wn_mono_ns();
+static void lap(wn_funnel *funnel, uint64_t *since, int stage) {
+  uint64_t now = wn_mono_ns();
+  funnel->stages.ns[stage] += now - *since;
+  *since = now;
 }
-#define LAP(stage) lap(funnel, &since, offsetof(wn_trace, stage))
 
 static wn_status run_stages(wn_funnel *funnel, wn_error *err) {
   wn_status status = WN_OK;
+  wn_stage_stats *stages = &funnel->stages;
   uint64_t since = wn_mono_ns();
   WN_TRY(wn_filter_compile(funnel, err));
-  LAP(filter_ms);
+  lap(funnel, &since, WN_STAGE_FILTER);
   WN_TRY(wn_retrieve(funnel, err));
-  LAP(retrieve_ms);
+  lap(funnel, &since, WN_STAGE_RETRIEVE);
+  stages->out[WN_STAGE_RETRIEVE] = (uint32_t)funnel->candidates_len;
   WN_TRY(wn_filter_check(funnel, err));
-  LAP(filter_ms);
+  lap(funnel, &since, WN_STAGE_FILTER);
+  stages->out[WN_STAGE_FILTER] = (uint32_t)funnel->candidates_len;
   if (funnel->trace != NULL) funnel->trace->candidate_count = funnel->candidates_len;
   WN_TRY(wn_score(funnel, err));
-  LAP(score_ms);
+  lap(funnel, &since, WN_STAGE_SCORE);
+  stages->out[WN_STAGE_SCORE] = (uint32_t)funnel->candidates_len;
   WN_TRY(wn_order(funnel, err));
-  LAP(order_ms);
+  lap(funnel, &since, WN_STAGE_ORDER);
+  stages->out[WN_STAGE_ORDER] = (uint32_t)funnel->slate_len;
+  if (funnel->trace == NULL) return WN_OK;
+  funnel->trace->retrieve_ms = (double)stages->ns[WN_STAGE_RETRIEVE] * 1e-6;
+  funnel->trace->filter_ms = (double)stages->ns[WN_STAGE_FILTER] * 1e-6;
+  funnel->trace->score_ms = (double)stages->ns[WN_STAGE_SCORE] * 1e-6;
+  funnel->trace->order_ms = (double)stages->ns[WN_STAGE_ORDER] * 1e-6;
 cleanup:
   return status;
 }
@@ -107,7 +114,10 @@ wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err)
   WN_TRY(run_stages(&funnel, err));
   keep_servable(&funnel);
   WN_TRY(wn_why_explain(&funnel, err));
-  *out = (wn_slate){.items = funnel.slate, .len = funnel.slate_len, .trace = funnel.trace};
+  *out = (wn_slate){.items = funnel.slate,
+                    .len = funnel.slate_len,
+                    .trace = funnel.trace,
+                    .stages = funnel.stages};
 cleanup:
   return status;
 }

@@ -132,10 +132,18 @@ typedef struct wn_trace {
   double retrieve_ms, filter_ms, score_ms, order_ms;
 } wn_trace;
 
+/* What each stage took and left, always measured: retrieve, filter, score, order. */
+enum { WN_STAGE_RETRIEVE, WN_STAGE_FILTER, WN_STAGE_SCORE, WN_STAGE_ORDER, WN_STAGES };
+typedef struct wn_stage_stats {
+  uint64_t ns[WN_STAGES];
+  uint32_t out[WN_STAGES]; /* candidates that left it */
+} wn_stage_stats;
+
 typedef struct wn_slate {
   wn_slate_item *items; /* arena */
   size_t len;           /* ≤ n; less only when fewer items are allowed (or caps forbid more) */
   wn_trace *trace;      /* explain; else NULL */
+  wn_stage_stats stages;
 } wn_slate;
 
 /* Works without models (falls back to newest of the catalogue) and without a user. Only

@@ -48,6 +48,7 @@ typedef struct wn_funnel {
   wn_slate_item *slate;
   size_t slate_len;
   wn_trace *trace; /* NULL without explain */
+  wn_stage_stats stages;
 } wn_funnel;
 
 /* Filter, first half: compiles everything that forbids an item into `allowed`. */

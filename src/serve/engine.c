@@ -270,6 +270,9 @@ void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out) {
   out->dict_bytes = wn_dict_bytes(users) + wn_dict_bytes(items);
   out->sessions = wn_sessions_count(engine->sessions);
   out->session_bytes = wn_sessions_bytes(engine->sessions);
+  out->applies = atomic_load(&engine->applies);
+  out->apply_ns = atomic_load(&engine->apply_ns);
+  out->last_event_ms = atomic_load(&engine->last_event_ms);
   out->swaps = atomic_load(&engine->swaps);
   out->swap_failures = atomic_load(&engine->swap_failures);
   if (engine->committer != NULL) wn_committer_stats(engine->committer, &out->commits);

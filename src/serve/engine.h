@@ -57,6 +57,7 @@ typedef struct wn_slate_answer {
   wn_str source_names[2 * WN_GENERATORS_MAX]; /* bit → generator */
   size_t source_count;
   wn_str explain_json; /* the trace; absent without explain */
+  wn_stage_stats stages;
   double took_ms;
   /* A feed's slate, and any slate while commits fail, is stored before it is shown. With `hold` the
    * caller does that: commits this operation (in `arena`), then shows the slate if that went well,
@@ -103,6 +104,8 @@ WN_MUST_USE wn_status wn_engine_commit(wn_engine *engine, wn_op *ops, size_t cou
 WN_MUST_USE wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err);
 
 typedef struct wn_engine_stats {
+  uint64_t applies, apply_ns; /* groups of changes brought into the state */
+  int64_t last_event_ms;      /* its own time; 0: none since the start */
   uint64_t snapshot, snapshot_last_seq;
   int64_t snapshot_created_ms, snapshot_data_ms;
   uint32_t users, items, items_servable;

@@ -98,6 +98,7 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
       log_failure("an event of user", op->user_ix, &why);
   wn_engine_user_back(engine, op->user_ix);
   engine->applied_seq = op->seq;
+  atomic_store_explicit(&engine->last_event_ms, e->time_ms, memory_order_relaxed);
 }
 
 static void apply_user_delete(wn_engine *engine, const wn_op *op) {
@@ -146,9 +147,12 @@ static void apply_op(run *r, const wn_op *op) {
 
 void wn_engine_on_commit(void *ctx, wn_commit_batch *batches) {
   run r = {.engine = ctx};
+  uint64_t start = wn_mono_ns();
   for (const wn_commit_batch *batch = batches; batch != NULL; batch = batch->next)
     for (size_t i = 0; i < batch->count; i++) apply_op(&r, &batch->ops[i]);
   run_unlock(&r);
+  atomic_fetch_add(&r.engine->applies, 1);
+  atomic_fetch_add(&r.engine->apply_ns, wn_mono_ns() - start);
 }
 
 void wn_engine_probe(wn_engine *engine) {

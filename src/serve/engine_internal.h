@@ -66,7 +66,8 @@ struct wn_engine {
 
   pthread_mutex_t refresh_lock; /* one refresh at a time; guards mark */
   wn_current_mark mark;
-  atomic_uint_fast64_t swaps, swap_failures, slates_lost;
+  atomic_uint_fast64_t swaps, swap_failures, slates_lost, applies, apply_ns;
+  atomic_int_fast64_t last_event_ms;
   atomic_bool types_told; /* that there are more event types than signals can hold */
   wn_arena patch_arena;   /* writer thread: records read back */
 };

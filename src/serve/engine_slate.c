@@ -299,6 +299,7 @@ static wn_status run_locked(passage *p, wn_error *err) {
   WN_TRY(find_whys(p, err));
   WN_TRY(find_user(p, err));
   WN_TRY(wn_funnel_run(&p->funnel, &slate, err));
+  p->out->stages = slate.stages;
   WN_TRY(copy_items(p, &slate, err));
   WN_TRY(copy_trace(p, &slate, err));
 cleanup:

@@ -34,6 +34,8 @@ typedef struct shard {
   counter latency_ns[WN_METRIC_ROUTES_MAX];
   counter slates[WN_SURFACES_MAX][2]; /* [personal] */
   counter slate_items[WN_SURFACES_MAX];
+  counter stage[WN_STAGES][BUCKETS];
+  counter stage_ns[WN_STAGES], stage_out[WN_STAGES];
   char apart[64]; /* shards do not share a cache line */
 } shard;
 
@@ -83,11 +85,25 @@ static size_t status_slot(int http) {
   return i;
 }
 
+static size_t bucket_of(uint64_t ns) {
+  size_t bucket = 0;
+  while (bucket + 1 < BUCKETS && (double)ns > bounds[bucket] * 1e9) bucket++;
+  return bucket;
+}
+
+void wn_metrics_stages(wn_metrics *metrics, const wn_stage_stats *stages) {
+  shard *s = own_shard(metrics);
+  for (size_t i = 0; i < WN_STAGES; i++) {
+    add(&s->stage[i][bucket_of(stages->ns[i])], 1);
+    add(&s->stage_ns[i], stages->ns[i]);
+    add(&s->stage_out[i], stages->out[i]);
+  }
+}
+
 void wn_metrics_request(wn_metrics *metrics, size_t route, int http, uint64_t ns) {
   if (route >= metrics->route_count) return;
   shard *s = own_shard(metrics);
-  size_t bucket = 0;
-  while (bucket + 1 < BUCKETS && (double)ns > bounds[bucket] * 1e9) bucket++;
+  size_t bucket = bucket_of(ns);
   add(&s->requests[route][status_slot(http)], 1);
   add(&s->latency[route][bucket], 1);
   add(&s->latency_ns[route], ns);
@@ -108,18 +124,19 @@ static uint64_t sum_at(const wn_metrics *metrics, size_t offset) {
   return sum;
 }
 
-static void head(wn_buf *out, const char *name, const char *type, const char *help) {
+void wn_metrics_head(wn_buf *out, const char *name, const char *type, const char *help) {
   wn_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void single(wn_buf *out, const char *name, const char *type, const char *help,
-                   double value) {
-  head(out, name, type, help);
+void wn_metrics_single(wn_buf *out, const char *name, const char *type, const char *help,
+                       double value) {
+  wn_metrics_head(out, name, type, help);
   wn_buf_printf(out, "%s %.17g\n", name, value);
 }
 
 static void render_requests(const wn_metrics *metrics, wn_buf *out) {
-  head(out, "winnow_http_requests_total", "counter", "Requests answered, by route and status.");
+  wn_metrics_head(out, "winnow_http_requests_total", "counter",
+                  "Requests answered, by route and status.");
   for (size_t r = 0; r < metrics->route_count; r++) {
     for (size_t s = 0; s < STATUSES; s++) {
       uint64_t count =
@@ -131,30 +148,73 @@ static void render_requests(const wn_metrics *metrics, wn_buf *out) {
   }
 }
 
-static void render_latency(const wn_metrics *metrics, size_t r, wn_buf *out) {
+/* One label value of a histogram whose counts and sum lie at these offsets of the shards. */
+static void render_histogram(const wn_metrics *metrics, const char *name, const char *label,
+                             const size_t offsets[2], wn_buf *out) {
   uint64_t below = 0, counts[BUCKETS];
   for (size_t b = 0; b < BUCKETS; b++) {
-    counts[b] = sum_at(metrics, offsetof(shard, latency) + (r * BUCKETS + b) * sizeof(counter));
+    counts[b] = sum_at(metrics, offsets[0] + b * sizeof(counter));
     below += counts[b];
   }
   if (below == 0) return;
   below = 0;
-  const char *name = "winnow_http_request_seconds", *route = metrics->routes[r];
   for (size_t b = 0; b + 1 < BUCKETS; b++) {
     below += counts[b];
-    wn_buf_printf(out, "%s_bucket{route=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, route, bounds[b],
-                  below);
+    wn_buf_printf(out, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, label, bounds[b], below);
   }
   below += counts[BUCKETS - 1];
-  uint64_t ns = sum_at(metrics, offsetof(shard, latency_ns) + r * sizeof(counter));
-  wn_buf_printf(out, "%s_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, route, below);
-  wn_buf_printf(out, "%s_sum{route=\"%s\"} %.9g\n", name, route, (double)ns * 1e-9);
-  wn_buf_printf(out, "%s_count{route=\"%s\"} %" PRIu64 "\n", name, route, below);
+  wn_buf_printf(out, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", name, label, below);
+  wn_buf_printf(out, "%s_sum{%s} %.9g\n", name, label, (double)sum_at(metrics, offsets[1]) * 1e-9);
+  wn_buf_printf(out, "%s_count{%s} %" PRIu64 "\n", name, label, below);
+}
+
+static void render_latency(const wn_metrics *metrics, wn_buf *out) {
+  char label[200];
+  wn_metrics_head(out, "winnow_http_request_seconds", "histogram",
+                  "From the whole request received to its answer queued, commits included.");
+  for (size_t r = 0; r < metrics->route_count; r++) {
+    const size_t offsets[2] = {offsetof(shard, latency) + r * BUCKETS * sizeof(counter),
+                               offsetof(shard, latency_ns) + r * sizeof(counter)};
+    snprintf(label, sizeof label, "route=\"%s\"", metrics->routes[r]);
+    render_histogram(metrics, "winnow_http_request_seconds", label, offsets, out);
+  }
+}
+
+static void render_stages(const wn_metrics *metrics, wn_buf *out) {
+  static const char *const names[WN_STAGES] = {"retrieve", "filter", "score", "order"};
+  char label[40];
+  wn_metrics_head(out, "winnow_stage_seconds", "histogram", "Time of each stage of the funnel.");
+  for (size_t i = 0; i < WN_STAGES; i++) {
+    const size_t offsets[2] = {offsetof(shard, stage) + i * BUCKETS * sizeof(counter),
+                               offsetof(shard, stage_ns) + i * sizeof(counter)};
+    snprintf(label, sizeof label, "stage=\"%s\"", names[i]);
+    render_histogram(metrics, "winnow_stage_seconds", label, offsets, out);
+  }
+  wn_metrics_head(out, "winnow_stage_candidates_total", "counter",
+                  "Candidates that left each stage; what left one entered the next.");
+  for (size_t i = 0; i < WN_STAGES; i++)
+    wn_buf_printf(out, "winnow_stage_candidates_total{stage=\"%s\"} %" PRIu64 "\n", names[i],
+                  sum_at(metrics, offsetof(shard, stage_out) + i * sizeof(counter)));
+}
+
+static void render_commits(const wn_commit_stats *stats, wn_buf *out) {
+  uint64_t below = 0;
+  wn_metrics_head(out, "winnow_commit_seconds", "histogram",
+                  "Group commits, write and fsync together.");
+  for (size_t b = 0; b < WN_COMMIT_BUCKETS; b++) {
+    below += stats->buckets[b];
+    if (b + 1 < WN_COMMIT_BUCKETS)
+      wn_buf_printf(out, "winnow_commit_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+                    wn_commit_bounds[b], below);
+  }
+  wn_buf_printf(out, "winnow_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", below);
+  wn_buf_printf(out, "winnow_commit_seconds_sum %.9g\n", stats->commit_seconds);
+  wn_buf_printf(out, "winnow_commit_seconds_count %" PRIu64 "\n", below);
 }
 
 static void render_slates(const wn_metrics *metrics, wn_buf *out) {
-  head(out, "winnow_slates_total", "counter",
-       "Slates served, by surface and whether the user's history was used.");
+  wn_metrics_head(out, "winnow_slates_total", "counter",
+                  "Slates served, by surface and whether the user's history was used.");
   for (size_t i = 0; i < metrics->surfaces->len; i++) {
     for (size_t personal = 0; personal < 2; personal++) {
       uint64_t count =
@@ -163,7 +223,7 @@ static void render_slates(const wn_metrics *metrics, wn_buf *out) {
                     metrics->surfaces->data[i].name, personal != 0 ? "true" : "false", count);
     }
   }
-  head(out, "winnow_slate_items_total", "counter", "Items shown, by surface.");
+  wn_metrics_head(out, "winnow_slate_items_total", "counter", "Items shown, by surface.");
   for (size_t i = 0; i < metrics->surfaces->len; i++) {
     uint64_t count = sum_at(metrics, offsetof(shard, slate_items) + i * sizeof(counter));
     wn_buf_printf(out, "winnow_slate_items_total{surface=\"%s\"} %" PRIu64 "\n",
@@ -194,50 +254,66 @@ static void render_counters(const wn_metrics *metrics, wn_buf *out) {
       [WN_COUNT_BODY_BYTES] = {"winnow_http_body_bytes_total", "Bytes of request bodies."},
   };
   for (size_t i = 0; i < WN_COUNTERS; i++)
-    single(out, rows[i].name, "counter", rows[i].help,
-           (double)sum_at(metrics, offsetof(shard, counters) + i * sizeof(counter)));
+    wn_metrics_single(out, rows[i].name, "counter", rows[i].help,
+                      (double)sum_at(metrics, offsetof(shard, counters) + i * sizeof(counter)));
 }
 
 static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
   double now = (double)wn_now_ms();
   double age = stats->snapshot > 0 ? (now - (double)stats->snapshot_created_ms) / 1000 : 0;
-  single(out, "winnow_snapshot", "gauge", "Number of the snapshot that serves; 0: none.",
-         (double)stats->snapshot);
-  single(out, "winnow_snapshot_age_seconds", "gauge", "Since it was written.", age);
-  single(out, "winnow_snapshot_swaps_total", "counter", "Snapshots swapped in.",
-         (double)stats->swaps);
-  single(out, "winnow_snapshot_swap_failures_total", "counter", "New snapshots refused.",
-         (double)stats->swap_failures);
-  single(out, "winnow_users", "gauge", "Users known.", stats->users);
-  single(out, "winnow_items", "gauge", "Items known.", stats->items);
-  single(out, "winnow_items_servable", "gauge", "Items that may be shown.", stats->items_servable);
-  single(out, "winnow_index_items", "gauge",
-         "Items that als finds through an index; 0: it scans them.", stats->index_items);
-  single(out, "winnow_index_recall", "gauge",
-         "Share of the exact lists that the index finds, measured when it was built.",
-         stats->index_recall);
-  single(out, "winnow_index_changes", "gauge", "Changes of vectors that wait to be merged.",
-         stats->index_changes);
-  single(out, "winnow_events_last_seq", "gauge", "Position of the last event in the log.",
-         (double)stats->last_seq);
-  single(out, "winnow_sessions", "gauge", "Feed sessions in memory.", (double)stats->sessions);
-  single(out, "winnow_commits_total", "counter", "Group commits.", (double)stats->commits.commits);
-  single(out, "winnow_commit_ops_total", "counter", "Changes committed.",
-         (double)stats->commits.ops);
-  single(out, "winnow_commit_failures_total", "counter", "Commits that failed.",
-         (double)stats->commits.failures);
-  single(out, "winnow_commit_refused_total", "counter", "Batches refused: queue full.",
-         (double)stats->commits.refused);
-  single(out, "winnow_commit_seconds_total", "counter", "Time spent in commits.",
-         stats->commits.commit_seconds);
-  single(out, "winnow_commit_queue_ops", "gauge", "Changes that wait for a commit.",
-         (double)stats->commits.queued_ops);
-  single(out, "winnow_slates_lost_total", "counter", "Slates shown, and then not logged.",
-         (double)stats->slates_lost);
-  single(out, "winnow_commit_failing", "gauge", "1: the last group commit failed.",
-         stats->commits.last != WN_OK);
-  single(out, "winnow_writable", "gauge", "1: the store takes writes.", stats->writable);
-  head(out, "winnow_memory_bytes", "gauge", "Memory by part.");
+  wn_metrics_single(out, "winnow_snapshot", "gauge", "Number of the snapshot that serves; 0: none.",
+                    (double)stats->snapshot);
+  wn_metrics_single(out, "winnow_snapshot_age_seconds", "gauge", "Since it was written.", age);
+  wn_metrics_single(out, "winnow_snapshot_swaps_total", "counter", "Snapshots swapped in.",
+                    (double)stats->swaps);
+  wn_metrics_single(out, "winnow_snapshot_swap_failures_total", "counter", "New snapshots refused.",
+                    (double)stats->swap_failures);
+  wn_metrics_single(out, "winnow_users", "gauge", "Users known.", stats->users);
+  wn_metrics_single(out, "winnow_items", "gauge", "Items known.", stats->items);
+  wn_metrics_single(out, "winnow_items_servable", "gauge", "Items that may be shown.",
+                    stats->items_servable);
+  wn_metrics_single(out, "winnow_index_items", "gauge",
+                    "Items that als finds through an index; 0: it scans them.", stats->index_items);
+  wn_metrics_single(out, "winnow_index_recall", "gauge",
+                    "Share of the exact lists that the index finds, measured when it was built.",
+                    stats->index_recall);
+  wn_metrics_single(out, "winnow_index_changes", "gauge",
+                    "Changes of vectors that wait to be merged.", stats->index_changes);
+  wn_metrics_single(out, "winnow_events_last_seq", "gauge",
+                    "Position of the last event in the log.", (double)stats->last_seq);
+  wn_metrics_single(out, "winnow_sessions", "gauge", "Feed sessions in memory.",
+                    (double)stats->sessions);
+  wn_metrics_single(out, "winnow_commits_total", "counter", "Group commits.",
+                    (double)stats->commits.commits);
+  wn_metrics_single(out, "winnow_commit_ops_total", "counter", "Changes committed.",
+                    (double)stats->commits.ops);
+  wn_metrics_single(out, "winnow_commit_failures_total", "counter", "Commits that failed.",
+                    (double)stats->commits.failures);
+  wn_metrics_single(out, "winnow_commit_refused_total", "counter", "Batches refused: queue full.",
+                    (double)stats->commits.refused);
+  render_commits(&stats->commits, out);
+  wn_metrics_single(out, "winnow_apply_seconds_total", "counter",
+                    "Time spent bringing committed changes into the state (fold-in).",
+                    (double)stats->apply_ns * 1e-9);
+  wn_metrics_single(out, "winnow_applies_total", "counter", "Groups of changes brought in.",
+                    (double)stats->applies);
+  if (stats->last_event_ms > 0)
+    wn_metrics_single(out, "winnow_ingest_lag_seconds", "gauge",
+                      "Between the time that the newest event carries and now.",
+                      (now - (double)stats->last_event_ms) / 1000);
+  wn_metrics_single(out, "winnow_events_since_snapshot", "gauge",
+                    "Events in the log that the snapshot was not trained on.",
+                    (double)(stats->last_seq > stats->snapshot_last_seq
+                                 ? stats->last_seq - stats->snapshot_last_seq
+                                 : 0));
+  wn_metrics_single(out, "winnow_commit_queue_ops", "gauge", "Changes that wait for a commit.",
+                    (double)stats->commits.queued_ops);
+  wn_metrics_single(out, "winnow_slates_lost_total", "counter",
+                    "Slates shown, and then not logged.", (double)stats->slates_lost);
+  wn_metrics_single(out, "winnow_commit_failing", "gauge", "1: the last group commit failed.",
+                    stats->commits.last != WN_OK);
+  wn_metrics_single(out, "winnow_writable", "gauge", "1: the store takes writes.", stats->writable);
+  wn_metrics_head(out, "winnow_memory_bytes", "gauge", "Memory by part.");
   wn_buf_printf(out,
                 "winnow_memory_bytes{part=\"catalogue\"} %zu\n"
                 "winnow_memory_bytes{part=\"online\"} %zu\n"
@@ -269,31 +345,34 @@ static double open_files(void) {
 static void render_process(const wn_metrics_gauges *gauges, wn_buf *out) {
   struct rusage usage;
   if (getrusage(RUSAGE_SELF, &usage) == 0)
-    single(out, "process_cpu_seconds_total", "counter", "User and system time.",
-           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
-  single(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
-  single(out, "process_open_fds", "gauge", "Open files.", open_files());
-  single(out, "process_start_time_seconds", "gauge", "Start of the server, Unix seconds.",
-         (double)gauges->started_ms / 1000);
-  single(out, "winnow_connections", "gauge", "Connections open.", (double)gauges->connections);
-  single(out, "winnow_requests_running", "gauge", "Requests between first byte and last.",
-         (double)gauges->requests_running);
-  single(out, "winnow_request_memory_bytes", "gauge", "Bodies and arenas of running requests.",
-         (double)gauges->request_bytes);
-  single(out, "winnow_draining", "gauge", "1: stopping, takes no new connections.",
-         gauges->draining);
+    wn_metrics_single(out, "process_cpu_seconds_total", "counter", "User and system time.",
+                      (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
+  wn_metrics_single(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                    resident_bytes());
+  wn_metrics_single(out, "process_open_fds", "gauge", "Open files.", open_files());
+  wn_metrics_single(out, "process_start_time_seconds", "gauge",
+                    "Start of the server, Unix seconds.", (double)gauges->started_ms / 1000);
+  wn_metrics_single(out, "winnow_connections", "gauge", "Connections open.",
+                    (double)gauges->connections);
+  wn_metrics_single(out, "winnow_requests_running", "gauge",
+                    "Requests between first byte and last.", (double)gauges->requests_running);
+  wn_metrics_single(out, "winnow_request_memory_bytes", "gauge",
+                    "Bodies and arenas of running requests.", (double)gauges->request_bytes);
+  wn_metrics_single(out, "winnow_draining", "gauge", "1: stopping, takes no new connections.",
+                    gauges->draining);
 }
 
 void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
                        const wn_metrics_gauges *gauges, wn_buf *out) {
-  head(out, "winnow_info", "gauge", "Version of the server.");
+  wn_metrics_head(out, "winnow_info", "gauge", "Version of the server.");
   wn_buf_printf(out, "winnow_info{version=\"%s\"} 1\n", WINNOW_VERSION);
   render_requests(metrics, out);
-  head(out, "winnow_http_request_seconds", "histogram",
-       "From the whole request received to its answer queued, commits included.");
-  for (size_t r = 0; r < metrics->route_count; r++) render_latency(metrics, r, out);
+  render_latency(metrics, out);
+  render_stages(metrics, out);
   render_slates(metrics, out);
+  if (gauges->shown != NULL) wn_shown_render(gauges->shown, stats->items_servable, out);
+  if (gauges->training != NULL) wn_metrics_render_training(gauges->training, out);
   render_counters(metrics, out);
   render_engine(stats, out);
   render_process(gauges, out);

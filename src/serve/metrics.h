@@ -2,7 +2,8 @@
 #define WN_SERVE_METRICS_H
 /* Counters and latency histograms of the server, in Prometheus' text format. */
 
-#include "serve/engine.h"
+#include "serve/shown.h"
+#include "serve/trainer.h"
 
 #define WN_METRIC_ROUTES_MAX 64
 
@@ -29,6 +30,7 @@ void wn_metrics_free(wn_metrics *metrics);
 /* Any thread, tens of nanoseconds: each thread has a shard of its own. */
 void wn_metrics_count(wn_metrics *metrics, wn_metric_counter counter, uint64_t by);
 void wn_metrics_request(wn_metrics *metrics, size_t route, int http, uint64_t ns);
+void wn_metrics_stages(wn_metrics *metrics, const wn_stage_stats *stages);
 void wn_metrics_slate(wn_metrics *metrics, size_t surface, bool personal, size_t items);
 
 /* What the server itself knows at the moment of asking. */
@@ -36,8 +38,17 @@ typedef struct wn_metrics_gauges {
   size_t connections, requests_running, request_bytes;
   bool draining;
   int64_t started_ms;
+  const wn_trainer_status *training; /* NULL: none */
+  wn_shown *shown;                   /* NULL: none */
 } wn_metrics_gauges;
 void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
                        const wn_metrics_gauges *gauges, wn_buf *out);
+
+/* metrics_training.c */
+void wn_metrics_render_training(const wn_trainer_status *status, wn_buf *out);
+/* What # HELP and # TYPE say; and with one line. */
+void wn_metrics_head(wn_buf *out, const char *name, const char *type, const char *help);
+void wn_metrics_single(wn_buf *out, const char *name, const char *type, const char *help,
+                       double value);
 
 #endif

@@ -64,7 +64,11 @@ wn_status wn_route_metrics(wn_http *http, wn_error *err) {
   wn_server *server = http->server;
   WN_TRY(no_query(http, err));
   wn_engine_stats_get(http->engine, &stats);
-  wn_metrics_gauges gauges = {.connections = atomic_load(&server->conn_count),
+  wn_trainer_status training;
+  wn_trainer_status_get(server->trainer, &training);
+  wn_metrics_gauges gauges = {.training = &training,
+                              .shown = server->shown,
+                              .connections = atomic_load(&server->conn_count),
                               .requests_running = wn_conn_running(server),
                               .request_bytes = atomic_load(&server->memory),
                               .draining = atomic_load(&server->draining),

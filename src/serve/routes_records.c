@@ -80,7 +80,13 @@ wn_status wn_route_events_done(wn_http *http, wn_error *err) {
   size_t duplicates = 0;
   wn_status status = first_refused(http, err);
   if (status != WN_OK) return status;
-  for (size_t i = 0; i < http->batch.count; i++) duplicates += http->batch.ops[i].duplicate;
+  for (size_t i = 0; i < http->batch.count; i++) {
+    const wn_op *op = &http->batch.ops[i];
+    duplicates += op->duplicate;
+    if (!op->duplicate)
+      wn_shown_event(http->server->shown, &op->u.event, op->item_ix,
+                     &wn_engine_config(http->engine)->signals);
+  }
   size_t accepted = http->batch.count - duplicates;
   wn_metrics_count(http->server->metrics, WN_COUNT_EVENTS_ACCEPTED, accepted);
   wn_metrics_count(http->server->metrics, WN_COUNT_EVENTS_DUPLICATE, duplicates);

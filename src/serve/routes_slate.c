@@ -80,9 +80,12 @@ static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error 
     http->batch.count = 1;
   }
   const wn_surface *surface = wn_surfaces_find(surfaces, request->surface);
-  if (surface != NULL)
-    wn_metrics_slate(http->server->metrics, (size_t)(surface - surfaces->data), answer.personal,
-                     answer.len);
+  wn_metrics_stages(http->server->metrics, &answer.stages);
+  if (surface != NULL) {
+    size_t at = (size_t)(surface - surfaces->data);
+    wn_metrics_slate(http->server->metrics, at, answer.personal, answer.len);
+    wn_shown_slate(http->server->shown, at, &answer);
+  }
 cleanup:
   return status;
 }

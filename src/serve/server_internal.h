@@ -60,6 +60,7 @@ struct wn_server {
   wn_large large;
   wn_trainer *trainer;
   wn_keyring *keys;
+  wn_shown *shown;
 };
 
 /* conn.c */

@@ -11,6 +11,15 @@
 
 #define GROUP_OPS_MAX 20000
 
+const double wn_commit_bounds[WN_COMMIT_BUCKETS - 1] = {0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                                        0.025,   0.05,   0.1,   0.5,    2.5};
+
+static size_t bucket_of(double seconds) {
+  size_t i = 0;
+  while (i + 1 < WN_COMMIT_BUCKETS && seconds > wn_commit_bounds[i]) i++;
+  return i;
+}
+
 struct wn_committer {
   wn_store *store;
   wn_committer_options options;
@@ -88,6 +97,7 @@ static void *write_all(void *arg) {
     atomic_store(&c->last_status, (int)status);
     pthread_mutex_lock(&c->lock);
     c->stats.commit_seconds += seconds;
+    c->stats.buckets[bucket_of(seconds)]++;
     c->stats.commits += status == WN_OK;
     c->stats.failures += status != WN_OK;
     pthread_mutex_unlock(&c->lock);

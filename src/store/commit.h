@@ -45,7 +45,12 @@ WN_MUST_USE wn_status wn_committer_run(wn_committer *committer, wn_op *ops, size
 /* Commits what was accepted, then stops and frees. */
 void wn_committer_stop(wn_committer *committer);
 
+/* Upper bounds of the buckets of commit_buckets, seconds; the last is without bound. */
+#define WN_COMMIT_BUCKETS 12
+extern const double wn_commit_bounds[WN_COMMIT_BUCKETS - 1];
+
 typedef struct wn_commit_stats {
+  uint64_t buckets[WN_COMMIT_BUCKETS]; /* commits by how long they took */
   uint64_t commits, ops, failures, refused;
   size_t queued_ops;
   double commit_seconds; /* sum */

@@ -132,6 +132,7 @@ int wn_cmd_lab(int argc, char **argv);
 int wn_cmd_ope(int argc, char **argv);
 int wn_cmd_replay(int argc, char **argv);
 int wn_cmd_runs(int argc, char **argv);
+int wn_cmd_check(int argc, char **argv);
 int wn_cmd_index(int argc, char **argv);
 
 #endif

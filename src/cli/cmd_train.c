@@ -213,9 +213,11 @@ int wn_cmd_train(int argc, char **argv) {
   if (opt.memory_mb > 0 && wn_background_limit(opt.memory_mb, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
   if (run(&out, &err) != WN_OK) return wn_cli_fail(&command, &err);
-  if (opt.json)
-    print_json(&out, &text);
-  else
+  print_json(&out, &text);
+  wn_cli_record("train", &(wn_cli_run){opt.data, opt.config, &text, true});
+  if (!opt.json) {
+    wn_buf_reset(&text);
     print_text(&out, &text);
+  }
   return wn_cli_print(&text);
 }

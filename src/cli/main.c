@@ -28,6 +28,7 @@ static const struct {
     {"experiments", wn_cmd_experiments, "what experiments show, or how long one would take"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},
     {"replay", wn_cmd_replay, "what would this configuration have earned on the log?"},
+    {"check", wn_cmd_check, "behaviour tests of what is served"},
     {"runs", wn_cmd_runs, "list, show, compare, tag or export what was trained and measured"},
     {"lab", wn_cmd_lab, "recompute worked cases of metrics and statistics"},
     {"check-config", wn_cmd_check_config, "check a configuration file without starting"},

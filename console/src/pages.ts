@@ -15,4 +15,5 @@ export const pages: Page[] = [
   { path: 'funnel', name: 'Funnel', letter: 'f', about: 'how a slate came about, and why an item is not in it', load: () => import('./pages/Funnel.svelte') },
   { path: 'items', name: 'Items', letter: 'i', about: 'search, read, edit and hide items', load: () => import('./pages/Items.svelte') },
   { path: 'users', name: 'Users', letter: 'u', about: 'what users met, and who is like them', load: () => import('./pages/Users.svelte') },
+  { path: 'map', name: 'Map', letter: 'm', about: 'all items in two dimensions', load: () => import('./pages/Map.svelte') },
 ]

@@ -3,6 +3,8 @@
  * from the run's, so that leaving a model out does not change the others. */
 
 #include "model/train.h"
+
+#include "model/layout.h"
 #include "model/vectors_file.h"
 
 #include "base/clock.h"
@@ -352,6 +354,19 @@ static void describe(run *r) {
                            r->models.data[i]->cls->name);
 }
 
+/* The map of items for people. */
+static wn_status write_map(run *r, wn_snapshot_writer *writer, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_pool *pool = wn_pool_create(r->options->threads);
+  if (pool == NULL) return wn_fail_memory(err);
+  if (!wn_progress_at(r->progress, "map of items", 0, 0, ""))
+    WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+  WN_TRY(wn_layout_write(pool, &r->models, r->data.items, writer, err));
+cleanup:
+  wn_pool_free(pool);
+  return status;
+}
+
 static wn_status write_snapshot(run *r, const char *dir, wn_error *err) {
   wn_status status;
   char path[PATH_MAX];
@@ -360,6 +375,7 @@ static wn_status write_snapshot(run *r, const char *dir, wn_error *err) {
   WN_TRY(wn_snapshot_writer_create(wn_snapshot_path(dir, r->about.number, path, sizeof path),
                                    &writer, err));
   WN_TRY(wn_models_save(&r->models, writer, err));
+  WN_TRY(write_map(r, writer, err));
   WN_TRY(wn_history_write(
       (wn_event_list){wn_dataset_builder_events(r->builder), wn_dataset_builder_count(r->builder)},
       r->signals, r->data.users, r->data.now_ms, writer, err));

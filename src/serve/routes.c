@@ -23,6 +23,7 @@ const wn_route wn_routes[] = {
      {[WN_GET] = {.handle = wn_route_item_similar, .finish = wn_route_slate_done}}},
     {"/v1/users/{id}/similar", {[WN_GET] = {.handle = wn_route_user_similar}}},
     {"/v1/items/{id}/stats", {[WN_GET] = {.handle = wn_route_item_stats, .slow = true}}},
+    {"/v1/map", {[WN_GET] = {.handle = wn_route_map, .slow = true}}},
     {"/v1/stats", {[WN_GET] = {.handle = wn_route_stats, .slow = true}}},
     {"/v1/users/{id}/history", {[WN_GET] = {.handle = wn_route_user_history}}},
     {"/v1/items/{id}",

@@ -181,7 +181,7 @@ class OpenApi(ApiTest):
         """Described parameters are taken; another one is refused."""
         values = {"user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
                   "exclude": "item-2", "explain": "true", "q": "item", "id": "item-1", "status": "any",
-                  "cursor": "0", "hours": "24", "random": "false"}
+                  "cursor": "0", "hours": "24", "category": "section", "random": "false"}
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
                 if method != "get" or (self.asset is None and "{asset}" in path):

@@ -212,6 +212,60 @@ await test('items: markup stays text', '#/items?item=' + encodeURIComponent('x">
   assert.equal(await page.locator('main script, main img').count(), 0)
 })
 
+await test('map: all items, panned, searched, caught', '#/map', async (page) => {
+  await page.getByText(/items, snapshot/).waitFor()
+  await page.waitForFunction(() => document.querySelector('canvas')?.points?.frames > 0)
+  const total = (await api('GET', '/v1/map')).id.length
+  const items = (await api('GET', '/readyz')).items_servable
+  assert.ok(total > 0.99 * items - 10, `${total} of ${items} items are on the map`)
+  console.log(`      ${total} points`)
+  await page.waitForTimeout(300)
+  await looks(page, 'map')
+  const box = await page.locator('canvas').boundingBox()
+  const [cx, cy] = [box.x + box.width / 2, box.y + box.height / 2]
+  const before = await page.evaluate(() => [document.querySelector('canvas').points.x, document.querySelector('canvas').points.frames])
+  await page.mouse.move(cx, cy)
+  await page.mouse.down()
+  const begun = Date.now()
+  for (let i = 1; i <= 30; i++) await page.mouse.move(cx + 5 * i, cy)
+  await page.mouse.up()
+  const after = await page.evaluate(() => [document.querySelector('canvas').points.x, document.querySelector('canvas').points.frames])
+  assert.ok(after[0] < before[0], 'dragging to the right shows what is on the left')
+  console.log(`      ${after[1] - before[1]} frames in ${Date.now() - begun} ms of dragging, drawn by software`)
+  // What the script itself costs a frame, with the drawing left to the GPU.
+  const cost = await page.evaluate(async () => {
+    const { points } = document.querySelector('canvas')
+    const took = []
+    for (let i = 0; i < 20; i++) {
+      const t = performance.now()
+      points.x += 0.001
+      points.draw()
+      took.push(performance.now() - t)
+      await new Promise(requestAnimationFrame)
+    }
+    return took.sort((a, b) => a - b)[10]
+  })
+  console.log(`      ${cost.toFixed(2)} ms of script a frame`)
+  assert.ok(cost < 16 * slow)
+  await page.mouse.wheel(0, -600)
+  await page.getByRole('combobox', { name: 'Find' }).fill('apache2')
+  await page.getByRole('option').first().waitFor()
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: /Near it/ }).waitFor()
+  await page.getByRole('button', { name: 'Let go' }).click()
+  await page.getByRole('button', { name: 'All', exact: true }).click()
+  await page.getByRole('button', { name: 'Lasso' }).click()
+  await page.mouse.move(cx - 150, cy - 150)
+  await page.mouse.down()
+  for (const [x, y] of [[150, -150], [150, 150], [-150, 150]]) await page.mouse.move(cx + x, cy + y, { steps: 4 })
+  await page.mouse.up()
+  await page.getByRole('heading', { name: /[\d,]+ items/ }).waitFor()
+  const saved = page.waitForEvent('download')
+  await page.getByRole('button', { name: 'TSV' }).click()
+  assert.match((await saved).suggestedFilename(), /winnow-.*\.tsv/)
+})
+
 await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   await page.keyboard.press('/')

@@ -171,3 +171,16 @@ void wn_dataset_clear(wn_dataset *dataset) {
   wn_csr_clear(&dataset->by_item);
   memset(dataset, 0, sizeof *dataset);
 }
+
+wn_time_order wn_dataset_order(const wn_dataset *dataset) {
+  const wn_csr *m = &dataset->by_user;
+  uint64_t with_two = 0, with_times = 0;
+  for (uint32_t u = 0; u < m->rows; u++) {
+    uint64_t begin = m->row_ptr[u], end = m->row_ptr[u + 1];
+    if (end - begin < 2) continue;
+    with_two++;
+    with_times += m->time_ms[begin] != m->time_ms[end - 1];
+  }
+  if (with_two == 0) return WN_ORDER_UNKNOWN;
+  return 2 * with_times >= with_two ? WN_ORDER_TIMES : WN_ORDER_NONE;
+}

@@ -108,4 +108,13 @@ WN_MUST_USE wn_status wn_dataset_build_events(wn_event_list events, const wn_sig
                                               wn_error *err);
 void wn_dataset_clear(wn_dataset *dataset);
 
+/* Do times order the users' items: have most users of two items or more got them at different
+ * times? */
+typedef enum wn_time_order {
+  WN_ORDER_UNKNOWN, /* no user has two items */
+  WN_ORDER_NONE,
+  WN_ORDER_TIMES
+} wn_time_order;
+wn_time_order wn_dataset_order(const wn_dataset *dataset);
+
 #endif

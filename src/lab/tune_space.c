@@ -18,6 +18,7 @@ const wn_tune_range wn_tune_ranges[] = {
     {"covisit", "a", 0, 1.2, WN_TUNE_LINEAR},
     {"covisit", "b", 0, 0.8, WN_TUNE_LINEAR},
     {"covisit", "tau_query", 1, 20, WN_TUNE_LOG},
+    {"covisit", "power", 0.3, 1, WN_TUNE_LINEAR},
     {"content", "k1", 0.3, 3, WN_TUNE_LOG},
     {"content", "b", 0, 1, WN_TUNE_LINEAR},
     {"content", "title_weight", 0.5, 8, WN_TUNE_LOG},

@@ -4,7 +4,7 @@
  * recommendation. For two items of one user's row, g steps apart,
  *     W[earlier][later] += m·m'·exp(−(g − 1)/tau),    W[later][earlier] += rho · the same,
  * S[i][j] = W[i][j] / (popᵢᵃ·popⱼᵇ), the `neighbours` best j kept for each i, and
- *     score(j) = Σᵢ √wᵢ·exp(−stepᵢ/tau_query)·S[i][j]
+ *     score(j) = Σᵢ √wᵢ·exp(−stepᵢ/tau_query)·S[i][j]^power
  * over the history's items i, newest step 0. An anchor's answer is its own row. covisit_fit.c sums
  * over a dataset; covisit_live.c adds each event after that, and the next query sees it.
  *
@@ -14,10 +14,15 @@
  * no number overflows and a clock that ran ahead spoils only the rows that met it. Popularity does
  * not fade.
  *
+ * Departure: the power. A plain sum is ruled by the one pair that was seen most; with a power below
+ * 1 what several of the newest items agree on comes first, nearly as if their odds were multiplied.
+ * By default it is .7 where there is an order, and .5 in dense data (as below); where there is
+ * none, histories are long and all of their items count alike, so sums are right: 1.
+ *
  * Where signals have levels (data/signals.h), each pair of levels has a W of its own: an item is a
  * row and a column for each level. A history item's own level counts in full and the others by
- * `cross`, a candidate's level l by lift^l; an anchor's count alike. Levels share popularity and
- * the `neighbours` of a row.
+ * `cross`, a candidate's level l by lift^l (beside the power); an anchor's count alike. Levels
+ * share popularity and the `neighbours` of a row.
  *
  * Departure: steps are counted in distinct times, not in events. Items that share a time are a
  * basket: they pair symmetrically at full weight and each brings m = √w·B^(−¼), B the basket's
@@ -52,6 +57,7 @@ static const wn_param_spec covisit_params[] = {
     {"history_max", 100, 1, WN_HISTORY_MAX, "newest items of a query that count"},
     {"cross", 1, 0, 1, "weight of pairs whose source has another level than the history's item"},
     {"lift", 1, 0, 100, "factor for each level of the candidate above 0"},
+    {"power", -1, -1, 2, "of a pair's strength in a score; below 0: chosen from the data"},
     {"half_life_days", 0, 0, 36500, "days after which a pair counts half; 0: never fades"},
 };
 
@@ -108,26 +114,32 @@ static uint64_t row_len(const wn_covisit *m, uint32_t i) {
 typedef struct asked {
   uint32_t row;
   float factor;
+  float unit; /* of the row's sums */
 } asked;
 
-/* accum += factor · S[row]; `lift`: by a candidate's level */
+/* accum[col's item] += factor · strength^power */
+static void add_cell(wn_accum *accum, const wn_covisit *m, uint32_t col, float strength,
+                     const asked *a, const float *lift) {
+  uint32_t bits = m->head.level_bits, level = (1u << bits) - 1;
+  float power = (float)m->head.power, x = strength * m->live.target[col >> bits];
+  if (!(x > 0)) return; /* faded out; x to the power of 0 would be 1 */
+  if (power != 1) x = powf(x, power);
+  x *= a->factor * lift[col & level];
+  if (x > 0) wn_accum_add(accum, col >> bits, x);
+}
+
+/* accum += factor · S[row]^power; `lift`: by a candidate's level */
 static void add_row(wn_accum *accum, const wn_covisit *m, asked a, const float *lift) {
   const wn_covisit_row *row = changed_row(m, a.row);
-  uint32_t bits = m->head.level_bits, level = (1u << bits) - 1;
-  float factor = a.factor * m->live.source[a.row >> bits];
+  float source = a.unit * m->live.source[a.row >> m->head.level_bits];
   if (row != NULL) {
     for (uint32_t s = 0; s < row->slots; s++) {
       wn_covisit_cell c = row->cell[s];
-      if (c.col == WN_NO_IX) continue;
-      float x = factor * c.weight * m->live.target[c.col >> bits] * lift[c.col & level];
-      if (x > 0) wn_accum_add(accum, c.col >> bits, x);
+      if (c.col != WN_NO_IX && c.weight > 0) add_cell(accum, m, c.col, source * c.weight, &a, lift);
     }
   } else if (a.row < wn_covisit_rows(&m->head)) {
-    for (uint64_t k = m->row_ptr[a.row]; k < m->row_ptr[a.row + 1]; k++) {
-      uint32_t j = m->col[k] >> bits;
-      float x = factor * m->weight[k] * m->live.target[j] * lift[m->col[k] & level];
-      if (x > 0) wn_accum_add(accum, j, x);
-    }
+    for (uint64_t k = m->row_ptr[a.row]; k < m->row_ptr[a.row + 1]; k++)
+      add_cell(accum, m, m->col[k], source * m->weight[k], &a, lift);
   }
 }
 
@@ -164,7 +176,7 @@ static size_t ask_item(const wn_covisit *m, wn_item_ix item, uint32_t level, dou
   for (uint32_t l = 0; l < 1u << m->head.level_bits; l++) {
     uint32_t row = item << m->head.level_bits | l;
     double x = level == l || level == NO_LEVEL ? factor : factor * m->head.cross;
-    if (x > 0 && row_len(m, row) > 0) out[n++] = (asked){row, (float)x};
+    if (x > 0 && row_len(m, row) > 0) out[n++] = (asked){row, (float)x, 1};
   }
   return n;
 }
@@ -200,7 +212,7 @@ static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query 
   int32_t epoch = newest_epoch(m, rows, len);
   double worth = worth_now(m, epoch);
   for (size_t i = 0; i < len; i++) {
-    rows[i].factor *= (float)worth * wn_covisit_fade(epoch - row_epoch(m, rows[i].row));
+    rows[i].unit = (float)worth * wn_covisit_fade(epoch - row_epoch(m, rows[i].row));
     add_row(&ask->accum, m, rows[i], lift);
   }
   return WN_OK;
@@ -248,17 +260,18 @@ static bool in_range(const char *name, double value) {
 }
 
 static wn_status check_head(const wn_covisit_head *h, wn_error *err) {
-  if (h->version != 3) {
-    return wn_fail(err, WN_E_CORRUPT, "covisit/head", "version %u, expected 3: train again",
+  if (h->version != 4) {
+    return wn_fail(err, WN_E_CORRUPT, "covisit/head", "version %u, expected 4: train again",
                    h->version);
   }
   if (!in_range("history_max", h->history_max) || !in_range("neighbours", h->neighbours) ||
       !in_range("window", h->window) || !in_range("row_max", h->row_max) ||
       !in_range("tau_query", h->tau_query) || !in_range("tau", h->tau) ||
       !in_range("rho", h->rho) || !in_range("a", h->a) || !in_range("b", h->b) || h->rho < 0 ||
-      h->a < 0 || h->b < 0 || !in_range("cross", h->cross) || !in_range("lift", h->lift) ||
-      h->level_bits > 2 || h->items > UINT32_MAX >> 2 ||
-      !in_range("half_life_days", h->half_life_ms / 86400000) || !isfinite(h->now_ms)) {
+      h->a < 0 || h->b < 0 || !in_range("power", h->power) || h->power < 0 ||
+      !in_range("cross", h->cross) || !in_range("lift", h->lift) || h->level_bits > 2 ||
+      h->items > UINT32_MAX >> 2 || !in_range("half_life_days", h->half_life_ms / 86400000) ||
+      !isfinite(h->now_ms)) {
     return wn_fail(err, WN_E_CORRUPT, "covisit/head", "parameters are out of range");
   }
   return WN_OK;

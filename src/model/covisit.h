@@ -27,7 +27,7 @@ typedef struct wn_covisit_head {
   double a, b;
   double half_life_ms; /* 0: nothing fades */
   double now_ms;       /* time of the newest entry */
-  double cross, lift;
+  double cross, lift, power;
   uint32_t level_bits; /* an item of level l is row and column item << level_bits | l */
   uint32_t reserved;
   uint8_t level_of[WN_SIGNALS_TOLD + 1]; /* of each type, see wn_signal_told */

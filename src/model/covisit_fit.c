@@ -322,7 +322,10 @@ static wn_covisit_head head_of(const wn_params *params, const wn_dataset *data) 
   const wn_csr *csr = &data->by_user;
   double t = density(&data->by_item);
   const wn_model_class *cls = &wn_model_covisit;
-  return (wn_covisit_head){.version = 3,
+  bool ordered = wn_dataset_order(data) != WN_ORDER_NONE;
+  double power = wn_param(cls, params, "power");
+  return (wn_covisit_head){.version = 4,
+                           .power = ordered ? chosen(power, 0.7, 0.5, t) : chosen(power, 1, 1, t),
                            .cross = wn_param(cls, params, "cross"),
                            .lift = wn_param(cls, params, "lift"),
                            .items = csr->cols,

@@ -75,19 +75,14 @@ typedef struct sizes {
 
 static sizes sizes_of(const wn_dataset *data) {
   const wn_csr *m = &data->by_user;
-  sizes s = {0, 0, false, data->vectors.len > 0};
-  uint32_t with_two = 0, with_times = 0;
+  sizes s = {0, 0, wn_dataset_order(data) == WN_ORDER_TIMES, data->vectors.len > 0};
   for (uint32_t u = 0; u < m->rows; u++) {
     uint64_t begin = m->row_ptr[u], end = m->row_ptr[u + 1];
     double n = fmin((double)(end - begin), RIDGE_ROW);
     s.pairs += n * n / 2;
-    if (end - begin < 2) continue;
-    with_two++;
-    with_times += m->time_ms[begin] != m->time_ms[end - 1];
   }
   for (uint32_t i = 0; i < data->by_item.rows; i++)
     s.active += data->by_item.row_ptr[i + 1] > data->by_item.row_ptr[i];
-  s.ordered = with_times > 0 && 2 * (uint64_t)with_times >= with_two;
   return s;
 }
 

@@ -391,6 +391,27 @@ static void test_validate(void **state) {
   assert_int_equal(wn_csr_validate(&csr, &err), WN_E_CORRUPT);
 }
 
+/* Two users of two items each and one of a single item, who does not count. */
+static void test_order(void **state) {
+  (void)state;
+  wn_event e[5] = {{.user = 0, .item = 0, .time_ms = 5, .value = NAN},
+                   {.user = 1, .item = 0, .time_ms = 5, .value = NAN},
+                   {.user = 2, .item = 0, .time_ms = 5, .value = NAN},
+                   {.user = 0, .item = 1, .time_ms = 5, .value = NAN},
+                   {.user = 1, .item = 1, .time_ms = 5, .value = NAN}};
+  wn_error err = {0};
+  const wn_time_order want[] = {WN_ORDER_UNKNOWN, WN_ORDER_NONE, WN_ORDER_TIMES};
+  for (size_t i = 0; i < 3; i++) {
+    wn_dataset d;
+    e[4].time_ms = i == 2 ? 6 : 5;
+    assert_int_equal(
+        wn_dataset_build_events((wn_event_list){e, i == 0 ? 3 : 5}, &signals, 0, 0, &d, &err),
+        WN_OK);
+    assert_int_equal(wn_dataset_order(&d), want[i]);
+    wn_dataset_clear(&d);
+  }
+}
+
 static void test_out_of_memory(void **state) {
   (void)state;
   wn_event *events = random_events(500, 10, 20, 3);
@@ -421,7 +442,7 @@ int main(void) {
       cmocka_unit_test(test_pairs_mask),    cmocka_unit_test(test_pair_type),
       cmocka_unit_test(test_empty),         cmocka_unit_test(test_one_busy_user),
       cmocka_unit_test(test_refused),       cmocka_unit_test(test_validate),
-      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_order),         cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -66,8 +66,9 @@ static void naive(const wn_dataset *data, const rule *r, double *S) {
 
 static const char *text_of(const rule *r, char *buf, size_t size) {
   snprintf(buf, size,
-           "tau=%g rho=%g a=%g b=%g window=%u neighbours=%u row_max=%u half_life_days=%.9g", r->tau,
-           r->rho, r->a, r->b, r->window, r->neighbours, r->row_max, r->half_life_ms / 86400000);
+           "power=1 tau=%g rho=%g a=%g b=%g window=%u neighbours=%u row_max=%u half_life_days=%.9g",
+           r->tau, r->rho, r->a, r->b, r->window, r->neighbours, r->row_max,
+           r->half_life_ms / 86400000);
   return buf;
 }
 
@@ -124,23 +125,24 @@ static void test_formula(void **state) {
   }
 }
 
-/* Personal scores are the decayed sum of the items' rows. */
-static void test_personal(void **state) {
-  (void)state;
+/* Personal scores are the decayed sum of the items' rows, each pair to the power. */
+static void check_personal(double power) {
+  char params[64];
   wn_dataset data;
+  snprintf(params, sizeof params, "tau=3 tau_query=2 rho=.5 b=.3 power=%g", power);
   make_data(&data, 33, false);
   rule r = {3, .5, .5, .3, 50, 200, 500, 0};
   static double S[ITEMS * ITEMS];
   naive(&data, &r, S);
-  wn_model *model = fit(&wn_model_covisit, &data, "tau=3 tau_query=2 rho=.5 b=.3");
+  wn_model *model = fit(&wn_model_covisit, &data, params);
   wn_history_entry history[6] = {{5, 1, 90}, {7, 4, 90},   {2, -1, 80},
                                  {0, 2, 70}, {900, 1, 60}, {3, 1, 50}};
   wn_query query = {.history = history, .history_len = 6, .user = WN_NO_IX, .anchor = 9};
   float scores[ITEMS];
   assert_ok(model->cls->score_all(model, &query, scores, ITEMS, err));
   for (uint32_t j = 0; j < ITEMS; j++) {
-    double want = S[5 * ITEMS + j] + 2 * S[7 * ITEMS + j] + sqrt(2) * exp(-.5) * S[j] +
-                  exp(-1) * S[3 * ITEMS + j];
+    double want = pow(S[5 * ITEMS + j], power) + 2 * pow(S[7 * ITEMS + j], power) +
+                  sqrt(2) * exp(-.5) * pow(S[j], power) + exp(-1) * pow(S[3 * ITEMS + j], power);
     if (want > 0) {
       assert_true(fabs(want - (double)scores[j]) < 1e-5 * want);
     } else {
@@ -149,6 +151,12 @@ static void test_personal(void **state) {
   }
   model->cls->free(model);
   wn_dataset_clear(&data);
+}
+
+static void test_personal(void **state) {
+  (void)state;
+  check_personal(1);
+  check_personal(.6);
 }
 
 /* Each pair of levels has sums of its own: those of the history item's level count in full, the
@@ -164,8 +172,8 @@ static void test_levels(void **state) {
   data.level_of[5] = 1;
   static double all[ITEMS * ITEMS], part[4][ITEMS * ITEMS];
   naive(&data, &r, all);
-  wn_model *plain = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3");
-  wn_model *model = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3 cross=.25 lift=3");
+  wn_model *plain = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3 power=1");
+  wn_model *model = fit(&wn_model_covisit, &data, "tau=3 rho=.5 b=.3 power=1 cross=.25 lift=3");
   for (uint32_t k = 0; k < 4; k++) naive_of(&data, &r, 1u << k, part[k]);
   uint32_t told = 0;
   for (uint32_t i = 0; i < ITEMS; i++) {
@@ -202,12 +210,12 @@ static void test_density(void **state) {
   (void)state;
   static const struct {
     uint32_t users;
-    double rho, a, b;
-  } want[] = {{0, .3, .5, .2},
-              {100, .3, .5, .2},
-              {200, .15, .6, .275},
-              {400, 0, .7, .35},
-              {900, 0, .7, .35}};
+    double rho, a, b, power;
+  } want[] = {{0, .3, .5, .2, .7},
+              {100, .3, .5, .2, .7},
+              {200, .15, .6, .275, .6},
+              {400, 0, .7, .35, .5},
+              {900, 0, .7, .35, .5}};
   static fact facts[900];
   for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
     wn_dataset data;
@@ -215,12 +223,26 @@ static void test_density(void **state) {
     dataset_of(facts, want[k].users, 900, 3, &data);
     wn_model *model = fit(&wn_model_covisit, &data, "");
     const wn_covisit_head *h = &((wn_covisit *)model)->head;
-    assert_true(fabs(h->rho - want[k].rho) + fabs(h->a - want[k].a) + fabs(h->b - want[k].b) <
+    assert_true(fabs(h->rho - want[k].rho) + fabs(h->a - want[k].a) + fabs(h->b - want[k].b) +
+                    fabs(h->power - want[k].power) <
                 1e-9);
     model->cls->free(model);
     model = fit(&wn_model_covisit, &data, "rho=0.9 a=0 b=2");
     h = &((wn_covisit *)model)->head;
     assert_true(h->rho > .89 && h->a == 0 && h->b > 1.9);
+    model->cls->free(model);
+    wn_dataset_clear(&data);
+  }
+}
+
+/* Without an order all of a history counts alike, and sums are right. */
+static void test_no_order(void **state) {
+  (void)state;
+  for (int timeless = 0; timeless < 2; timeless++) {
+    wn_dataset data;
+    make_data(&data, 39, timeless);
+    wn_model *model = fit(&wn_model_covisit, &data, "");
+    assert_true(((wn_covisit *)model)->head.power == (timeless ? 1 : .7));
     model->cls->free(model);
     wn_dataset_clear(&data);
   }
@@ -368,14 +390,14 @@ static void test_no_memory(void **state) {
 
 static void test_bad_sections(void **state) {
   (void)state;
-  wn_covisit_head head = {.version = 3, .items = 2, .rho = .5};
+  wn_covisit_head head = {.version = 4, .items = 2, .rho = .5};
   uint64_t ptr[3] = {0, 1, 2};
   uint32_t col[2] = {1, 0}, users[2] = {3, 0};
   float weight[2] = {1, 2};
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
-  for (int bad = 0; bad < 21; bad++) {
-    head.version = bad == 1 ? 2 : 3;
+  for (int bad = 0; bad < 22; bad++) {
+    head.version = bad == 1 ? 3 : 4;
     head.history_max = bad == 2 ? 0 : bad == 3 ? WN_HISTORY_MAX + 1 : 100;
     head.tau_query = bad == 4 ? NAN : 3;
     ptr[1] = bad == 5 ? 3 : 1;
@@ -391,6 +413,7 @@ static void test_bad_sections(void **state) {
     head.level_bits = bad == 16 ? 3 : bad == 17 ? 1 : 0;
     head.cross = bad == 18 ? NAN : 1;
     head.half_life_ms = bad == 19 ? -1 : bad == 20 ? 1e6 : 0; /* 20: no epochs */
+    head.power = bad == 21 ? -.5 : 1;
     size_t counts = bad == 15 ? 1 : 2;
     wn_snapshot_writer *writer = NULL;
     assert_ok(wn_snapshot_writer_create(path, &writer, err));
@@ -435,17 +458,12 @@ static void test_gowalla(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_formula),
-      cmocka_unit_test(test_personal),
-      cmocka_unit_test(test_levels),
-      cmocka_unit_test(test_density),
-      cmocka_unit_test(test_twins),
-      cmocka_unit_test(test_twins_sparse),
-      cmocka_unit_test(test_threads_and_snapshot),
-      cmocka_unit_test(test_edges),
-      cmocka_unit_test(test_long_row),
-      cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_bad_sections),
+      cmocka_unit_test(test_formula),      cmocka_unit_test(test_personal),
+      cmocka_unit_test(test_levels),       cmocka_unit_test(test_density),
+      cmocka_unit_test(test_no_order),     cmocka_unit_test(test_twins),
+      cmocka_unit_test(test_twins_sparse), cmocka_unit_test(test_threads_and_snapshot),
+      cmocka_unit_test(test_edges),        cmocka_unit_test(test_long_row),
+      cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_bad_sections),
       cmocka_unit_test(test_gowalla),
   };
   return cmocka_run_group_tests(tests, NULL, remove_scratch);

@@ -245,14 +245,14 @@ static void test_repeated(void **state) {
     wn_event said[8];
     for (size_t k = 0; k < n; k++)
       if (weight_of(&events[k]) != 0) said[kept++] = events[k];
-    wn_model *whole = fit_events(said, kept, "");
+    wn_model *whole = fit_events(said, kept, "power=.7");
     for (size_t cut = 0; cut < n; cut++) {
-      served part = serve(said, cut < kept ? cut : kept, "");
+      served part = serve(said, cut < kept ? cut : kept, "power=.7");
       learn(part.model, events + cut, cut < kept && kept == n ? n - cut : 0);
       if (kept == n) check_same(part.model, whole);
       served_clear(&part);
     }
-    wn_model *live = fit_events(NULL, 0, "");
+    wn_model *live = fit_events(NULL, 0, "power=.7");
     learn(live, events, n);
     check_same(live, whole);
     live->cls->free(live);
@@ -302,7 +302,7 @@ static void test_any_stream(void **state) {
 static void test_full_rows(void **state) {
   (void)state;
   enum { N = 30000, MANY = 3000, OFTEN = 40 };
-  wn_model *live = fit_events(NULL, 0, "neighbours=50 a=0 b=0 rho=0");
+  wn_model *live = fit_events(NULL, 0, "neighbours=50 a=0 b=0 rho=0 power=1");
   wn_rng rng;
   wn_rng_seed(&rng, 62);
   for (uint32_t u = 0; u < N; u++) { /* 0 is followed by anything, by 1 … 3 one time in ten */

@@ -1,82 +1,147 @@
 #!/usr/bin/env python3
-"""Peers of the index on the same vectors: hnswlib, usearch, faiss, one thread each.
+"""The index and its peers on the same vectors: recall, queries a second, latencies, builds, memory, filters.
 
-    index.py PREFIX [k=100] [peers=hnswlib,usearch,faiss] [percentile=99] [cache=DIR] [metric=ip]
+    index.py PREFIX [ours=BUILD/bench/bench_index] [k=100] [peers=hnswlib,usearch,faiss] [percentile=99]
+             [metric=ip] [filters=0] [upserts=0] [cache=DIR] [queries=1000]
 
-PREFIX.npy and PREFIX.queries.npy as index_vectors.py writes them. For ip, graph libraries get vectors
-with the coordinate that completes norms to the given percentile (others are clipped): without it
-they fail at inner product. Prints, for each setting, recall@k and queries a second of CPU time; a peer
-that is not installed is left out. Built indexes are kept in `cache`.
+PREFIX.npy, PREFIX.queries.npy and PREFIX.train.npy as index_vectors.py writes them. One thread searches; rates
+are by CPU time. For ip, graph libraries get vectors with the coordinate that completes norms to the given
+percentile (longer ones are clipped): without it they fail at inner product. A peer that is not
+installed is left out. Built peers, and what building took, are kept in `cache`. At the end a table: the first setting of
+each method that reaches a recall, and ours against the best peer.
 """
+import json
 import os
+import re
+import resource
+import subprocess
 import sys
 import time
+
 import numpy as np
 
-options = dict(k="100", peers="hnswlib,usearch,faiss", percentile="99", cache="", metric="ip", ef="")
+options = dict(ours="", k="100", peers="hnswlib,usearch,faiss", percentile="99", cache="", metric="ip", filters="0",
+               upserts="0", queries="1000")
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 prefix = sys.argv[1]
-options.update(a.split("=", 1) for a in sys.argv[2:])
-k, metric = int(options["k"]), options["metric"]
-rows, queries = np.load(prefix + ".npy"), np.load(prefix + ".queries.npy")
-if metric == "cosine":
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
-    queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-30)
+for argument in sys.argv[2:]:
+    key, _, value = argument.partition("=")
+    if key not in options:
+        sys.exit(f"index.py: there is no setting {key!r}; there are {', '.join(options)}")
+    options[key] = value
+k, metric, name_of_set = int(options["k"]), options["metric"], os.path.basename(prefix)
+rows = np.load(prefix + ".npy", mmap_mode="r")
+queries = np.load(prefix + ".queries.npy")[:int(options["queries"])]
 n, d = rows.shape
+measured = {}  # method: [(recall, rate)]
+builds = {}    # method: (CPU seconds, bytes beside or with the rows)
 
 
-def find_truth():
-    path = f"{options['cache']}/{os.path.basename(prefix)}.{metric}.{k}.truth.npy"
-    if options["cache"] and os.path.exists(path):
+def unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30)
+
+
+def prepared():
+    return (unit(rows), unit(queries)) if metric == "cosine" else (np.ascontiguousarray(rows), queries)
+
+
+def find_truth(allowed=None):
+    path = f"{options['cache']}/{name_of_set}.{metric}.{k}.{len(queries)}.truth.npy"
+    if allowed is None and options["cache"] and os.path.exists(path):
         return np.load(path)
-    out = np.empty((len(queries), k), np.int64)
-    for i in range(0, len(queries), 50):
-        s = queries[i:i + 50] @ rows.T
+    x, q = prepared()
+    ids = np.arange(n) if allowed is None else np.flatnonzero(allowed)
+    x = x[ids] if allowed is not None else x
+    out = np.empty((len(q), k), np.int64)
+    for i in range(0, len(q), 50):
+        s = q[i:i + 50] @ x.T
         if metric == "l2":
-            s = 2 * s - (rows ** 2).sum(1)
-        out[i:i + 50] = np.argpartition(-s, k, axis=1)[:, :k]
-    if options["cache"]:
+            s = 2 * s - (x ** 2).sum(1)
+        out[i:i + 50] = ids[np.argpartition(-s, k, axis=1)[:, :k]]
+    if allowed is None and options["cache"]:
         np.save(path, out)
     return out
 
 
 def augmented():
+    x, q = prepared()
     if metric != "ip":
-        return rows, queries
-    norms = np.linalg.norm(rows, axis=1)
+        return x, q
+    norms = np.linalg.norm(x, axis=1)
     most = np.percentile(norms, float(options["percentile"]))
     extra = np.sqrt(np.maximum(0, most ** 2 - norms ** 2))
-    return (np.hstack([rows, extra[:, None]]).astype(np.float32),
-            np.hstack([queries, np.zeros((len(queries), 1), np.float32)]))
-
-
-def recall(found):
-    return np.mean([len(np.intersect1d(a, b)) for a, b in zip(found, truth)]) / k
+    return (np.hstack([x, extra[:, None]]).astype(np.float32),
+            np.hstack([q, np.zeros((len(q), 1), np.float32)]))
 
 
 def built(name, make, load, save):
-    path = f"{options['cache']}/{os.path.basename(prefix)}.{metric}.{name}"
+    path = f"{options['cache']}/{name_of_set}.{metric}.{name}"
     if options["cache"] and os.path.exists(path):
-        return load(path)
+        index = load(path)
+        if os.path.exists(path + ".json"):
+            told = json.load(open(path + ".json"))
+            builds[name.split("_")[0]] = (told["cpu"], told["bytes"])
+            print(f"{name}: built in {told['cpu']:.1f} s of CPU, {told['bytes'] / 1e6:.0f} MB", flush=True)
+        return index
     wall, cpu = time.time(), time.process_time()
     index = make()
-    print(f"{name}: built in {time.time() - wall:.1f} s ({time.process_time() - cpu:.1f} s of CPU)", flush=True)
+    cpu = time.process_time() - cpu
+    file = path if options["cache"] else f"/tmp/winnow-bench-{os.getpid()}"
+    save(index, file)
+    size = os.path.getsize(file)
     if options["cache"]:
-        save(index, path)
+        json.dump({"cpu": cpu, "bytes": size}, open(path + ".json", "w"))
+    else:
+        os.remove(file)
+    builds[name.split("_")[0]] = (cpu, size)
+    print(f"{name}: built in {time.time() - wall:.1f} s ({cpu:.1f} s of CPU), {size / 1e6:.0f} MB", flush=True)
     return index
 
 
-def report(name, setting, search):
-    search(queries[:20])
+def share(found, truth):
+    return np.mean([len(np.intersect1d(a, b)) for a, b in zip(found, truth)]) / k
+
+
+def report(name, setting, search, truth, q):
+    """`search` takes some of q. The rate is that of all at once where the library does them one by one anyway."""
+    search(q[:20])
+    took = []
+    for i in range(min(200, len(q))):
+        begin = time.perf_counter()
+        search(q[i:i + 1])
+        took.append(time.perf_counter() - begin)
     begin = time.process_time()
-    found = search(queries)
-    spent = time.process_time() - begin
-    print(f"{name:24} {setting:>12}  recall {recall(found):.4f}  QPS {len(queries) / spent:8.0f}", flush=True)
+    found = search(q)
+    rate = len(q) / (time.process_time() - begin)
+    recall = share(found, truth)
+    measured.setdefault(name, []).append((recall, rate))
+    print(f"{name:24} {setting:>12}  recall {recall:.4f}  QPS {rate:8.0f}  p50 {np.median(took) * 1e6:7.1f} us  "
+          f"p99 {np.quantile(took, .99) * 1e6:7.1f} us", flush=True)
+    return recall
+
+
+def run_ours():
+    command = [options["ours"], prefix + ".npy", prefix + ".queries.npy", f"metric={metric}", f"k={k}", "batch=1",
+               f"filters={options['filters']}", f"upserts={options['upserts']}", f"queries={len(queries)}"]
+    if os.path.exists(prefix + ".train.npy"):
+        command.append(f"train={prefix}.train.npy")
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        print(line, flush=True)
+        found = re.match(r"(.*?)\s+recall ([\d.]+)\s+QPS\s+(\d+)", line)
+        if line.startswith("build"):
+            cpu, size = re.search(r"\(([\d.]+) s of CPU\).*?([\d.]+) MB \+", line).groups()
+            builds["ours"] = (float(cpu), float(size) * 1e6 + n * d * 4)
+        elif found:
+            name = found[1] if "%" in found[1] else "ours, 32 at once" if "batch" in line else "ours"
+            if "upserts" not in name:
+                measured.setdefault(name, []).append((float(found[2]), float(found[3])))
 
 
 def run_hnswlib():
     import hnswlib
     x, q = augmented()
-    space = {"ip": "ip", "cosine": "ip", "l2": "l2"}[metric]
+    space = "l2" if metric == "l2" else "ip"
     def make():
         index = hnswlib.Index(space, x.shape[1])
         index.init_index(n, M=16, ef_construction=200, random_seed=1)
@@ -87,10 +152,10 @@ def run_hnswlib():
         index.load_index(path)
         return index
     index = built("hnswlib", make, load, lambda i, p: i.save_index(p))
-    index.set_num_threads(1)
     for ef in (100, 150, 200, 300, 400, 600, 1000, 1600, 2400):
         index.set_ef(max(ef, k))
-        report("hnswlib M16", f"ef {ef}", lambda v: index.knn_query(q[:len(v)], k, num_threads=1)[0])
+        if report("hnswlib", f"ef {ef}", lambda v: index.knn_query(v, k, num_threads=1)[0], truth, q) > .995:
+            break
 
 
 def run_usearch():
@@ -102,49 +167,135 @@ def run_usearch():
         index.add(np.arange(n), x, threads=2)
         return index
     index = built("usearch", make, lambda p: Index.restore(p), lambda i, p: i.save(p))
+    def search(v):
+        keys = index.search(v, k, threads=1).keys
+        return keys if keys.ndim == 2 else keys[None]
     for ef in (100, 200, 400, 800, 1600):
         index.expansion_search = max(ef, k)
-        report("usearch bf16", f"ef {ef}", lambda v: index.search(q[:len(v)], k, threads=1).keys)
+        if report("usearch", f"ef {ef}", search, truth, q) > .995:
+            break
+
+
+def filter_sets():
+    """The filters of bench_index in kind: random rows, and those on one side of a plane."""
+    rng = np.random.default_rng(9)
+    for correlated in (False, True):
+        side = unit(rows) @ rng.standard_normal(d).astype(np.float32) if correlated else rng.random(n)
+        for allowed in (.5, .1, .01, .001):
+            yield f"{allowed * 100:g}% {'correlated' if correlated else 'random'}", side >= np.quantile(side, 1 - allowed)
+
+
+def faiss_filters(faiss, x, q, kind):
+    """Lists of 8-bit codes with exact re-ranking, and a bitmap: what faiss has for filters in one thread."""
+    lists = 1024 if n > 200000 else 256
+    def make():
+        index = faiss.index_factory(d, f"IVF{lists},SQ8,RFlat", kind)
+        index.train(x[:200000])
+        index.add(x)
+        return index
+    index = built("faissfilter", make, faiss.read_index, faiss.write_index)
+    few = q[:100]
+    for name, mask in filter_sets():
+        wanted = find_truth(mask)[:100]
+        bits = np.packbits(mask, bitorder="little")
+        selector = faiss.IDSelectorBitmap(n, faiss.swig_ptr(bits))
+        for probes in (4, 16, 64, 256, lists):
+            base = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+            params = faiss.IndexRefineSearchParameters(k_factor=2, base_index_params=base)
+            recall = report("peer " + name, f"{probes}", lambda v: index.search(v, k, params=params)[1], wanted, few)
+            if recall >= .99:
+                break
 
 
 def run_faiss():
     import faiss
+    x, q = prepared()
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     lists = 1024 if n > 200000 else 256
-    for spec in (f"IVF{lists},PQ{d // 2}x4fsr,RFlat",):
-        def make():
-            faiss.omp_set_num_threads(2)
-            index = faiss.index_factory(d, spec, kind)
-            index.train(rows[:200000])
-            index.add(rows)
-            return index
-        index = built(spec.replace(",", "_"), make, faiss.read_index, faiss.write_index)
-        faiss.omp_set_num_threads(1)
-        base = faiss.downcast_index(index.base_index)
-        for probes in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-            for factor in (2, 4, 8):
-                base.nprobe, index.k_factor = probes, factor
-                report("faiss " + spec, f"{probes} x{factor}",
-                       lambda v: np.vstack([index.search(v[i:i + 1], k)[1] for i in range(len(v))]))
-            if probes >= 4:
-                report("  all at once", f"{probes} x{factor}", lambda v: index.search(v, k)[1])
+    spec = f"IVF{lists},PQ{d // 2}x4fsr,RFlat"
+    def make():
+        faiss.omp_set_num_threads(2)
+        index = faiss.index_factory(d, spec, kind)
+        index.train(x[:200000])
+        index.add(x)
+        return index
+    index = built(spec.replace(",", "_"), make, faiss.read_index, faiss.write_index)
+    builds["faiss"] = builds.pop(spec.split(",")[0], (float("nan"), float("nan")))
     faiss.omp_set_num_threads(1)
+    base = faiss.downcast_index(index.base_index)
+    for probes in (4, 8, 16, 32, 64, 128, 256):
+        for factor in (2, 4, 8):
+            base.nprobe, index.k_factor = probes, factor
+            recall = report("faiss", f"{probes} x{factor}",
+                   lambda v: np.vstack([index.search(v[i:i + 1], k)[1] for i in range(len(v))]), truth, q)
+            report("faiss, 32 at once", f"{probes} x{factor}",
+                   lambda v: np.vstack([index.search(v[i:i + 32], k)[1] for i in range(0, len(v), 32)]), truth, q)
+        if recall > .995:
+            break
     flat = faiss.IndexFlat(d, kind)
-    flat.add(rows)
-    queries_few = queries[:100]
-    begin = time.process_time()
-    for i in range(100):
-        flat.search(queries_few[i:i + 1], k)
-    print(f"faiss flat, one by one       QPS {100 / (time.process_time() - begin):8.0f}")
-    begin = time.process_time()
-    for i in range(0, 96, 32):
-        flat.search(queries_few[i:i + 32], k)
-    print(f"faiss flat, 32 at once       QPS {96 / (time.process_time() - begin):8.0f}")
+    flat.add(x)
+    few = q[:96]
+    for size in (1, 32):
+        begin = time.process_time()
+        for i in range(0, len(few), size):
+            flat.search(few[i:i + size], k)
+        rate = len(few) / (time.process_time() - begin)
+        measured[f"faiss flat, {size} at once"] = [(1.0, rate)]
+        print(f"faiss flat, {size} at once: QPS {rate:.0f}")
+    if options["filters"] == "1":
+        faiss_filters(faiss, x, q, kind)
 
 
+def sgemm():
+    """32 queries by all rows, products alone; in one thread when OPENBLAS_NUM_THREADS says so."""
+    x, q = prepared()
+    few, best = np.ascontiguousarray(q[:32]), float("inf")
+    for _ in range(4):
+        begin = time.process_time()
+        x @ few.T
+        best = min(best, time.process_time() - begin)
+    measured["sgemm, 32 at once"] = [(1.0, 32 / best)]
+    print(f"sgemm, 32 at once, without choosing the best: QPS {32 / best:.0f}")
+
+
+def rate_at(name, recall):
+    rates = [rate for found, rate in measured.get(name, []) if found >= recall - 1e-9]
+    return max(rates, default=None)
+
+
+def table():
+    print(f"\n{'queries a second at':24}" + "".join(f"{'recall ' + str(r):>14}" for r in (.9, .95, .98, .99)) + "         exact")
+    for name in measured:
+        if "%" in name:
+            continue
+        cells = [rate_at(name, r) for r in (.9, .95, .98, .99, 1)]
+        most = max(found for found, _ in measured[name])
+        print(f"{name:24}" + "".join(f"{c:14.0f}" if c else f"{'-':>14}" for c in cells) + f"   at most {most:.4f}")
+    for recall in (.95, .98, .99):
+        ours = rate_at("ours", recall)
+        peers = [r for r in (rate_at(p, recall) for p in ("hnswlib", "usearch", "faiss")) if r]
+        if ours and peers:
+            print(f"at {recall}: ours {ours / max(peers):.2f} times the best peer")
+    for name, (cpu, size) in builds.items():
+        print(f"build of {name}: {cpu:.1f} s of CPU, {size / 1e6:.0f} MB with rows")
+    whole = rate_at("ours", .99)
+    for name in measured:
+        if "%" in name and not name.startswith("peer"):
+            ours, peer = max(r for _, r in measured[name]), rate_at("peer " + name, .95)
+            print(f"{name}: {ours / whole:.2f} of the rate at .99 without a filter" +
+                  (f", {ours / peer:.0f} times the peer at .95" if peer else ", no peer reaches .95"))
+
+
+print(f"{prefix}: {n} x {d}, {metric}, k {k}, {len(queries)} queries")
 truth = find_truth()
-for name in options["peers"].split(","):
+if options["ours"]:
+    run_ours()
+if metric == "ip":
+    sgemm()
+for peer in filter(None, options["peers"].split(",")):
     try:
-        {"hnswlib": run_hnswlib, "usearch": run_usearch, "faiss": run_faiss}[name]()
+        {"hnswlib": run_hnswlib, "usearch": run_usearch, "faiss": run_faiss}[peer]()
     except ImportError as missing:
-        print(f"{name}: left out ({missing})")
+        print(f"{peer}: left out ({missing})")
+print(f"memory of this process at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+table()

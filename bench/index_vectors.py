@@ -7,10 +7,36 @@ SET.train.npy (to measure on while building).
 popular    directions of rank DIMS/3 with some noise; norms fall with the rank of popularity, as
            rank^-1/4, which is what factors of a large catalogue look like; queries are directions
 clustered  2,000 overlapping clusters, norms within a factor of two; queries are of the same kind
+
+    index_vectors.py fashion FOLDER PREFIX      Fashion-MNIST's images, the test's as queries (Debian: dataset-fashion-mnist)
+    index_vectors.py factors FILE USERS DIMS PREFIX   what bench_als_fit writes: users ask, items answer
 """
+import gzip
 import sys
 import numpy as np
 
+
+def save(prefix, rows, queries, train):
+    for name, x in zip(("", ".queries", ".train"), (rows, queries, train)):
+        np.save(f"{prefix}{name}.npy", np.ascontiguousarray(x, np.float32))
+
+
+def fashion(folder, prefix):
+    images = [np.frombuffer(gzip.open(f"{folder}/{part}-images-idx3-ubyte.gz").read(), np.uint8, offset=16)
+              .reshape(-1, 784).astype(np.float32) for part in ("train", "t10k")]
+    save(prefix, images[0], images[1][:1000], images[1][1000:2000])
+
+
+def factors(file, users, dims, prefix):
+    x = np.fromfile(file, np.float32).reshape(-1, int(dims))
+    known = x[:int(users)][(x[:int(users)] ** 2).sum(1) > 0]
+    known = known[np.random.default_rng(1).permutation(len(known))]
+    save(prefix, x[int(users):], known[:1000], known[1000:2000])
+
+
+if len(sys.argv) > 1 and sys.argv[1] in ("fashion", "factors"):
+    {"fashion": fashion, "factors": factors}[sys.argv[1]](*sys.argv[2:])
+    sys.exit()
 
 BLOCK = 1_000_000  # rows made at once
 

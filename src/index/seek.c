@@ -172,7 +172,7 @@ static void tally_begin(wn_seek *seek) {
   for (size_t i = 0; i < seek->len; i++) tally_add(seek, seek->candidates[i].lower);
 }
 
-static void drop_worst(wn_seek *seek) {
+static void prune(wn_seek *seek) {
   if (seek->len > seek->k) {
     for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = seek->candidates[i].lower;
     float bound = kth_greatest(seek->lowers, seek->len, seek->k);
@@ -184,6 +184,10 @@ static void drop_worst(wn_seek *seek) {
     }
     seek->len = kept;
   }
+}
+
+static void drop_worst(wn_seek *seek) {
+  prune(seek);
   if (seek->len > seek->cap - seek->cap / 4) settle(seek);
   tally_begin(seek);
 }
@@ -274,7 +278,7 @@ void wn_seek_delta(wn_seek *seek) {
 }
 
 size_t wn_seek_finish(wn_seek *seek, wn_scored *out) {
-  drop_worst(seek);
+  prune(seek);
   settle(seek);
   size_t count = seek->len < seek->k ? seek->len : seek->k;
   for (size_t i = 0; i < count; i++) {

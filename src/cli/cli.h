@@ -85,7 +85,7 @@ void wn_table_print(wn_table *table, wn_buf *out);                      /* and c
  * blend's members. */
 WN_MUST_USE wn_status wn_cli_choose_models(wn_train_options *train, const wn_text_list *models,
                                            const wn_text_list *set, wn_error *err);
-/* --format of plain files: adjacency, sequence, pairs; NULL: none of these. */
+/* --format of plain files: adjacency, sequence, pairs, ratings; NULL: none of these. */
 typedef wn_status wn_cli_reader(const char *path, wn_dataset_builder *builder, wn_error *err);
 wn_cli_reader *wn_cli_format(const char *name);
 WN_MUST_USE wn_status wn_cli_check_ids(const wn_dataset_builder *builder, const char *file,
@@ -118,6 +118,7 @@ const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 day
 int wn_cmd_import(int argc, char **argv);
 int wn_cmd_train(int argc, char **argv);
 int wn_cmd_evaluate(int argc, char **argv);
+int wn_cmd_dataset(int argc, char **argv);
 int wn_cmd_tune(int argc, char **argv);
 int wn_cmd_batch(int argc, char **argv);
 int wn_cmd_recommend(int argc, char **argv);

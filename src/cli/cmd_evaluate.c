@@ -34,7 +34,7 @@ static const wn_option options[] = {
     {"config", WN_OPT_TEXT, &opt.config, "FILE",
      "configuration; default DIR/winnow.yaml when it is there"},
     {"split", WN_OPT_TEXT, &opt.split, "KIND",
-     "time (default with --data), leave-last-out, random, cold-items"},
+     "time (default with --data), leave-last-out, random, random-users, cold-items"},
     {"test-share", WN_OPT_REAL, &opt.test_share, "SHARE",
      "of the events, or of the items with cold-items; default 0.1"},
     {"candidates", WN_OPT_TEXT, &opt.candidates, "WHICH",
@@ -55,7 +55,8 @@ static const wn_option options[] = {
     {"test", WN_OPT_TEXT, &opt.test, "FILE",
      "the test part; without it --split is made of --train"},
     {"format", WN_OPT_TEXT, &opt.format, "NAME",
-     "adjacency (`user item item …`), sequence (`user item` in order of time), pairs"},
+     "adjacency (`user item item …`), sequence (`user item` in order of time), pairs, ratings "
+     "(`user item value time`)"},
     {"items", WN_OPT_TEXT, &opt.items, "FILE",
      "with --train: the catalogue as JSON lines, ids being the files' numbers"},
     {"negatives", WN_OPT_TEXT, &opt.negatives, "FILE",
@@ -176,23 +177,11 @@ static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
 }
 
 static wn_status split_kind(wn_split_kind *kind, wn_error *err) {
-  static const struct {
-    const char *name;
-    wn_split_kind kind;
-  } kinds[] = {{"time", WN_SPLIT_TIME},
-               {"leave-last-out", WN_SPLIT_LEAVE_LAST},
-               {"random", WN_SPLIT_RANDOM},
-               {"cold-items", WN_SPLIT_COLD_ITEMS}};
-  *kind = WN_SPLIT_TIME;
-  for (size_t i = 0; i < 4 && opt.split != NULL; i++)
-    if (strcmp(opt.split, kinds[i].name) == 0) {
-      *kind = kinds[i].kind;
-      return WN_OK;
-    }
-  return opt.split == NULL
-             ? WN_OK
-             : wn_fail(err, WN_E_ARGUMENT, "split",
-                       "must be time, leave-last-out, random or cold-items, got `%s`", opt.split);
+  *kind = opt.split != NULL ? wn_split_find(opt.split) : WN_SPLIT_TIME;
+  if (*kind < WN_SPLIT_KINDS && *kind != WN_SPLIT_GIVEN) return WN_OK;
+  return wn_fail(err, WN_E_ARGUMENT, "split",
+                 "must be time, leave-last-out, random, random-users or cold-items, got `%s`",
+                 opt.split);
 }
 
 /* --candidates and --dataset. */
@@ -328,8 +317,8 @@ cleanup:
 }
 
 static wn_status check_files(bool ordered, wn_error *err) {
-  bool unordered_split = opt.split != NULL &&
-                         (strcmp(opt.split, "random") == 0 || strcmp(opt.split, "cold-items") == 0);
+  bool unordered_split = opt.split != NULL && (strncmp(opt.split, "random", 6) == 0 ||
+                                               strcmp(opt.split, "cold-items") == 0);
   if (opt.test != NULL && opt.split != NULL)
     return wn_fail(err, WN_E_ARGUMENT, "split",
                    "goes without --test: the split is given by the two files");
@@ -358,8 +347,8 @@ static wn_status from_files(run *r, wn_error *err) {
   wn_cli_reader *reads = wn_cli_format(opt.format);
   wn_status status;
   if (reads == NULL)
-    return wn_fail(err, WN_E_ARGUMENT, "format", "must be adjacency, sequence or pairs");
-  WN_TRY(check_files(reads == wn_read_sequence, err));
+    return wn_fail(err, WN_E_ARGUMENT, "format", "must be adjacency, sequence, pairs or ratings");
+  WN_TRY(check_files(reads == wn_read_sequence || reads == wn_read_ratings, err));
   r->train = wn_dataset_builder_create(&r->config.signals);
   r->test = wn_dataset_builder_create(&r->config.signals);
   if (r->train == NULL || r->test == NULL) WN_TRY(wn_fail_memory(err));
@@ -371,7 +360,7 @@ static wn_status from_files(run *r, wn_error *err) {
     WN_TRY(wn_split_given(events_of(r->train), events_of(r->test), &r->config.signals, &r->split,
                           err));
   } else {
-    if (opt.split == NULL) opt.split = "leave-last-out";
+    if (opt.split == NULL) opt.split = reads == wn_read_ratings ? "time" : "leave-last-out";
     WN_TRY(make_split(r, err));
   }
   if (opt.negatives != NULL) WN_TRY(read_negatives(r, err));

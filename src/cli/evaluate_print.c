@@ -39,7 +39,8 @@ static void print_metrics(const wn_evaluation *e, const wn_evaluation_format *ho
 }
 
 static void print_head(const wn_evaluation *e, wn_buf *out) {
-  static const char *const names[] = {"by time", "leave last out", "given", "random", "cold items"};
+  static const char *const names[] = {"by time", "leave last out", "given",
+                                      "random",  "cold items",     "random users"};
   wn_buf_printf(out, "split %s: %s\n", names[e->kind], e->why);
   wn_buf_printf(out,
                 "%" PRIu32 " users, %" PRIu32 " items; train: %" PRIu64 " events, %" PRIu64

@@ -47,9 +47,11 @@ wn_cli_reader *wn_cli_format(const char *name) {
   static const struct {
     const char *name;
     wn_cli_reader *reads;
-  } formats[] = {
-      {"sequence", wn_read_sequence}, {"adjacency", wn_read_adjacency}, {"pairs", wn_read_pairs}};
-  for (size_t i = 0; i < 3 && name != NULL; i++)
+  } formats[] = {{"sequence", wn_read_sequence},
+                 {"adjacency", wn_read_adjacency},
+                 {"pairs", wn_read_pairs},
+                 {"ratings", wn_read_ratings}};
+  for (size_t i = 0; i < 4 && name != NULL; i++)
     if (strcmp(formats[i].name, name) == 0) return formats[i].reads;
   return NULL;
 }

@@ -16,6 +16,7 @@ static const struct {
     {"train", wn_cmd_train, "fit the models on the data and write a snapshot"},
     {"evaluate", wn_cmd_evaluate,
      "split, train on the past, measure every model and the whole funnel"},
+    {"dataset", wn_cmd_dataset, "what a data set holds, and whether it carries an evaluation"},
     {"tune", wn_cmd_tune, "search better parameters for a model"},
     {"batch", wn_cmd_batch, "write the best items of every user into a file"},
     {"recommend", wn_cmd_recommend, "print a slate for a user"},

@@ -1,7 +1,7 @@
 /* Benchmarks' splits straight into a dataset. A sequence's events get their rank in the file as
  * their time (1, 2, 3 … ms); an adjacency line is a set and so are pairs, so their events share one
- * time and no model takes the file's order for one. The event type is none of the signals': its
- * weight is 1. */
+ * time and no model takes the file's order for one; ratings have times of their own. The event type
+ * is none of the signals': its weight is 1. */
 #include "data/reader.h"
 
 #include <math.h>
@@ -93,6 +93,25 @@ static wn_status pair_line(pairs *p, wn_str line, wn_error *err) {
   return status == WN_OK ? add(p, user, next_word(&line), err) : status;
 }
 
+/* "user item value time", time in seconds. */
+static wn_status rating_line(pairs *p, wn_str line, wn_error *err) {
+  uint32_t user = 0;
+  double value, seconds;
+  wn_event event = {.type = UINT32_MAX, .seq = ++p->rank};
+  wn_status status = parse_id(p, next_word(&line), "user", &user, err);
+  if (status == WN_OK) status = parse_id(p, next_word(&line), "item", &event.item, err);
+  if (status != WN_OK) return status;
+  event.user = user;
+  if (!wn_parse_double(next_word(&line), &value) || !isfinite(value) || fabs(value) > 1e30)
+    return bad_line(p, "value", err, "a finite number");
+  if (!wn_parse_double(next_word(&line), &seconds) || !(fabs(seconds) < 1e12))
+    return bad_line(p, "time", err, "seconds since 1970");
+  event.value = (float)value;
+  event.time_ms = (int64_t)(seconds * 1000);
+  status = wn_dataset_builder_add(p->builder, &event, err);
+  return status == WN_OK || err == NULL ? status : wn_error_at(err, p->path, p->line, 0);
+}
+
 /* "(user,item)" and then items: all of them become pairs of the user. */
 static wn_status negatives_line(pairs *p, wn_str line, wn_error *err) {
   wn_str head = next_word(&line);
@@ -137,6 +156,10 @@ wn_status wn_read_sequence(const char *path, wn_dataset_builder *builder, wn_err
 
 wn_status wn_read_pairs(const char *path, wn_dataset_builder *builder, wn_error *err) {
   return each_line(path, false, builder, pair_line, err);
+}
+
+wn_status wn_read_ratings(const char *path, wn_dataset_builder *builder, wn_error *err) {
+  return each_line(path, true, builder, rating_line, err);
 }
 
 wn_status wn_read_negatives(const char *path, wn_dataset_builder *builder, wn_error *err) {

@@ -103,6 +103,8 @@ WN_MUST_USE wn_status wn_read_adjacency(const char *path, wn_dataset_builder *bu
 WN_MUST_USE wn_status wn_read_sequence(const char *path, wn_dataset_builder *builder,
                                        wn_error *err);
 WN_MUST_USE wn_status wn_read_pairs(const char *path, wn_dataset_builder *builder, wn_error *err);
+/* A line is "user item value time", time in seconds since 1970. */
+WN_MUST_USE wn_status wn_read_ratings(const char *path, wn_dataset_builder *builder, wn_error *err);
 /* What a sampled ranking may choose from: a line is "(user,item)", the user's test item, and then
  * items that she did not meet, with tabs or blanks between (the format of He et al. 2017). */
 WN_MUST_USE wn_status wn_read_negatives(const char *path, wn_dataset_builder *builder,

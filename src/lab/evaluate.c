@@ -127,6 +127,14 @@ static wn_status scan_known(void *ctx,
   return b->options->items_source.scan(b->options->items_source.ctx, each_known, &known, err);
 }
 
+/* The train events of users that models may be fitted on; `room`: for all. */
+static size_t fitted_events(const wn_split *s, wn_event *room) {
+  size_t n = 0;
+  for (size_t i = 0; i < s->train_len; i++)
+    if (!wn_bitset_test(&s->held_users, s->train[i].user)) room[n++] = s->train[i];
+  return n;
+}
+
 static wn_status prepare_data(wn_bench *b, wn_error *err) {
   const wn_split *s = b->split;
   const wn_dataset_options *dataset = &b->options->train.dataset;
@@ -135,11 +143,24 @@ static wn_status prepare_data(wn_bench *b, wn_error *err) {
                                 .signals = b->signals,
                                 .users = s->users,
                                 .items = s->items};
-  wn_status status = wn_dataset_prepare(&train, dataset, &b->data, &b->dataset, err);
+  wn_pairs_input fitted = train;
+  wn_event *room = NULL;
+  wn_status status = WN_OK;
   b->histories = &b->data;
-  if (status != WN_OK || wn_dataset_options_none(dataset)) return status;
-  b->histories = &b->whole;
-  return wn_dataset_from(&train, &b->whole, err);
+  if (s->held_users.bits > 0) {
+    room = wn_reallocarray(NULL, s->train_len + 1, sizeof *room);
+    if (room == NULL) return wn_fail_memory(err);
+    fitted.events = room;
+    fitted.count = fitted_events(s, room);
+  }
+  WN_TRY(wn_dataset_prepare(&fitted, dataset, &b->data, &b->dataset, err));
+  if (room != NULL || !wn_dataset_options_none(dataset)) {
+    b->histories = &b->whole;
+    WN_TRY(wn_dataset_from(&train, &b->whole, err));
+  }
+cleanup:
+  wn_free(room);
+  return status;
 }
 
 static wn_status prepare_workers(wn_bench *b, wn_error *err) {

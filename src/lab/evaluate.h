@@ -19,12 +19,18 @@ typedef enum wn_split_kind {
   WN_SPLIT_GIVEN,      /* train and test files */
   WN_SPLIT_RANDOM,     /* `test_share` of each user's pairs; for data without times */
   WN_SPLIT_COLD_ITEMS, /* `test_share` of the items with all their events */
+  WN_SPLIT_USERS,      /* strong generalisation: of `test_share` of the users nothing is fitted on;
+                          a fifth of their pairs is the test, the others are their history */
+  WN_SPLIT_KINDS
 } wn_split_kind;
+const char *wn_split_name(wn_split_kind kind); /* "leave-last-out" */
+wn_split_kind wn_split_find(const char *name); /* WN_SPLIT_KINDS: unknown */
 
 typedef struct wn_split_options {
   wn_split_kind kind;
-  double test_share; /* in (0, 1); TIME, RANDOM and COLD_ITEMS */
-  uint64_t seed;     /* RANDOM and COLD_ITEMS */
+  double test_share; /* in (0, 1); not of LEAVE_LAST */
+  uint64_t seed;     /* RANDOM, COLD_ITEMS and USERS */
+  bool keep_test;    /* fill in the split's test events */
   uint32_t items;    /* size of the catalogue at least; grown to the largest index + 1 */
 } wn_split_options;
 
@@ -50,10 +56,13 @@ typedef struct wn_split {
   uint32_t users, items;
   wn_event *train; /* ordered by time */
   size_t train_len;
-  wn_user_items seen;  /* in train, whatever their weight: what is masked */
-  wn_user_items test;  /* relevant */
-  uint64_t test_users; /* with at least one relevant item */
-  uint64_t cold_users; /* of these: without any train event */
+  wn_event *test_events; /* as they were; NULL unless asked for */
+  size_t test_len;
+  wn_bitset held_users; /* USERS: nothing is fitted on these; else no bits */
+  wn_user_items seen;   /* in train, whatever their weight: what is masked */
+  wn_user_items test;   /* relevant */
+  uint64_t test_users;  /* with at least one relevant item */
+  uint64_t cold_users;  /* of these: without any train event */
   uint64_t
       users_without_relevant; /* with test events, none of them relevant (weight ≤ 0, or masked) */
   uint64_t cold_test_pairs;   /* test pairs whose item has no train event */

@@ -7,8 +7,6 @@
 
 #include <math.h>
 
-static const char *const kind_names[] = {"time", "leave-last-out", "given", "random", "cold-items"};
-
 static void interval(wn_json *j, const char *key, wn_interval value) {
   wn_json_key(j, key);
   wn_json_object(j);
@@ -221,7 +219,7 @@ void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
   wn_json_init(j, out);
   wn_json_object(j);
   wn_json_key(j, "split");
-  wn_json_cstring(j, kind_names[e->kind]);
+  wn_json_cstring(j, wn_split_name(e->kind));
   wn_json_key(j, "why");
   wn_json_cstring(j, e->why);
   if (e->cut_ms > 0) number(j, "cut_ms", (uint64_t)e->cut_ms);

@@ -20,6 +20,7 @@ typedef struct work {
   wn_event *events; /* a sorted copy; becomes split->train */
   bool *is_test;
   size_t count;
+  bool keep_test;
 } work;
 
 static int by_time(const void *a, const void *b) {
@@ -73,6 +74,30 @@ static void mark_random(work *w, double share, uint64_t seed) {
     const wn_event *e = &w->events[i];
     w->is_test[i] = wn_mix64(seed ^ wn_mix64((uint64_t)e->user << 32 | e->item)) < limit;
   }
+}
+
+const char *wn_split_name(wn_split_kind kind) {
+  static const char *const names[WN_SPLIT_KINDS] = {"time",   "leave-last-out", "given",
+                                                    "random", "cold-items",     "random-users"};
+  return names[kind];
+}
+
+wn_split_kind wn_split_find(const char *name) {
+  for (int k = 0; k < WN_SPLIT_KINDS; k++)
+    if (strcmp(wn_split_name((wn_split_kind)k), name) == 0) return (wn_split_kind)k;
+  return WN_SPLIT_KINDS;
+}
+
+/* Of held-out users a fifth of the pairs. */
+static wn_status mark_users(work *w, double share, uint64_t seed, wn_split *out, wn_error *err) {
+  uint64_t limit = (uint64_t)(share * 18446744073709551615.0);
+  if (!wn_bitset_init(&out->held_users, out->users)) return wn_fail_memory(err);
+  for (uint32_t u = 0; u < out->users; u++)
+    if (wn_mix64(seed ^ wn_mix64(u)) < limit) wn_bitset_set(&out->held_users, u);
+  mark_random(w, 0.2, seed + 1);
+  for (size_t i = 0; i < w->count; i++)
+    w->is_test[i] = w->is_test[i] && wn_bitset_test(&out->held_users, w->events[i].user);
+  return WN_OK;
 }
 
 /* An item's events are all on one side. */
@@ -154,6 +179,14 @@ static void count_times(const work *w, wn_timeline *t) {
   }
 }
 
+static wn_status keep_test(const work *w, wn_split *out, wn_error *err) {
+  out->test_events = wn_reallocarray(NULL, w->count + 1, sizeof *out->test_events);
+  if (out->test_events == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < w->count; i++)
+    if (w->is_test[i]) out->test_events[out->test_len++] = w->events[i];
+  return WN_OK;
+}
+
 /* Builds both sides from marked events; takes w->events over. */
 static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_error *err) {
   wn_status status = WN_OK;
@@ -174,6 +207,7 @@ static wn_status finish(work *w, const wn_signals *signals, wn_split *out, wn_er
     pairs[kept++] = (pair){e->user, e->item, weight};
   }
   WN_TRY(rows_of(pairs, kept, out->users, true, &out->test, err));
+  if (w->keep_test) WN_TRY(keep_test(w, out, err));
   train = 0;
   for (size_t i = 0; i < w->count; i++)
     if (!w->is_test[i]) w->events[train++] = w->events[i];
@@ -212,6 +246,7 @@ wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
     return wn_fail(err, WN_E_ARGUMENT, "test-share", "must lie between 0 and 1, got %g", share);
   if (events.len == 0) return wn_fail(err, WN_E_ARGUMENT, "", "there are no events to split");
   out->items = options->items;
+  w.keep_test = options->keep_test;
   WN_TRY(work_begin(&w, events, (wn_event_list){NULL, 0}, out, err));
   qsort(w.events, w.count, sizeof *w.events, by_time);
   out->kind = options->kind;
@@ -231,6 +266,8 @@ wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
     mark_random(&w, share, options->seed);
   else if (out->kind == WN_SPLIT_COLD_ITEMS)
     WN_TRY(mark_cold(&w, share, options->seed, out, err));
+  else if (out->kind == WN_SPLIT_USERS)
+    WN_TRY(mark_users(&w, share, options->seed, out, err));
   else
     WN_TRY(mark_last(&w, out->users, err));
   WN_TRY(finish(&w, signals, out, err));
@@ -290,6 +327,8 @@ cleanup:
 
 void wn_split_clear(wn_split *split) {
   wn_bitset_clear(&split->held_out);
+  wn_bitset_clear(&split->held_users);
+  wn_free(split->test_events);
   wn_free(split->choices.ptr);
   wn_free(split->choices.item);
   wn_free(split->train);

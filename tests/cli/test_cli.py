@@ -12,7 +12,7 @@ import unittest
 
 WINNOW = os.environ["WINNOW"]
 SOURCE = pathlib.Path(os.environ.get("WINNOW_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
-COMMANDS = ["import", "train", "evaluate", "batch", "recommend", "similar", "serve", "status", "snapshots", "check-config"]
+COMMANDS = ["import", "train", "evaluate", "dataset", "batch", "recommend", "similar", "serve", "status", "snapshots", "check-config"]
 DAY = 86400
 START = 1_600_000_000
 

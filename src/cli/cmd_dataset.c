@@ -106,7 +106,7 @@ static wn_status from_store(job *j, wn_error *err) {
   j->catalog = wn_catalog_create(wn_store_items(j->store));
   j->train = wn_dataset_builder_create(&j->config.signals);
   if (j->catalog == NULL || j->train == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(wn_load_events(j->store, j->train, &j->meter.progress, err));
+  WN_TRY(wn_load_events(j->store, 0, j->train, &j->meter.progress, err));
   WN_TRY(wn_catalog_load(j->catalog, j->store, err));
   j->items = wn_store_item_source(j->store);
   j->ids = (wn_content_ids){wn_store_users(j->store), wn_store_items(j->store), &j->config.signals};

@@ -129,6 +129,7 @@ int wn_cmd_snapshots(int argc, char **argv);
 int wn_cmd_keys(int argc, char **argv);
 int wn_cmd_check_config(int argc, char **argv);
 int wn_cmd_experiments(int argc, char **argv);
+int wn_cmd_simulate(int argc, char **argv);
 int wn_cmd_lab(int argc, char **argv);
 int wn_cmd_ope(int argc, char **argv);
 int wn_cmd_replay(int argc, char **argv);

@@ -27,6 +27,7 @@ static const struct {
     {"keys", wn_cmd_keys, "add, list or revoke keys of the HTTP API"},
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},
     {"experiments", wn_cmd_experiments, "what experiments show, or how long one would take"},
+    {"simulate", wn_cmd_simulate, "visits of made-up users, whose satisfaction is known"},
     {"ope", wn_cmd_ope, "what would a policy have earned on a log of decisions?"},
     {"replay", wn_cmd_replay, "what would this configuration have earned on the log?"},
     {"check", wn_cmd_check, "behaviour tests of what is served"},

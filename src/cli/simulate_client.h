@@ -1,0 +1,26 @@
+#ifndef WN_CLI_SIMULATE_CLIENT_H
+#define WN_CLI_SIMULATE_CLIENT_H
+/* What a simulated site asks of a server: slates, and that it takes events. One keep-alive
+ * connection. */
+
+#include "base/record.h"
+
+typedef struct wn_sim_client wn_sim_client;
+WN_MUST_USE wn_status wn_sim_client_create(const char *url, const char *key /* NULL: none */,
+                                           wn_sim_client **out, wn_error *err);
+void wn_sim_client_free(wn_sim_client *client);
+
+#define WN_SIM_SLATE_MAX 1000
+typedef struct wn_sim_slate {
+  char id[65];
+  char arm[65]; /* of the experiment that was asked for; "all" without one, "-" when not in */
+  uint32_t items[WN_SIM_SLATE_MAX]; /* numbers of "sim-iN"; UINT32_MAX: no item of the world */
+  size_t len;
+} wn_sim_slate;
+/* WN_E_IO: no answer, or another one than 200; the message holds it. */
+WN_MUST_USE wn_status wn_sim_slate_get(wn_sim_client *client, const char *surface, uint32_t user,
+                                       const char *experiment, wn_sim_slate *out, wn_error *err);
+WN_MUST_USE wn_status wn_sim_post(wn_sim_client *client, const char *path, const wn_buf *json,
+                                  wn_error *err);
+
+#endif

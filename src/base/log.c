@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/json_write.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -64,4 +65,23 @@ void wn_log_stderr(WN_UNUSED void *ctx, wn_log_level level, const char *line) {
   /* One write keeps lines of several processes whole. */
   ssize_t written = write(STDERR_FILENO, text, (size_t)len);
   (void)written;
+}
+
+void wn_log_json(WN_UNUSED void *ctx, wn_log_level level, const char *line) {
+  char time[32];
+  wn_buf text = {0};
+  wn_json json;
+  wn_json_init(&json, &text);
+  wn_json_object(&json);
+  wn_json_key(&json, "time");
+  wn_json_cstring(&json, wn_time_format(wn_now_ms(), time, sizeof time));
+  wn_json_key(&json, "level");
+  wn_json_cstring(&json, wn_log_level_name(level));
+  wn_json_key(&json, "message");
+  wn_json_cstring(&json, line);
+  wn_json_end_object(&json);
+  wn_buf_char(&text, '\n');
+  ssize_t written = text.failed ? 0 : write(STDERR_FILENO, text.data, text.len);
+  (void)written;
+  wn_buf_clear(&text);
 }

@@ -13,5 +13,7 @@ void wn_log(wn_log_level level, const char *format, ...) WN_PRINTF(2, 3);
 const char *wn_log_level_name(wn_log_level level);
 /* A ready writer for programs: "2024-05-01T10:00:00.000Z INFO …" to standard error. */
 void wn_log_stderr(void *ctx, wn_log_level level, const char *line);
+/* The same as {"time":…,"level":…,"message":…}. */
+void wn_log_json(void *ctx, wn_log_level level, const char *line);
 
 #endif

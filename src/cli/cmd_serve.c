@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "serve/notify.h"
 #include "serve/server.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 static struct {
-  const char *data, *config, *host, *port_file;
+  const char *data, *config, *host, *port_file, *log_format;
   uint64_t port, grace;
   bool open, verbose, json;
 } opt = {.port = UINT64_MAX, .grace = 10};
@@ -27,6 +28,7 @@ static const wn_option options[] = {
     {"port-file", WN_OPT_TEXT, &opt.port_file, "FILE", "writes the port there when ready"},
     {"grace", WN_OPT_UINT, &opt.grace, "SECONDS", "for accepted requests at the end, default 10"},
     {"open", WN_OPT_FLAG, &opt.open, NULL, "listen beyond this machine although there are no keys"},
+    {"log-format", WN_OPT_TEXT, &opt.log_format, "text|json", "of what it logs; default text"},
     {"verbose", WN_OPT_FLAG, &opt.verbose, NULL, "log what it does"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "one JSON line on standard output when ready"},
 };
@@ -62,18 +64,34 @@ static int announce(wn_engine *engine, uint16_t port, double seconds) {
   return 0;
 }
 
+static void look_for_snapshot(wn_engine *engine) {
+  bool swapped = false;
+  wn_error err = {0};
+  char text[1024];
+  if (wn_engine_refresh(engine, &swapped, &err) != WN_OK)
+    wn_log(WN_LOG_WARN, "refresh: %s", wn_error_format(&err, text, sizeof text));
+}
+
+/* The watchdog hears of us only after the engine's lock could be had: a server that is stuck behind
+ * it would answer nobody. */
+static void pet_watchdog(wn_engine *engine) {
+  wn_engine_stats stats;
+  wn_engine_stats_get(engine, &stats);
+  (void)wn_notify("WATCHDOG=1");
+}
+
 /* Until SIGTERM or SIGINT. SIGHUP looks for a new snapshot; the server does so itself each second.
  */
 static void wait_for_end(wn_engine *engine, const sigset_t *signals) {
+  uint64_t watchdog_ms = wn_notify_watchdog_ms();
+  const struct timespec period = {.tv_sec = (time_t)(watchdog_ms / 1000),
+                                  .tv_nsec = (long)(watchdog_ms % 1000) * 1000000};
   for (;;) {
-    int signal_number = sigwaitinfo(signals, NULL);
+    int signal_number = sigtimedwait(signals, NULL, watchdog_ms > 0 ? &period : NULL);
     if (signal_number == SIGTERM || signal_number == SIGINT) return;
-    if (signal_number < 0 && errno != EINTR) return;
-    bool swapped = false;
-    wn_error err = {0};
-    char text[1024];
-    if (signal_number == SIGHUP && wn_engine_refresh(engine, &swapped, &err) != WN_OK)
-      wn_log(WN_LOG_WARN, "refresh: %s", wn_error_format(&err, text, sizeof text));
+    if (signal_number < 0 && errno != EINTR && errno != EAGAIN) return;
+    if (signal_number == SIGHUP) look_for_snapshot(engine);
+    if (watchdog_ms > 0) pet_watchdog(engine);
   }
 }
 
@@ -90,7 +108,9 @@ static int serve(wn_config *config, const sigset_t *signals) {
   wn_meter_end(&meter);
   WN_TRY(wn_server_start(engine, &server, &err));
   exit_status = announce(engine, wn_server_port(server), (double)(wn_mono_ns() - start) * 1e-9);
+  (void)wn_notify("READY=1");
   if (exit_status == 0) wait_for_end(engine, signals);
+  (void)wn_notify("STOPPING=1");
   wn_server_stop(server, (int64_t)opt.grace * 1000);
 cleanup:
   wn_meter_end(&meter);
@@ -108,7 +128,10 @@ int wn_cmd_serve(int argc, char **argv) {
   if (opt.port != UINT64_MAX && opt.port > 65535)
     return wn_cli_usage(&command, "--port takes 0 to 65535");
   if (opt.grace > 3600) return wn_cli_usage(&command, "--grace takes 0 to 3600 seconds");
-  if (opt.verbose) wn_log_set(wn_log_stderr, NULL, WN_LOG_INFO);
+  bool json_log = opt.log_format != NULL && strcmp(opt.log_format, "json") == 0;
+  if (opt.log_format != NULL && !json_log && strcmp(opt.log_format, "text") != 0)
+    return wn_cli_usage(&command, "--log-format takes text or json");
+  wn_log_set(json_log ? wn_log_json : wn_log_stderr, NULL, opt.verbose ? WN_LOG_INFO : WN_LOG_WARN);
   if (wn_cli_config(opt.config, opt.data, &config, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
   if (opt.port != UINT64_MAX) config.server.port = (uint16_t)opt.port;

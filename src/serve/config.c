@@ -43,12 +43,20 @@ static void training_defaults(wn_training_config *training) {
   };
 }
 
+static void alert_defaults(wn_alert_config *alerts) {
+  *alerts = (wn_alert_config){.every_seconds = 15, .repeat_hours = 12};
+#define X(name, unit, sign, threshold, meaning) alerts->thresholds[WN_ALERT_##name] = threshold;
+  WN_ALERT_RULES(X)
+#undef X
+}
+
 wn_status wn_config_defaults(wn_config *config, wn_error *err) {
   *config = (wn_config){0};
   wn_signals_defaults(&config->signals);
   wn_train_options_defaults(&config->train);
   server_defaults(&config->server);
   training_defaults(&config->training);
+  alert_defaults(&config->alerts);
   return wn_surfaces_defaults(&config->surfaces, err);
 }
 
@@ -246,6 +254,29 @@ static wn_status read_training(wn_yaml *y, const yaml_node_t *node, void *target
                         &((wn_config *)target)->training);
 }
 
+static const wn_yaml_key alert_rule_keys[] = {
+#define X(name, unit, sign, threshold, meaning)                                                    \
+  {#name, WN_YAML_FLOAT, FIELD(wn_alert_config, thresholds[WN_ALERT_##name]), 0, 1e12, NULL},
+    WN_ALERT_RULES(X)
+#undef X
+};
+
+static wn_status read_alert_rules(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, alert_rule_keys, WN_ALERT_COUNT, target);
+}
+
+static const wn_yaml_key alert_keys[] = {
+    {"webhook", WN_YAML_TEXT, FIELD(wn_alert_config, webhook), 0, 1024, NULL},
+    {"every_seconds", WN_YAML_U32, FIELD(wn_alert_config, every_seconds), 1, 3600, NULL},
+    {"repeat_hours", WN_YAML_FLOAT, FIELD(wn_alert_config, repeat_hours), 0, 8760, NULL},
+    {"rules", WN_YAML_CALL, 0, 0, 0, read_alert_rules},
+};
+
+static wn_status read_alerts(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, alert_keys, sizeof alert_keys / sizeof *alert_keys,
+                        &((wn_config *)target)->alerts);
+}
+
 /* A relative folder lies beside the configuration file. */
 static wn_status read_model2vec(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_config *config = target;
@@ -287,6 +318,7 @@ static const wn_yaml_key config_keys[] = {
     {"holdout", WN_YAML_CALL, 0, 0, 0, read_later},
     {"experiments", WN_YAML_CALL, 0, 0, 0, read_later},
     {"training", WN_YAML_CALL, 0, 0, 0, read_training},
+    {"alerts", WN_YAML_CALL, 0, 0, 0, read_alerts},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 

@@ -7,6 +7,7 @@
 #include "funnel/surface.h"
 #include "lab/experiment.h"
 #include "model/train.h"
+#include "serve/alert_rules.h"
 
 typedef struct wn_server_config {
   char host[256];                     /* default 127.0.0.1 */
@@ -39,6 +40,14 @@ typedef struct wn_training_config {
   uint32_t gate_events_max;                /* newest events that are held out */
 } wn_training_config;
 
+/* Who is told when something is wrong. */
+typedef struct wn_alert_config {
+  char webhook[1024]; /* "": nobody; the log and the metrics say it all the same */
+  uint32_t every_seconds;
+  float repeat_hours; /* a rule that goes on firing is told again; 0: never */
+  float thresholds[WN_ALERT_COUNT];
+} wn_alert_config;
+
 typedef struct wn_config {
   wn_signals signals;
   wn_train_options train;
@@ -46,6 +55,7 @@ typedef struct wn_config {
   wn_experiments experiments;
   wn_server_config server;
   wn_training_config training;
+  wn_alert_config alerts;
   char file[1024];   /* where it comes from; "": nowhere */
   bool items_strict; /* `catalogue: strict`: items known from events alone are not served until put
                       */

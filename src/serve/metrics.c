@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,33 @@ static uint64_t sum_at(const wn_metrics *metrics, size_t offset) {
   for (size_t i = 0; i < SHARDS; i++)
     sum += get((const counter *)(const void *)((const char *)&metrics->shards[i] + offset));
   return sum;
+}
+
+_Static_assert(BUCKETS == WN_METRIC_BUCKETS, "totals have the same buckets");
+
+void wn_metrics_totals_get(const wn_metrics *metrics, wn_metrics_totals *out) {
+  *out = (wn_metrics_totals){0};
+  for (size_t r = 0; r < metrics->route_count; r++) {
+    for (size_t b = 0; b < BUCKETS; b++) {
+      uint64_t n = sum_at(metrics, offsetof(shard, latency) + (r * BUCKETS + b) * sizeof(counter));
+      out->latency[b] += n;
+      out->requests += n;
+    }
+    for (size_t s = 0; s < STATUSES; s++)
+      if (statuses[s] >= 500)
+        out->errors +=
+            sum_at(metrics, offsetof(shard, requests) + (r * STATUSES + s) * sizeof(counter));
+  }
+}
+
+double wn_metrics_quantile(const wn_metrics_totals *from, const wn_metrics_totals *to, double q) {
+  double wanted = q * (double)(to->requests - from->requests), below = 0;
+  if (wanted <= 0) return NAN;
+  for (size_t b = 0; b + 1 < BUCKETS; b++) {
+    below += (double)(to->latency[b] - from->latency[b]);
+    if (below >= wanted) return bounds[b];
+  }
+  return INFINITY;
 }
 
 void wn_metrics_head(wn_buf *out, const char *name, const char *type, const char *help) {
@@ -324,7 +352,7 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
                 stats->index_bytes);
 }
 
-static double resident_bytes(void) {
+double wn_metrics_resident_bytes(void) {
   FILE *file = fopen("/proc/self/statm", "re");
   long pages = 0;
   if (file == NULL) return 0;
@@ -349,7 +377,7 @@ static void render_process(const wn_metrics_gauges *gauges, wn_buf *out) {
                       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
   wn_metrics_single(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
-                    resident_bytes());
+                    wn_metrics_resident_bytes());
   wn_metrics_single(out, "process_open_fds", "gauge", "Open files.", open_files());
   wn_metrics_single(out, "process_start_time_seconds", "gauge",
                     "Start of the server, Unix seconds.", (double)gauges->started_ms / 1000);
@@ -372,6 +400,7 @@ void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
   render_stages(metrics, out);
   render_slates(metrics, out);
   if (gauges->shown != NULL) wn_shown_render(gauges->shown, stats->items_servable, out);
+  if (gauges->alerts != NULL) wn_alerts_render(gauges->alerts, out);
   if (gauges->training != NULL) wn_metrics_render_training(gauges->training, out);
   render_counters(metrics, out);
   render_engine(stats, out);

@@ -2,6 +2,7 @@
 #define WN_SERVE_METRICS_H
 /* Counters and latency histograms of the server, in Prometheus' text format. */
 
+#include "serve/alerts.h"
 #include "serve/shown.h"
 #include "serve/trainer.h"
 
@@ -40,6 +41,7 @@ typedef struct wn_metrics_gauges {
   int64_t started_ms;
   const wn_trainer_status *training; /* NULL: none */
   wn_shown *shown;                   /* NULL: none */
+  wn_alerts *alerts;                 /* NULL: none */
 } wn_metrics_gauges;
 void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
                        const wn_metrics_gauges *gauges, wn_buf *out);
@@ -50,5 +52,16 @@ void wn_metrics_render_training(const wn_trainer_status *status, wn_buf *out);
 void wn_metrics_head(wn_buf *out, const char *name, const char *type, const char *help);
 void wn_metrics_single(wn_buf *out, const char *name, const char *type, const char *help,
                        double value);
+
+/* All requests so far, for shares and percentiles between two moments. */
+#define WN_METRIC_BUCKETS 17
+typedef struct wn_metrics_totals {
+  uint64_t requests, errors; /* errors: 5xx */
+  uint64_t latency[WN_METRIC_BUCKETS];
+} wn_metrics_totals;
+void wn_metrics_totals_get(const wn_metrics *metrics, wn_metrics_totals *out);
+/* Seconds: the upper bound of the bucket that the quantile falls into; NAN without requests. */
+double wn_metrics_quantile(const wn_metrics_totals *from, const wn_metrics_totals *to, double q);
+double wn_metrics_resident_bytes(void);
 
 #endif

@@ -68,6 +68,7 @@ wn_status wn_route_metrics(wn_http *http, wn_error *err) {
   wn_trainer_status_get(server->trainer, &training);
   wn_metrics_gauges gauges = {.training = &training,
                               .shown = server->shown,
+                              .alerts = server->alerts,
                               .connections = atomic_load(&server->conn_count),
                               .requests_running = wn_conn_running(server),
                               .request_bytes = atomic_load(&server->memory),

@@ -61,6 +61,7 @@ struct wn_server {
   wn_trainer *trainer;
   wn_keyring *keys;
   wn_shown *shown;
+  wn_alerts *alerts;
 };
 
 /* conn.c */

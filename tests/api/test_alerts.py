@@ -1,0 +1,96 @@
+"""Alerts reach a webhook once, are not lost when it is away, and are followed by a recovery."""
+
+import http.server
+import json
+import threading
+import time
+import unittest
+
+from harness import SLOW, Server, fill, main, metric
+
+
+class Receiver:
+    """A Slack-like webhook; `broken`: answers 500."""
+
+    def __init__(self):
+        self.texts, self.refused, self.broken = [], 0, False
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if outer.broken:
+                    outer.refused += 1
+                else:
+                    assert self.headers["Content-Type"] == "application/json"
+                    document = json.loads(body)
+                    assert list(document) == ["text"], document
+                    outer.texts.append(document["text"])
+                self.send_response(500 if outer.broken else 200)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d/hook" % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def within(condition, seconds=15):
+    until = time.monotonic() + seconds * SLOW
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError("waited in vain")
+        time.sleep(0.05)
+
+
+class Alerts(unittest.TestCase):
+    def test_fires_once_and_recovers(self):
+        receiver = Receiver()
+        receiver.broken = True
+        config = ("training: {every_hours: 0, retries: 0, memory_mb: 3}\n"
+                  "alerts: {webhook: '%s', every_seconds: 1, rules: {training_failures: 0.5, disk_free_mb: 0, p99_ms: 0}}\n"
+                  % receiver.url)
+        try:
+            with Server(config) as server:
+                fill(server)
+                server.post("/v1/train", None)
+                within(lambda: receiver.refused > 0)
+                self.assertEqual(metric(server, 'winnow_alert_firing{rule="training_failures"}'), 1)
+                receiver.broken = False  # it is told what happened while it was away
+                within(lambda: len(receiver.texts) == 1)
+                self.assertIn("[FIRING]", receiver.texts[0])
+                self.assertIn("training_failures is 1", receiver.texts[0])
+                time.sleep(3)
+                self.assertEqual(len(receiver.texts), 1)
+                self.assertGreater(metric(server, "winnow_alerts_failed_total"), 0)
+                self.assertEqual(server.request("POST", "/v1/train").status, 202)
+                server.request("DELETE", "/v1/train")  # cancelled: no failure any more
+                within(lambda: len(receiver.texts) == 2)
+                self.assertIn("[RECOVERED]", receiver.texts[1])
+                self.assertEqual(metric(server, 'winnow_alert_firing{rule="training_failures"}'), 0)
+        finally:
+            receiver.close()
+
+    def test_quiet(self):
+        """A server that is well says nothing."""
+        receiver = Receiver()
+        try:
+            with Server("alerts: {webhook: '%s', every_seconds: 1, rules: {disk_free_mb: 1, p99_ms: 60000}}\n"
+                        % receiver.url) as server:
+                fill(server)
+                for n in range(60):
+                    server.get("/v1/surfaces/home/slate?user=user-%d" % n)
+                time.sleep(3.5)
+                self.assertEqual(receiver.texts, [])
+        finally:
+            receiver.close()
+
+
+if __name__ == "__main__":
+    main()

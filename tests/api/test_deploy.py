@@ -1,0 +1,82 @@
+"""What deploy/ ships: files that parse, a service manager that is told, logs that machines read.
+That each metric they name exists is checked in test_metrics.py."""
+
+import ast
+import glob
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from harness import Server, main
+
+SOURCE = os.environ.get("WINNOW_SOURCE", os.path.join(os.path.dirname(__file__), "..", ".."))
+DEPLOY = os.path.join(SOURCE, "deploy")
+
+
+class Deploy(unittest.TestCase):
+    def test_files(self):
+        with open(os.path.join(DEPLOY, "grafana", "winnow.json")) as f:
+            board = json.load(f)
+        self.assertGreater(len(board["panels"]), 10)
+        self.assertEqual(len({p["id"] for p in board["panels"]}), len(board["panels"]))
+        for path in glob.glob(os.path.join(DEPLOY, "airflow", "*.py")):
+            with open(path) as f:
+                ast.parse(f.read())
+
+    def test_commands_exist(self):
+        """Options that unit, container file and DAG give are known to the binary."""
+        server = Server()
+        for command, options in (("serve", ["--data", "--host", "--open", "--log-format", "--verbose"]),
+                                 ("train", ["--background", "--memory-mb", "--json", "--data"])):
+            text = server.run(command, "--help").stdout
+            for option in options:
+                self.assertIn(option, text)
+        shutil.rmtree(server.folder)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd here")
+    def test_unit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(DEPLOY, "winnow.service")) as f:
+                text = f.read().replace("/usr/bin/winnow", "/bin/true")
+            path = os.path.join(folder, "winnow.service")
+            with open(path, "w") as f:
+                f.write(text)
+            done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True)
+            wrong = [line for line in done.stderr.splitlines() if "winnow.service" in line and "Man" not in line]
+            self.assertEqual(wrong, [], done.stderr)
+
+    def test_notify(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "notify")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                s.bind(path)
+                s.settimeout(20)
+                os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"] = path, "200000"
+                try:
+                    with Server() as server:
+                        self.assertEqual(s.recv(100), b"READY=1")
+                        for _ in range(3):
+                            self.assertEqual(s.recv(100), b"WATCHDOG=1")
+                        self.assertEqual(server.stop(), 0)
+                        said = [s.recv(100)]
+                        while said[-1] != b"STOPPING=1":
+                            said.append(s.recv(100))
+                finally:
+                    del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+
+    def test_json_log(self):
+        with Server(args=["--log-format", "json", "--verbose"]) as server:
+            server.get("/healthz")
+            server.stop()
+            lines = [json.loads(line) for line in server.output().splitlines() if line.startswith("{")]
+            self.assertTrue(lines)
+            for line in lines:
+                self.assertEqual(set(line), {"time", "level", "message"})
+
+
+if __name__ == "__main__":
+    main()

@@ -80,7 +80,39 @@ static size_t cell_of(const cells *c, uint32_t position, uint32_t item) {
   return at != NULL ? (size_t)*at - 1 : SIZE_MAX;
 }
 
-static sums above(const wn_logged *log, const cells *c, size_t i, double mean);
+/* --- means --- */
+
+/* All folds but f. */
+static sums but(const sums *of, unsigned f) {
+  return (sums){of[FOLDS].weight - of[f].weight, of[FOLDS].reward - of[f].reward};
+}
+
+static double place_mean(const cells *c, uint32_t position, unsigned f) {
+  sums s = but(c->place + (size_t)position * (FOLDS + 1), f), all = but(c->all, f);
+  if (s.weight > 0) return s.reward / s.weight;
+  return all.weight > 0 ? all.reward / all.weight : 0;
+}
+
+/* `mean`: weight of a row on average. */
+static double cell_mean(const cells *c, size_t cell, unsigned f, double mean) {
+  double prior = place_mean(c, c->position[cell], f);
+  sums s = but(c->cell + cell * (FOLDS + 1), f);
+  double weight = s.weight + PRIOR_ROWS * mean;
+  return weight > 0 ? (s.reward + PRIOR_ROWS * mean * prior) / weight : prior;
+}
+
+/* Σ p and Σ p q̂ at row i's place of what stands above it in its slate. */
+static sums above(const wn_logged *log, const cells *c, size_t i, double mean) {
+  const wn_logged_row *rows = log->rows.data;
+  sums s = {0};
+  for (size_t j = i; j-- > 0 && rows[j].decision == rows[i].decision;) {
+    size_t cell = cell_of(c, rows[i].position, rows[j].item);
+    if (cell == SIZE_MAX) continue;
+    s.weight += c->p[cell];
+    s.reward += c->p[cell] * cell_mean(c, cell, fold_of(&rows[i]), mean);
+  }
+  return s;
+}
 
 /* --- the policy --- */
 
@@ -173,38 +205,6 @@ static void count(const wn_logged *log, bool mrdr, cells *c) {
         s->reward += w * row->reward;
       }
   }
-}
-
-/* All folds but f. */
-static sums but(const sums *of, unsigned f) {
-  return (sums){of[FOLDS].weight - of[f].weight, of[FOLDS].reward - of[f].reward};
-}
-
-static double place_mean(const cells *c, uint32_t position, unsigned f) {
-  sums s = but(c->place + (size_t)position * (FOLDS + 1), f), all = but(c->all, f);
-  if (s.weight > 0) return s.reward / s.weight;
-  return all.weight > 0 ? all.reward / all.weight : 0;
-}
-
-/* `mean`: weight of a row on average. */
-static double cell_mean(const cells *c, size_t cell, unsigned f, double mean) {
-  double prior = place_mean(c, c->position[cell], f);
-  sums s = but(c->cell + cell * (FOLDS + 1), f);
-  double weight = s.weight + PRIOR_ROWS * mean;
-  return weight > 0 ? (s.reward + PRIOR_ROWS * mean * prior) / weight : prior;
-}
-
-/* Σ p and Σ p q̂ at row i's place of what stands above it in its slate. */
-static sums above(const wn_logged *log, const cells *c, size_t i, double mean) {
-  const wn_logged_row *rows = log->rows.data;
-  sums s = {0};
-  for (size_t j = i; j-- > 0 && rows[j].decision == rows[i].decision;) {
-    size_t cell = cell_of(c, rows[i].position, rows[j].item);
-    if (cell == SIZE_MAX) continue;
-    s.weight += c->p[cell];
-    s.reward += c->p[cell] * cell_mean(c, cell, fold_of(&rows[i]), mean);
-  }
-  return s;
 }
 
 /* Σ_a π_e(a) q̂(a) of each position and fold; what the log never shows earns the position's mean. */

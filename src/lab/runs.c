@@ -1,6 +1,6 @@
-/* Runs as files. The id is the start's date and time with four hex digits of chance, so that names
- * sort by time. Metrics are taken out of the result by a walk over its known shapes, so that lists,
- * differences and exports need not know the commands. */
+/* Runs as files. The id is the start's date and time, to the millisecond, with four hex digits of
+ * chance, so that names sort by time. Metrics are taken out of the result by a walk over its known
+ * shapes, so that lists, differences and exports need not know the commands. */
 #include "lab/runs.h"
 
 #include "base/clock.h"
@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #define RUN_BYTES_MAX ((size_t)64 << 20)
+#define RUNS_MAX      1000 /* beyond, the oldest trainings that nobody tagged go */
 #define TAG_BYTES_MAX 250
 #define NAME_ROOM     256
 
@@ -150,8 +152,8 @@ static wn_status make_id(int64_t started_ms, char id[WN_RUN_ID_ROOM], wn_error *
   if (getrandom(&chance, sizeof chance, 0) != (ssize_t)sizeof chance)
     return wn_fail_errno(err, "", "no random numbers");
   wn_time_format(started_ms, time, sizeof time); /* 2026-11-22T10:20:30.123Z */
-  snprintf(id, WN_RUN_ID_ROOM, "%.4s%.2s%.2s-%.2s%.2s%.2s-%04x", time, time + 5, time + 8,
-           time + 11, time + 14, time + 17, chance);
+  snprintf(id, WN_RUN_ID_ROOM, "%.4s%.2s%.2s-%.2s%.2s%.2s%.3s-%04x", time, time + 5, time + 8,
+           time + 11, time + 14, time + 17, time + 20, chance);
   return WN_OK;
 }
 
@@ -211,24 +213,6 @@ static json_t *run_of(const wn_run_note *note, const char *id, json_t *result) {
   return NULL;
 }
 
-wn_status wn_run_write(const char *dir, const wn_run_note *note, char id[WN_RUN_ID_ROOM],
-                       wn_error *err) {
-  json_error_t why;
-  json_t *run = NULL;
-  json_t *result = json_loadb(note->result.ptr, note->result.len, 0, &why);
-  wn_status status;
-  if (result == NULL)
-    WN_TRY(wn_fail(err, WN_E_INTERNAL, "result", "is no JSON object: %s", why.text));
-  WN_TRY(make_id(note->started_ms, id, err));
-  run = run_of(note, id, result);
-  if (run == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(write_run(dir, run, err));
-cleanup:
-  json_decref(result);
-  json_decref(run);
-  return status;
-}
-
 /* --- reading --- */
 
 static bool is_run(const json_t *run) {
@@ -263,6 +247,48 @@ static wn_status load_one(const char *dir, const char *name, json_t **out, wn_er
   wn_free(path);
   wn_buf_clear(&text);
   return status == WN_E_MEMORY ? status : WN_OK;
+}
+
+/* A server that trains every hour would else leave notes without end. What cannot be read or
+ * removed stays. */
+static void prune(const char *dir) {
+  struct dirent **names = NULL;
+  wn_error ignored;
+  char *folder = path_of(dir, "");
+  int n = folder != NULL ? scandir(folder, &names, names_a_run, newest_first) : 0, kept = n;
+  for (int i = n; i-- > 0;) {
+    json_t *run = NULL;
+    if (kept > RUNS_MAX && load_one(dir, names[i]->d_name, &run, &ignored) == WN_OK &&
+        run != NULL && strcmp(json_string_value(json_object_get(run, "kind")), "train") == 0 &&
+        json_object_size(json_object_get(run, "tags")) == 0) {
+      char *path = path_of(dir, json_string_value(json_object_get(run, "id")));
+      if (path != NULL && unlink(path) == 0) kept--;
+      wn_free(path);
+    }
+    json_decref(run);
+    free(names[i]);
+  }
+  free(names);
+  wn_free(folder);
+}
+
+wn_status wn_run_write(const char *dir, const wn_run_note *note, char id[WN_RUN_ID_ROOM],
+                       wn_error *err) {
+  json_error_t why;
+  json_t *run = NULL;
+  json_t *result = json_loadb(note->result.ptr, note->result.len, 0, &why);
+  wn_status status;
+  if (result == NULL)
+    WN_TRY(wn_fail(err, WN_E_INTERNAL, "result", "is no JSON object: %s", why.text));
+  WN_TRY(make_id(note->started_ms, id, err));
+  run = run_of(note, id, result);
+  if (run == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(write_run(dir, run, err));
+  prune(dir);
+cleanup:
+  json_decref(result);
+  json_decref(run);
+  return status;
 }
 
 wn_status wn_runs_load(const char *dir, json_t **runs, size_t *unreadable, wn_error *err) {

@@ -144,6 +144,19 @@ class Runs(unittest.TestCase):
         self.assertIn("1 files", done.stderr)
         self.assertEqual(json.loads(winnow("runs", "list", "--data", self.folder, "--json").stdout), [])
 
+    def test_old_trainings_make_room(self):
+        data = self.folder / "many"
+        winnow("import", "--data", data, self.folder / "events.csv")
+        (data / "runs").mkdir()
+        for n in range(1010):
+            run = {"id": f"2001{n:04d}-000000-0000", "kind": "tune" if n == 2 else "train", "started_ms": n, "params": {}, "metrics": {},
+                   "tags": {"keep": "yes"} if n == 1 else {}}
+            (data / "runs" / f"{run['id']}.json").write_text(json.dumps(run))
+        winnow("tune", "--data", data, "--model", "popular", "--trials", 2, "--users", 50)
+        left = sorted(file.name[4:8] for file in (data / "runs").iterdir())
+        self.assertEqual(len(left), 1000)
+        self.assertEqual(left[:3], ["0001", "0002", "0013"])
+
     def test_mlflow(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mlflow)
         server.experiments, server.runs, server.auth, server.broken = {}, {}, set(), False

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "funnel/stages.h"
+#include "model/ranker.h"
 #include <stdio.h>
 
 double wn_ms_since(uint64_t mono_ns) {
@@ -118,6 +119,10 @@ wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err)
                     .len = funnel.slate_len,
                     .trace = funnel.trace,
                     .stages = funnel.stages};
+  if (funnel.ranker != NULL && request->surface->log_features) {
+    out->features = wn_features_count(wn_ranker_features(funnel.ranker));
+    out->feature_set = wn_ranker_feature_set(funnel.ranker);
+  }
 cleanup:
   return status;
 }

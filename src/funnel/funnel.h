@@ -67,6 +67,7 @@ typedef struct wn_slate_item {
   float propensity; /* 1 while nothing is random */
   uint32_t sources; /* 0: pinned, and proposed by nobody */
   bool pinned;
+  const float *row; /* the ranker's features; NULL: it was not asked */
 } wn_slate_item;
 
 /* What each stage did; filled with explain only. */
@@ -144,6 +145,8 @@ typedef struct wn_slate {
   size_t len;           /* ≤ n; less only when fewer items are allowed (or caps forbid more) */
   wn_trace *trace;      /* explain; else NULL */
   wn_stage_stats stages;
+  uint32_t features;    /* of each row; 0: none to be logged */
+  uint64_t feature_set; /* wn_feature_set_hash */
 } wn_slate;
 
 /* Works without models (falls back to newest of the catalogue) and without a user. Only

@@ -208,6 +208,7 @@ static wn_slate_item *place(order *o, wn_item_ix item, size_t candidate, const c
   if (candidate < funnel->candidates_len) {
     slot->score = funnel->candidates[candidate].score;
     slot->sources = funnel->candidates[candidate].sources;
+    slot->row = funnel->candidates[candidate].row;
     o->state[candidate] = TAKEN;
   }
   trace_move(o, item, candidate < funnel->candidates_len ? (uint32_t)candidate + 1 : 0, why);

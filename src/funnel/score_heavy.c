@@ -98,6 +98,7 @@ wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   }
   wn_status status = ask(funnel, ranker, len, err);
   if (status != WN_OK) return status;
+  funnel->ranker = ranker;
   rescale(funnel, len);
   wn_score_sort(funnel);
   if (funnel->trace != NULL) {

@@ -49,6 +49,7 @@ typedef struct wn_funnel {
   size_t slate_len;
   wn_trace *trace; /* NULL without explain */
   wn_stage_stats stages;
+  const wn_model *ranker; /* that scored; NULL: the generators did */
 } wn_funnel;
 
 /* Filter, first half: compiles everything that forbids an item into `allowed`. */

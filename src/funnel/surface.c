@@ -68,6 +68,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->seen_all = flavour != WN_FLAVOUR_FLAT;
   surface->normalise = WN_NORM_MINMAX;
   surface->mmr_lambda = 1.0f;
+  surface->log_features = true;
   surface->diversity_window = DIVERSITY_WINDOW;
 }
 

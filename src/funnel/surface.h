@@ -97,6 +97,7 @@ typedef struct wn_surface {
   char where[WN_EXPR_BYTES_MAX]; /* "" = none */
   /* score */
   wn_normalise normalise; /* default minmax (figures: README.md) */
+  bool log_features;      /* what the ranker saw is logged with the impression; default true */
   uint32_t heavy;         /* the best of these that the snapshot's ranker scores again; 0: none */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */

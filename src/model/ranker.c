@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/blend.h"
+#include "model/feature_log.h"
 #include "model/query.h"
 #include "model/section.h"
 #include "model/train.h"
@@ -22,9 +23,9 @@
 
 static const wn_param_spec ranker_params[] = {
     {"depth", 200, 10, 1000, "items of each model's list"},
-    {"moments", 20000, 1, 1e6, "of the past replayed to train on, about"},
-    {"negatives", 100, 1, 1000, "candidates of a moment beside what was taken"},
-    {"trees", 150, 1, 2000, "boosted"},
+    {"moments", 45000, 1, 1e6, "of the past replayed to train on, about"},
+    {"negatives", 30, 1, 1000, "candidates of a moment beside what was taken"},
+    {"trees", 250, 1, 2000, "boosted"},
     {"tree_depth", 6, 1, WN_TREES_DEPTH_MAX, "comparisons from root to leaf"},
     {"eta", 0.1, 0.001, 1, "share of each tree that counts"},
     {"listwise", 1, 0, 1, "1: trees lift NDCG (rank:ndcg); 0: each item by itself (logistic)"},
@@ -172,6 +173,11 @@ const wn_model *wn_ranker_of(const wn_models *models) {
 
 const wn_feature_set *wn_ranker_features(const wn_model *model) {
   return &((const ranker *)model)->set;
+}
+
+uint64_t wn_ranker_feature_set(const wn_model *model) {
+  const ranker *m = (const ranker *)model;
+  return wn_feature_set_hash(&m->set, &m->facts);
 }
 
 wn_status wn_ranker_score(const wn_model *model, const wn_query *query, const wn_feature_ask *ask,

@@ -48,6 +48,7 @@ WN_MUST_USE wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_
 /* The set's ranker; NULL: none, or one that learnt nothing. */
 const wn_model *wn_ranker_of(const wn_models *models);
 const wn_feature_set *wn_ranker_features(const wn_model *ranker);
+uint64_t wn_ranker_feature_set(const wn_model *ranker); /* wn_feature_set_hash */
 /* Scores of given items; ask->lists (NULL: none) are those of opinions that the caller has, as for
  * wn_feature_lists. `rows`: the features, for wn_ranker_contributions. Memory from query->arena. */
 WN_MUST_USE wn_status wn_ranker_score(const wn_model *ranker, const wn_query *query,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/feature_log.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -28,6 +29,7 @@ typedef struct passage {
   uint64_t pin;              /* the snapshot that an arm pins; 0: none */
   const wn_serving *serving; /* under the lock */
   wn_str session;            /* name in the session table; absent: no feed */
+  wn_slate slate;
   wn_request funnel;
   int64_t now_ms;
 } passage;
@@ -301,6 +303,7 @@ static wn_status run_locked(passage *p, wn_error *err) {
   WN_TRY(wn_funnel_run(&p->funnel, &slate, err));
   p->out->stages = slate.stages;
   WN_TRY(copy_items(p, &slate, err));
+  p->slate = slate;
   WN_TRY(copy_trace(p, &slate, err));
 cleanup:
   return status;
@@ -340,14 +343,24 @@ cleanup:
   return status;
 }
 
-static wn_status log_slate(const passage *p, wn_error *err) {
+/* The features of what is shown, packed; nothing when the ranker did not score. */
+static wn_status pack_features(const passage *p, wn_buf *out, wn_error *err) {
+  const wn_slate *slate = &p->slate;
+  if (slate->features == 0 || slate->len == 0) return WN_OK;
+  const float **row = wn_arena_alloc(p->arena, slate->len * sizeof *row);
+  if (row == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < slate->len; i++) row[i] = slate->items[i].row;
+  return wn_feature_log_encode(slate->feature_set, row, slate->len, slate->features, out, err);
+}
+
+static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
   wn_slate_answer *out = p->out;
   const wn_committer *committer = p->engine->committer;
   /* What a feed showed is its memory, which a crash must not cost. And a slate that could not be
    * logged must not be shown, which only a wait can tell. */
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
-                 p->in->user.len + out->arms.len;
+                 p->in->user.len + out->arms.len + features.len;
   size_t items = out->len * (sizeof(wn_item_ix) + sizeof(float));
   size_t size = sizeof(slate_batch) + items + texts;
   slate_batch *b = waits ? wn_arena_calloc(p->arena, 1, size) : wn_calloc(1, size);
@@ -374,7 +387,8 @@ static wn_status log_slate(const passage *p, wn_error *err) {
                                  .propensities = propensity,
                                  .len = out->len,
                                  .policy = p->policy,
-                                 .arms = put_str(&at, out->arms)};
+                                 .arms = put_str(&at, out->arms),
+                                 .features = put_str(&at, features)};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;
     return WN_OK;
@@ -389,6 +403,7 @@ static wn_status log_slate(const passage *p, wn_error *err) {
 /* The funnel, then the log, then the session's memory. */
 static wn_status pass(passage *p, wn_error *err) {
   wn_status status = WN_OK;
+  wn_buf features = {0};
   wn_engine *engine = p->engine;
   if (p->session.len > 0) {
     wn_item_list served;
@@ -400,7 +415,10 @@ static wn_status pass(passage *p, wn_error *err) {
   status = run_locked(p, err);
   pthread_rwlock_unlock(&engine->lock);
   if (status != WN_OK) goto cleanup;
-  if (p->in->log && p->out->len > 0) WN_TRY(log_slate(p, err));
+  if (p->in->log && p->out->len > 0) {
+    WN_TRY(pack_features(p, &features, err));
+    WN_TRY(log_slate(p, (wn_str){features.data, features.len}, err));
+  }
   if (p->session.len > 0 && p->out->len > 0 && !p->in->look) {
     wn_item_ix *items = wn_arena_alloc(p->arena, p->out->len * sizeof *items);
     if (items == NULL) WN_TRY(wn_fail_memory(err));
@@ -408,6 +426,7 @@ static wn_status pass(passage *p, wn_error *err) {
     WN_TRY(wn_sessions_add(engine->sessions, p->session, p->now_ms, items, p->out->len, err));
   }
 cleanup:
+  wn_buf_clear(&features);
   return status;
 }
 

@@ -259,6 +259,13 @@ static wn_status parse_shown(wn_str text, shown_items *out) {
   return take(&text, ']') && text.len == 0 ? WN_OK : WN_E_FORMAT;
 }
 
+/* A blob is asked for as such: as a text it would be converted. */
+static wn_str blob_of(sqlite3_stmt *s, int column) {
+  if (sqlite3_column_type(s, column) != SQLITE_BLOB) return (wn_str){0};
+  const char *bytes = sqlite3_column_blob(s, column);
+  return (wn_str){bytes, (size_t)sqlite3_column_bytes(s, column)};
+}
+
 static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log *out,
                               wn_error *err) {
   wn_status parsed = parse_shown(wn_sqlite_column(s, 10), shown);
@@ -280,13 +287,14 @@ static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log 
                         .propensities = shown->propensities.data,
                         .len = shown->items.len,
                         .policy = (uint64_t)sqlite3_column_int64(s, 11),
-                        .arms = wn_sqlite_column(s, 12)};
+                        .arms = wn_sqlite_column(s, 12),
+                        .features = blob_of(s, 13)};
   return WN_OK;
 }
 
 #define SELECT_SLATES                                                                              \
   "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items, "      \
-  "policy, arms FROM slates "
+  "policy, arms, features FROM slates "
 
 wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                 wn_slate_fn *each, void *ctx, wn_error *err) {

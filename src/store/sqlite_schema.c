@@ -50,13 +50,15 @@ const char wn_sqlite_schema[] =
     "  feed INTEGER NOT NULL,\n"
     "  items TEXT NOT NULL,\n"
     "  policy INTEGER NOT NULL DEFAULT 0,\n"
-    "  arms TEXT\n"
+    "  arms TEXT,\n"
+    "  features BLOB\n"
     ");\n"
     "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n";
 
 const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1] = {
     "ALTER TABLE slates ADD COLUMN policy INTEGER NOT NULL DEFAULT 0;\n"
     "ALTER TABLE slates ADD COLUMN arms TEXT;\n",
+    "ALTER TABLE slates ADD COLUMN features BLOB;\n",
 };
 
 /* Made anew by each upgrade. */

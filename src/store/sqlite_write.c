@@ -19,8 +19,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, feed, items, policy, arms) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    "snapshot, feed, items, policy, arms, features) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
     [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq) "
@@ -28,7 +28,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE seq <= "
                            "(SELECT event_seq FROM erasures e WHERE e.user = events.user) "
                            "RETURNING time_ms",
-    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL WHERE "
+    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
+                           "features = NULL WHERE "
                            "(user NOTNULL OR user_id NOTNULL) AND seq <= "
                            "(SELECT max(slate_seq) FROM erasures e "
                            "WHERE e.user = slates.user OR e.id = slates.user_id)",
@@ -227,6 +228,10 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   bind_str(s, 11, (wn_str){json->data, json->len});
   sqlite3_bind_int64(s, 12, (sqlite3_int64)slate->policy);
   bind_str(s, 13, slate->arms);
+  if (slate->features.ptr != NULL)
+    sqlite3_bind_blob64(s, 14, slate->features.ptr, slate->features.len, SQLITE_STATIC);
+  else
+    sqlite3_bind_null(s, 14);
   return run(store, WN_ST_SLATE, err);
 }
 

@@ -45,6 +45,7 @@ typedef struct wn_slate_log {
   size_t len;
   uint64_t policy; /* what decided: a hash of the configuration and the arms; 0: the defaults */
   wn_str arms;     /* "experiment=arm experiment=arm", by name; absent: in none */
+  wn_str features; /* what the ranker saw of the items (model/feature_log.h); absent: not logged */
 } wn_slate_log;
 
 /* One change. The caller fills the inputs, wn_store_commit the results. */

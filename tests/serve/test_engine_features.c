@@ -1,0 +1,179 @@
+/* No skew: the features that are logged with an impression are, bit for bit, those that the log
+ * gives again: the snapshot, the events up to the request, the request's time. */
+#include "engine_fixture.h"
+
+#include "base/mem.h"
+#include "model/feature_log.h"
+#include "model/ranker.h"
+#include "serve/engine_internal.h"
+
+#define DAY_MS 86400000LL
+
+static void train_ranker(world *w) {
+  wn_error err = {0};
+  wn_store *store = NULL;
+  wn_config config;
+  wn_snapshot_about about;
+  static const char *const sets[] = {"als.factors=8", "ranker.trees=15", "ranker.depth=40"};
+  assert_ok(wn_config_defaults(&config, &err));
+  for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+    assert_ok(wn_train_options_set(&config.train, sets[i], &err));
+  config.train.threads = 1;
+  assert_ok(wn_store_open(w->dir, WN_STORE_READ, &store, &err));
+  assert_ok(wn_train_store(store, &config.signals, &config.train, NULL, &about, &err));
+  wn_store_close(store);
+  wn_config_clear(&config);
+}
+
+static void ready(world *w, const char *yaml) {
+  world_init(w);
+  world_open(w);
+  world_fill(w);
+  wn_op old = event_op(w, "u1", "i1", "view"); /* so that times tell days */
+  old.u.event.time_ms -= 30 * DAY_MS;
+  commit(w, old);
+  world_close(w);
+  train_ranker(w);
+  world_open_as(w, yaml);
+}
+
+/* A slate as it was logged; strings and arrays of its own. */
+typedef struct logged {
+  char user[16];
+  int64_t time_ms;
+  uint64_t snapshot;
+  wn_item_ix items[20];
+  size_t len;
+  wn_buf features;
+} logged;
+
+typedef struct log_book {
+  logged data[16];
+  size_t len;
+} log_book;
+
+static wn_status note_slate(void *ctx, const wn_slate_log *log, wn_error *err) {
+  log_book *book = ctx;
+  (void)err;
+  logged *l = &book->data[book->len++];
+  snprintf(l->user, sizeof l->user, "%.*s", WN_STR_ARG(log->user_id));
+  l->time_ms = log->time_ms;
+  l->snapshot = log->snapshot;
+  l->len = log->len;
+  assert_true(log->len <= 20);
+  memcpy(l->items, log->items, log->len * sizeof *l->items);
+  if (log->features.len > 0) wn_buf_append(&l->features, log->features.ptr, log->features.len);
+  return WN_OK;
+}
+
+static void read_log(world *w, log_book *book) {
+  wn_error err = {0};
+  memset(book, 0, sizeof *book);
+  assert_ok(wn_store_scan_slates(w->engine->store, 0, false, note_slate, book, &err));
+}
+
+static void clear_log(log_book *book) {
+  for (size_t i = 0; i < book->len; i++) wn_buf_clear(&book->data[i].features);
+}
+
+/* The funnel once more, on the state as it stood. */
+static wn_slate again(world *w, const logged *l, const wn_serving *serving, wn_arena *arena) {
+  wn_error err = {0};
+  wn_pair_list pairs;
+  wn_slate out;
+  wn_user_ix user = wn_store_find_user(w->engine->store, wn_str_of(l->user));
+  wn_request r = {.surface = wn_surfaces_find(&w->engine->config.surfaces, WN_STR("home")),
+                  .models = &serving->models,
+                  .catalog = w->engine->catalog,
+                  .filters = w->engine->filters,
+                  .signals = &serving->signals,
+                  .query = {.user = user, .anchor = WN_NO_IX, .now_ms = l->time_ms, .arena = arena},
+                  .n = 20};
+  assert_ok(wn_online_user(serving->online, user, l->time_ms, arena, &pairs, &err));
+  assert_ok(wn_engine_history(w->engine, &r.query, pairs, arena, &err));
+  wn_seen_entry *seen = wn_arena_alloc(arena, (pairs.len + 1) * sizeof *seen);
+  assert_non_null(seen);
+  for (size_t i = 0; i < pairs.len; i++)
+    seen[i] = (wn_seen_entry){.item = pairs.data[i].item, .mask = pairs.data[i].mask};
+  r.seen = seen;
+  r.seen_len = pairs.len;
+  assert_ok(wn_funnel_run(&r, &out, &err));
+  return out;
+}
+
+static void check(world *w, const logged *l, uint64_t seq) {
+  wn_error err = {0};
+  wn_serving *serving = NULL;
+  wn_logged_features features;
+  wn_arena arena;
+  wn_arena_init(&arena, ARENA);
+  assert_ok(wn_serving_at(w->engine, l->snapshot, seq, &serving, &err));
+  wn_slate made = again(w, l, serving, &arena);
+  assert_ok(
+      wn_feature_log_decode((wn_str){l->features.data, l->features.len}, &arena, &features, &err));
+  assert_int_equal(made.len, l->len);
+  assert_int_equal(features.len, l->len);
+  assert_true(features.set == made.feature_set && features.features == made.features);
+  size_t present = 0;
+  for (size_t i = 0; i < l->len; i++) {
+    assert_int_equal(made.items[i].item, l->items[i]);
+    for (uint32_t f = 0; f < features.features; f++) {
+      float had = features.feature[i * features.features + f];
+      float has = made.items[i].row != NULL ? made.items[i].row[f] : NAN;
+      assert_true(isnan(had) ? isnan(has) : memcmp(&had, &has, sizeof had) == 0);
+      present += !isnan(had);
+    }
+  }
+  assert_true(present > l->len * 20);
+  wn_serving_free(serving);
+  wn_arena_clear(&arena);
+}
+
+static void test_no_skew(void **state) {
+  (void)state;
+  world w;
+  log_book book;
+  uint64_t seq[8];
+  ready(&w, "");
+  for (int i = 0; i < 8; i++) {
+    char user[16], item[16];
+    snprintf(user, sizeof user, "u%d", 3 * i);
+    snprintf(item, sizeof item, "i%d", 7 * i);
+    event(&w, user, item, "like"); /* counts, histories and vectors move */
+    seq[i] = w.engine->applied_seq;
+    slate s = ask(&w, "home", user, NULL, 20);
+    slate_clear(&s);
+    event(&w, user, "i8", "view"); /* what must not be in it */
+  }
+  world_close(&w); /* all is committed */
+  world_open(&w);
+  read_log(&w, &book);
+  assert_int_equal(book.len, 8);
+  for (size_t i = 0; i < book.len; i++) check(&w, &book.data[i], seq[i]);
+  clear_log(&book);
+  world_remove(&w);
+}
+
+static void test_not_logged(void **state) {
+  (void)state;
+  world w;
+  log_book book;
+  ready(&w, "surfaces: {home: {score: {log_features: false}}}\n");
+  slate s = ask(&w, "home", "u1", NULL, 10);
+  slate_clear(&s);
+  s = ask(&w, "popular", "u1", NULL, 10); /* no ranker there */
+  slate_clear(&s);
+  world_close(&w);
+  world_open(&w);
+  read_log(&w, &book);
+  assert_int_equal(book.len, 2);
+  assert_true(book.data[0].features.len == 0 && book.data[1].features.len == 0);
+  clear_log(&book);
+  world_remove(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_skew),
+                                     cmocka_unit_test(test_not_logged)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

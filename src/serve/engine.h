@@ -102,6 +102,8 @@ WN_MUST_USE wn_status wn_engine_commit(wn_engine *engine, wn_op *ops, size_t cou
  * with the old one when the new one is bad (WN_E_CORRUPT). Thread-safe; called each second by the
  * server. */
 WN_MUST_USE wn_status wn_engine_refresh(wn_engine *engine, bool *swapped, wn_error *err);
+/* The engine is about to be closed: an index that is being built is given up, from any thread. */
+void wn_engine_hurry(wn_engine *engine);
 
 typedef struct wn_engine_stats {
   uint64_t applies, apply_ns; /* groups of changes brought into the state */

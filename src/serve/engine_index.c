@@ -71,13 +71,23 @@ void wn_retrieval_free(wn_retrieval *retrieval) {
   wn_free(retrieval);
 }
 
+void wn_engine_hurry(wn_engine *engine) {
+  atomic_store(&engine->hurry, true);
+}
+
+static bool go_on(void *ctx, const char *stage WN_UNUSED, double done WN_UNUSED,
+                  double total WN_UNUSED, const char *unit WN_UNUSED) {
+  return !atomic_load((const atomic_bool *)ctx);
+}
+
 static wn_status build_index(const wn_vectors *rows, wn_index_options *options, wn_metric metric,
                              wn_index **out, wn_error *err) {
   options->metric = metric;
   return wn_index_build(rows, options, out, err);
 }
 
-static wn_status build_items(wn_retrieval *retrieval, const wn_als *als, wn_error *err) {
+static wn_status build_items(wn_retrieval *retrieval, const wn_als *als,
+                             const wn_progress *progress, wn_error *err) {
   wn_status status;
   uint32_t d = als->head.d, users = als->head.users;
   wn_bitset present = {0};
@@ -95,6 +105,7 @@ static wn_status build_items(wn_retrieval *retrieval, const wn_als *als, wn_erro
   options.recall = RECALL;
   options.k = DEPTH;
   options.present = &present;
+  options.progress = progress;
   wn_vectors rows = {retrieval->rows, als->head.items, d};
   WN_TRY(build_index(&rows, &options, WN_METRIC_COSINE, &retrieval->index[WN_NEAREST_ALIKE], err));
   options.queries = (wn_vectors){als->user, users, d};
@@ -104,7 +115,8 @@ cleanup:
   return status;
 }
 
-static wn_status build_users(wn_retrieval *retrieval, const wn_als *als, wn_error *err) {
+static wn_status build_users(wn_retrieval *retrieval, const wn_als *als,
+                             const wn_progress *progress, wn_error *err) {
   wn_status status;
   wn_bitset present = {0};
   wn_index_options options;
@@ -117,6 +129,7 @@ static wn_status build_users(wn_retrieval *retrieval, const wn_als *als, wn_erro
   options.recall = RECALL;
   options.k = DEPTH;
   options.present = &present;
+  options.progress = progress;
   status = build_index(&rows, &options, WN_METRIC_COSINE, &retrieval->index[WN_NEAREST_USERS], err);
   wn_bitset_clear(&present);
   return status;
@@ -129,13 +142,15 @@ static wn_als *als_of(const wn_serving *serving) {
   return NULL;
 }
 
-static wn_status build(const wn_als *als, uint32_t least, wn_retrieval **out, wn_error *err) {
+static wn_status build(wn_engine *engine, const wn_als *als, wn_retrieval **out, wn_error *err) {
   wn_status status = WN_OK;
+  const uint32_t least = engine->config.server.index_items_min;
+  const wn_progress progress = {&engine->hurry, go_on};
   wn_retrieval *retrieval = wn_calloc(1, sizeof *retrieval);
   if (retrieval == NULL) return wn_fail_memory(err);
   retrieval->nearest = (wn_nearest){retrieval, retrieval_answers, retrieval_find, retrieval_put};
-  if (als->head.rows >= least) WN_TRY(build_items(retrieval, als, err));
-  if (als->head.users >= least) WN_TRY(build_users(retrieval, als, err));
+  if (als->head.rows >= least) WN_TRY(build_items(retrieval, als, &progress, err));
+  if (als->head.users >= least) WN_TRY(build_users(retrieval, als, &progress, err));
   *out = retrieval;
   retrieval = NULL;
 cleanup:
@@ -143,7 +158,7 @@ cleanup:
   return status;
 }
 
-void wn_serving_index(const wn_engine *engine, wn_serving *serving, wn_retrieval **out) {
+void wn_serving_index(wn_engine *engine, wn_serving *serving, wn_retrieval **out) {
   wn_error err = {0};
   char text[600];
   const wn_als *als = als_of(serving);
@@ -152,7 +167,9 @@ void wn_serving_index(const wn_engine *engine, wn_serving *serving, wn_retrieval
   *out = NULL;
   serving->index_tried = true;
   if (als == NULL || (als->head.rows < least && als->head.users < least)) return;
-  if (build(als, least, out, &err) != WN_OK) {
+  wn_status status = build(engine, als, out, &err);
+  if (status == WN_E_CANCELLED) return;
+  if (status != WN_OK) {
     wn_log(WN_LOG_WARN, "als goes on scanning, no index: %s",
            wn_error_format(&err, text, sizeof text));
     return;

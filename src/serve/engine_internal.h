@@ -68,6 +68,7 @@ struct wn_engine {
   wn_current_mark mark;
   atomic_uint_fast64_t swaps, swap_failures, slates_lost, applies, apply_ns;
   atomic_int_fast64_t last_event_ms;
+  atomic_bool hurry;      /* see wn_engine_hurry */
   atomic_bool types_told; /* that there are more event types than signals can hold */
   wn_arena patch_arena;   /* writer thread: records read back */
 };
@@ -86,7 +87,7 @@ WN_MUST_USE wn_status wn_serving_at(wn_engine *engine, uint64_t number, uint64_t
 WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
                                        const wn_stored_event *event, wn_error *err);
 /* Indexes for the models of a state, off the lock; *out stays NULL where scans are as good. */
-void wn_serving_index(const wn_engine *engine, wn_serving *serving, wn_retrieval **out);
+void wn_serving_index(wn_engine *engine, wn_serving *serving, wn_retrieval **out);
 /* Hands them to the models: exclusive, or before others see the state. */
 void wn_serving_attach(wn_serving *serving, wn_retrieval *retrieval);
 void wn_retrieval_free(wn_retrieval *retrieval);

@@ -368,6 +368,7 @@ void wn_server_stop(wn_server *server, int64_t grace_ms) {
   atomic_store(&server->stopping, true);
   pthread_mutex_lock(&server->refresh_lock);
   server->refresh_end = true;
+  wn_engine_hurry(server->engine);
   pthread_cond_signal(&server->refresh_wake);
   pthread_mutex_unlock(&server->refresh_lock);
   if (server->refreshing) pthread_join(server->refresh_thread, NULL);

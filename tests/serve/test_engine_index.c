@@ -134,10 +134,28 @@ static void test_swap(void **state) {
   world_remove(&w);
 }
 
+/* Who closes need not wait for an index: it is given up, and the model scans. */
+static void test_hurry(void **state) {
+  (void)state;
+  world w;
+  view scan, still;
+  world_ready(&w, scanning);
+  look(&w, &scan);
+  world_close(&w);
+  world_open_as(&w, indexed);
+  wn_engine_hurry(w.engine);
+  refresh(&w, false);
+  assert_int_equal(stats_of(&w).index_items, 0);
+  look(&w, &still);
+  same(&scan, &still);
+  world_remove(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_slates),
       cmocka_unit_test(test_swap),
+      cmocka_unit_test(test_hurry),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,4 +16,5 @@ export const pages: Page[] = [
   { path: 'items', name: 'Items', letter: 'i', about: 'search, read, edit and hide items', load: () => import('./pages/Items.svelte') },
   { path: 'users', name: 'Users', letter: 'u', about: 'what users met, and who is like them', load: () => import('./pages/Users.svelte') },
   { path: 'map', name: 'Map', letter: 'm', about: 'all items in two dimensions', load: () => import('./pages/Map.svelte') },
+  { path: 'health', name: 'Health', letter: 'h', about: 'readiness, snapshots, trainings, metrics', load: () => import('./pages/Health.svelte') },
 ]

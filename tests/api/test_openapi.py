@@ -138,7 +138,7 @@ class OpenApi(ApiTest):
         if "{asset}" in path:
             return path.replace("{asset}", self.asset)
         path = path.replace("{experiment}", "x")
-        return path.replace("{surface}", "home").replace("{id}", "user-1" if "/users/" in path else "item-1")
+        return path.replace("{number}", "1").replace("{surface}", "home").replace("{id}", "user-1" if "/users/" in path else "item-1")
 
     def fits(self, answer, path, method):
         """The answer's status is described, and its body fits."""
@@ -181,7 +181,7 @@ class OpenApi(ApiTest):
         """Described parameters are taken; another one is refused."""
         values = {"user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
                   "exclude": "item-2", "explain": "true", "q": "item", "id": "item-1", "status": "any",
-                  "cursor": "0", "hours": "24", "category": "section", "random": "false"}
+                  "cursor": "0", "hours": "24", "category": "section", "verify": "true", "random": "false"}
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
                 if method != "get" or (self.asset is None and "{asset}" in path):

@@ -2,7 +2,7 @@
 // Each test has a page of its own; whatever it logs as an error, or throws, fails the test, and so does every
 // violation that axe finds.
 import { createRequire } from 'node:module'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import assert from 'node:assert/strict'
 
 const require = createRequire(new URL('../../console/package.json', import.meta.url))
@@ -61,13 +61,20 @@ async function accessible(page) {
   assert.deepEqual(JSON.parse(result.value), [])
 }
 
+/** WebP, which Playwright itself does not write: a quarter of a PNG. */
+async function picture(page, name) {
+  const session = await page.context().newCDPSession(page)
+  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: 72 })
+  writeFileSync(`${shots}/${name}.webp`, Buffer.from(data, 'base64'))
+}
+
 /** axe and, where asked for, a picture, in both colours. */
 async function looks(page, name) {
   for (const scheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
     await page.waitForTimeout(150)
     await accessible(page)
-    if (shots) await page.screenshot({ path: `${shots}/${name}-${scheme}.png` })
+    if (shots) await picture(page, `${name}-${scheme}`)
   }
 }
 
@@ -227,7 +234,7 @@ await test('map: all items, panned, searched, caught', '#/map', async (page) => 
   await page.mouse.move(cx, cy)
   await page.mouse.down()
   const begun = Date.now()
-  for (let i = 1; i <= 30; i++) await page.mouse.move(cx + 5 * i, cy)
+  for (let i = 1; i <= 8; i++) await page.mouse.move(cx + 15 * i, cy)
   await page.mouse.up()
   const after = await page.evaluate(() => [document.querySelector('canvas').points.x, document.querySelector('canvas').points.frames])
   assert.ok(after[0] < before[0], 'dragging to the right shows what is on the left')
@@ -236,14 +243,14 @@ await test('map: all items, panned, searched, caught', '#/map', async (page) => 
   const cost = await page.evaluate(async () => {
     const { points } = document.querySelector('canvas')
     const took = []
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < 7; i++) {
       const t = performance.now()
       points.x += 0.001
       points.draw()
       took.push(performance.now() - t)
       await new Promise(requestAnimationFrame)
     }
-    return took.sort((a, b) => a - b)[10]
+    return took.sort((a, b) => a - b)[3]
   })
   console.log(`      ${cost.toFixed(2)} ms of script a frame`)
   assert.ok(cost < 16 * slow)
@@ -258,12 +265,21 @@ await test('map: all items, panned, searched, caught', '#/map', async (page) => 
   await page.getByRole('button', { name: 'Lasso' }).click()
   await page.mouse.move(cx - 150, cy - 150)
   await page.mouse.down()
-  for (const [x, y] of [[150, -150], [150, 150], [-150, 150]]) await page.mouse.move(cx + x, cy + y, { steps: 4 })
+  for (const [x, y] of [[150, -150], [150, 150], [-150, 150]]) await page.mouse.move(cx + x, cy + y, { steps: 2 })
   await page.mouse.up()
   await page.getByRole('heading', { name: /[\d,]+ items/ }).waitFor()
   const saved = page.waitForEvent('download')
   await page.getByRole('button', { name: 'TSV' }).click()
   assert.match((await saved).suggestedFilename(), /winnow-.*\.tsv/)
+})
+
+await test('health: snapshots are verified and served', '#/health', async (page) => {
+  await page.getByText('It serves, and takes events').waitFor()
+  await looks(page, 'health')
+  await page.getByRole('button', { name: 'Verify all' }).click()
+  await page.getByText(/is as it was written/).waitFor()
+  await page.getByRole('searchbox').fill('commit')
+  assert.ok((await page.locator('.metrics tbody tr').count()) < 20)
 })
 
 await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {
@@ -317,7 +333,7 @@ await test('a phone', '#/try?user=this-machine', async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
   assert.ok(wide <= 0, `${wide} px too wide`)
-  if (shots) await page.screenshot({ path: `${shots}/phone-light.png` })
+  if (shots) await picture(page, 'phone-light')
 }, { viewport: { width: 390, height: 844 } })
 
 await browser.close()

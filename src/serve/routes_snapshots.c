@@ -1,0 +1,79 @@
+/* Snapshots: what there is, and which one is served. */
+#include "serve/answer_json.h"
+#include "serve/server_internal.h"
+
+#include "base/mem.h"
+#include "model/snapshot.h"
+
+static void put_int(wn_json *json, const char *key, uint64_t value) {
+  wn_json_key(json, key);
+  wn_json_int(json, (int64_t)value);
+}
+
+static void put_entry(wn_json *json, const wn_snapshot_entry *entry) {
+  const wn_snapshot_about *about = &entry->about;
+  wn_json_object(json);
+  put_int(json, "number", entry->number);
+  wn_json_key(json, "current");
+  wn_json_bool(json, entry->current);
+  wn_json_key(json, "good");
+  wn_json_bool(json, entry->readable);
+  wn_json_key(json, "reason");
+  wn_json_string(json, entry->readable ? (wn_str){NULL, 0} : wn_str_of(entry->reason));
+  put_int(json, "bytes", entry->bytes);
+  put_int(json, "created_ms", (uint64_t)about->created_ms);
+  put_int(json, "users", about->users);
+  put_int(json, "items", about->items);
+  put_int(json, "interactions", about->nnz);
+  wn_json_key(json, "train_seconds");
+  wn_json_double(json, about->train_seconds);
+  wn_json_key(json, "models");
+  wn_json_cstring(json, about->models);
+  wn_json_end_object(json);
+}
+
+static const char *store_dir(wn_http *http) {
+  return wn_arena_strdup(&http->arena, wn_store_dir(wn_engine_store(http->engine)));
+}
+
+wn_status wn_route_snapshots(wn_http *http, wn_error *err) {
+  static const char *const allowed[] = {"verify", NULL};
+  wn_status status = WN_OK;
+  wn_snapshot_entry *entries = NULL;
+  size_t count = 0;
+  bool verify = false;
+  wn_json json;
+  WN_TRY(wn_query_check(&http->query, allowed, NULL, err));
+  WN_TRY(wn_query_bool(&http->query, "verify", &verify, err));
+  const char *dir = store_dir(http);
+  if (dir == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_snapshot_list(dir, verify, &entries, &count, err));
+  wn_json_init(&json, &http->out);
+  wn_json_object(&json);
+  wn_json_key(&json, "verified");
+  wn_json_bool(&json, verify);
+  wn_json_key(&json, "snapshots");
+  wn_json_array(&json);
+  for (size_t i = 0; i < count; i++) put_entry(&json, &entries[i]);
+  wn_json_end_array(&json);
+  wn_json_end_object(&json);
+cleanup:
+  wn_free(entries);
+  return status;
+}
+
+/* Names it in CURRENT, once every checksum is right; then the server looks, as by itself. */
+wn_status wn_route_snapshot_serve(wn_http *http, wn_error *err) {
+  static const char *const none[] = {NULL};
+  wn_status status = WN_OK;
+  int64_t number = 0;
+  WN_TRY(wn_query_check(&http->query, none, NULL, err));
+  if (!wn_parse_int64(http->id, &number) || number < 1)
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "number", "must be a snapshot's number"));
+  const char *dir = store_dir(http);
+  if (dir == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_snapshot_set_current(dir, (uint64_t)number, err));
+  http->refresh = true;
+cleanup:
+  return status;
+}

@@ -2,6 +2,10 @@
  *
  *   bench_http --port PORT [--clients 32] [--threads 1] [--seconds 10] [--surface home]
  *              [--users 2000] [--users-file FILE] [--warm 1] [--seed 1] [--json]
+ *              [--events N [--rate R]]
+ *
+ * --events N posts batches of N events instead (each acknowledged after its fsync); --rate R sends
+ * at most R requests a second in all, for latencies below the limit.
  *
  * Users are drawn from FILE (one id a line), or are the strangers "bench-0" … "bench-N". The same
  * clients first ask GET /healthz: the limit of the HTTP layer on this machine, beside which the
@@ -37,7 +41,7 @@ typedef struct options {
   int clients, threads;
   double seconds, warm;
   const char *surface, *users_file, *path; /* path: asked as it is instead of slates */
-  long users;
+  long users, events, rate;                /* events of each POST; 0: slates */
   uint64_t seed;
   bool json;
 } options;
@@ -49,8 +53,8 @@ typedef struct ids {
 
 typedef struct client {
   int fd;
-  uint64_t sent_ns;
-  wn_buf in; /* the answer so far */
+  uint64_t sent_ns, due_ns; /* due: when to send the next, with a rate; 0: not waiting */
+  wn_buf in;                /* the answer so far */
 } client;
 
 typedef WN_VEC(uint32_t) latencies; /* microseconds × 10 */
@@ -85,8 +89,29 @@ static void append_encoded(wn_buf *out, wn_str id) {
   }
 }
 
+/* Room for ten digits of the length is left first, so that the body is written once. */
+static void write_events(const worker *w, wn_rng *rng, wn_buf *out) {
+  wn_buf_str(out, "POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                  "Content-Length: ");
+  size_t length_at = out->len;
+  wn_buf_str(out, "          \r\n\r\n");
+  size_t body_at = out->len;
+  for (long i = 0; i < w->opt->events; i++)
+    wn_buf_printf(out, "%c{\"user\":\"bench-%lu\",\"item\":\"i%lu\",\"type\":\"view\"}",
+                  i == 0 ? '[' : ',', (unsigned long)wn_rng_below(rng, (uint64_t)w->opt->users),
+                  (unsigned long)wn_rng_below(rng, 20000));
+  wn_buf_char(out, ']');
+  char text[16];
+  int len = snprintf(text, sizeof text, "%010zu", out->len - body_at);
+  if (!out->failed) memcpy(out->data + length_at, text, (size_t)len);
+}
+
 static void write_request(const worker *w, wn_rng *rng, wn_buf *out) {
   wn_buf_reset(out);
+  if (w->opt->events > 0 && w->path == NULL) {
+    write_events(w, rng, out);
+    return;
+  }
   wn_buf_str(out, "GET ");
   if (w->path != NULL) {
     wn_buf_str(out, w->path);
@@ -135,7 +160,19 @@ static bool receive(worker *w, client *c, wn_rng *rng, wn_buf *out) {
     w->bytes += c->in.len;
     if (!wn_vec_push(&w->times, (uint32_t)((now - c->sent_ns) / 100))) return false;
   }
-  return send_request(w, c, rng, out);
+  if (w->opt->rate == 0 || w->path != NULL) return send_request(w, c, rng, out);
+  c->due_ns = c->sent_ns + 1000000000ull * (uint64_t)w->opt->clients / (uint64_t)w->opt->rate;
+  return true;
+}
+
+static bool send_due(worker *w, client *clients, wn_rng *rng, wn_buf *out) {
+  uint64_t now = wn_mono_ns();
+  for (int i = 0; i < w->clients; i++) {
+    if (clients[i].due_ns == 0 || clients[i].due_ns > now) continue;
+    clients[i].due_ns = 0;
+    if (!send_request(w, &clients[i], rng, out)) return false;
+  }
+  return true;
 }
 
 static int dial(uint16_t port) {
@@ -172,9 +209,11 @@ static void *load(void *arg) {
   for (int i = 0; clients != NULL && i < w->clients; i++) clients[i].fd = -1;
   w->failed = clients == NULL || poller < 0 || !open_clients(w, clients, poller, &rng, &out);
   while (!w->failed && wn_mono_ns() < w->until_ns) {
-    int ready = epoll_wait(poller, events, 64, 100);
+    bool paced = w->opt->rate > 0 && w->path == NULL;
+    int ready = epoll_wait(poller, events, 64, paced ? 1 : 100);
     for (int i = 0; i < ready && !w->failed; i++)
       w->failed = !receive(w, events[i].data.ptr, &rng, &out);
+    if (paced && !w->failed) w->failed = !send_due(w, clients, &rng, &out);
   }
   for (int i = 0; clients != NULL && i < w->clients; i++) {
     if (clients[i].fd >= 0) close(clients[i].fd);
@@ -316,6 +355,10 @@ static bool parse(int argc, char **argv, options *opt) {
       opt->users = atol(value);
     } else if (strcmp(name, "--users-file") == 0) {
       opt->users_file = value;
+    } else if (strcmp(name, "--events") == 0) {
+      opt->events = atol(value);
+    } else if (strcmp(name, "--rate") == 0) {
+      opt->rate = atol(value);
     } else if (strcmp(name, "--seed") == 0) {
       opt->seed = strtoull(value, NULL, 10);
     } else {
@@ -323,7 +366,7 @@ static bool parse(int argc, char **argv, options *opt) {
     }
   }
   return opt->port > 0 && opt->clients >= 1 && opt->threads >= 1 && opt->threads <= opt->clients &&
-         opt->seconds > 0 && opt->users > 0;
+         opt->seconds > 0 && opt->users > 0 && opt->events >= 0 && opt->rate >= 0;
 }
 
 int main(int argc, char **argv) {
@@ -340,7 +383,7 @@ int main(int argc, char **argv) {
   if (!parse(argc, argv, &opt)) {
     fprintf(stderr, "usage: bench_http --port PORT [--clients N] [--threads N] [--seconds S] "
                     "[--warm S]\n  [--surface NAME | --path PATH] [--users N | --users-file FILE] "
-                    "[--seed N] [--json]\n");
+                    "[--events N] [--rate N]\n  [--seed N] [--json]\n");
     return 2;
   }
   if (!read_ids(opt.users_file, &users)) {
@@ -354,7 +397,12 @@ int main(int argc, char **argv) {
     } else {
       print_machine(&opt, &users);
       print_row("GET /healthz", &health);
-      print_row(opt.path != NULL ? opt.path : opt.surface, &slates);
+      print_row(opt.path != NULL ? opt.path
+                : opt.events > 0 ? "POST events"
+                                 : opt.surface,
+                &slates);
+      if (opt.events > 0)
+        printf("events: %.0f/s in batches of %ld\n", slates.rate * (double)opt.events, opt.events);
       printf("ratio to /healthz: %.3f\n", health.rate > 0 ? slates.rate / health.rate : 0);
     }
     status = slates.bad > 0 || slates.answers == 0;

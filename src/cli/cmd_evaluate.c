@@ -24,7 +24,7 @@ static struct {
   const char *items, *negatives, *candidates;
   const char *compat, *per_user;
   wn_text_list models, set, dataset, runs, slices;
-  uint64_t users, seed, threads, bootstrap;
+  uint64_t users, seed, threads, bootstrap, protocols;
   double test_share;
   bool no_funnel, json;
 } opt = {.seed = 1, .bootstrap = 1000, .test_share = 0.1, .surface = "home"};
@@ -63,6 +63,8 @@ static const wn_option options[] = {
      "rank each test item among these alone (sampled metrics): `(user,item) item item …`"},
     {"run", WN_OPT_LIST, &opt.runs, "FILE",
      "measure these recommendations: `user item score`, `user item` or a TREC run"},
+    {"protocols", WN_OPT_UINT, &opt.protocols, "1|2",
+     "run the models under a second split, too; default 2 with --data and no --model, else 1"},
     {"compat", WN_OPT_TEXT, &opt.compat, "TOOL",
      "also what trec_eval, ranx, recbole, lenskit or rectools would print"},
     {"slice", WN_OPT_LIST, &opt.slices, "item.ATTR",
@@ -215,10 +217,14 @@ static wn_event_list events_of(const wn_dataset_builder *builder) {
   return (wn_event_list){wn_dataset_builder_events(builder), wn_dataset_builder_count(builder)};
 }
 
+static wn_split_options split_options(const run *r) {
+  return (wn_split_options){.test_share = opt.test_share,
+                            .seed = opt.seed,
+                            .items = r->catalog != NULL ? wn_catalog_count(r->catalog) : 0};
+}
+
 static wn_status make_split(run *r, wn_error *err) {
-  wn_split_options how = {.test_share = opt.test_share,
-                          .seed = opt.seed,
-                          .items = r->catalog != NULL ? wn_catalog_count(r->catalog) : 0};
+  wn_split_options how = split_options(r);
   wn_status status = split_kind(&how.kind, err);
   if (status != WN_OK) return status;
   return wn_split_make(events_of(r->train), &r->config.signals, &how, &r->split, err);
@@ -374,6 +380,13 @@ cleanup:
   return status;
 }
 
+/* By default of a data directory's own models; asked for, of all splits that we make. */
+static bool wants_second(const run *r) {
+  bool ours = opt.test == NULL && r->split.kind != WN_SPLIT_COLD_ITEMS && opt.negatives == NULL;
+  bool plain = opt.data != NULL && opt.metrics == NULL && opt.models.len == 0 && opt.runs.len == 0;
+  return ours && (opt.protocols == 2 || (opt.protocols == 0 && plain));
+}
+
 static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   static wn_evaluation evaluation; /* large; zeros: cleared whatever happens */
   wn_status status;
@@ -395,6 +408,11 @@ static wn_status evaluate(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(read_runs(r, err));
   WN_TRY(read_slices(r, err));
   WN_TRY(wn_evaluate(&r->split, &r->config.signals, &r->options, &evaluation, err));
+  if (wants_second(r)) {
+    const wn_split_options how = split_options(r);
+    WN_TRY(wn_evaluate_second(events_of(r->train), &r->config.signals, &how, &r->options,
+                              &evaluation, err));
+  }
   wn_meter_end(&r->meter);
   WN_TRY(wn_cli_report_evaluation(&(wn_cli_report){opt.report, opt.incumbent, opt.data, opt.config,
                                                    opt.data != NULL ? opt.data : opt.train,
@@ -434,6 +452,7 @@ int wn_cmd_evaluate(int argc, char **argv) {
     return wn_cli_usage(&command, "give --data DIR or --train FILE");
   if (opt.train == NULL && (opt.items != NULL || opt.negatives != NULL || opt.format != NULL))
     return wn_cli_usage(&command, "--items, --negatives and --format go with --train");
+  if (opt.protocols > 2) return wn_cli_usage(&command, "--protocols takes 1 or 2");
   if (opt.threads > 1024 || opt.users > UINT32_MAX || opt.bootstrap > 1000000)
     return wn_cli_usage(
         &command, "--threads takes up to 1024, --users up to 2^32 - 1, --bootstrap up to 1000000");

@@ -133,6 +133,20 @@ static void print_compat(const wn_evaluation *e, wn_buf *out) {
     }
 }
 
+static void print_second(const wn_evaluation *e, wn_buf *out) {
+  const wn_second_protocol *s = &e->second;
+  size_t best = 0;
+  if (s->rows == 0) return;
+  for (size_t i = 0; i < e->rows_len; i++)
+    if (isnan(s->value[best]) || s->value[i] > s->value[best]) best = i;
+  wn_buf_printf(
+      out,
+      "\nsecond protocol, %s (%" PRIu64 " users): best %s, %s@%u %.4f; the order of the %zu "
+      "rows agrees with Kendall's tau %.2f\n",
+      wn_split_name(s->kind), s->users, e->rows[best].name, wn_metric_about(e->primary)->label,
+      e->rows[0].at[0].k, s->value[best], s->rows, s->kendall);
+}
+
 static void print_guards(const wn_evaluation *e, wn_buf *out) {
   static const char *const states[] = {"ok", "WARN", "FAIL"};
   wn_buf_char(out, '\n');
@@ -152,6 +166,7 @@ void wn_cli_print_evaluation(const wn_evaluation *e, const wn_evaluation_format 
   }
   print_head(e, out);
   for (size_t c = 0; c < e->cutoffs_len; c++) print_cutoff(e, c, out);
+  print_second(e, out);
   print_compat(e, out);
   print_slices(e, how, out);
   print_guards(e, out);

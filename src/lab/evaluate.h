@@ -208,6 +208,15 @@ typedef struct wn_constant {
 
 #define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + 4)
 
+/* The same models under another split. */
+typedef struct wn_second_protocol {
+  size_t rows; /* in both; 0: not run */
+  wn_split_kind kind;
+  uint64_t users;
+  double value[WN_ROWS_MAX]; /* of the first protocol's rows by the primary metric; NaN: not run */
+  double kendall;            /* τ_b of the two orders */
+} wn_second_protocol;
+
 typedef struct wn_evaluation {
   wn_split_kind kind;
   const char *why;
@@ -239,6 +248,7 @@ typedef struct wn_evaluation {
   wn_constant constant;
   wn_guard guards[WN_GUARDS_MAX];
   size_t guards_len;
+  wn_second_protocol second;
   uint32_t *user; /* [users_evaluated] ascending; every row's user_value goes by it */
 } wn_evaluation;
 
@@ -247,6 +257,12 @@ typedef struct wn_evaluation {
 WN_MUST_USE wn_status wn_evaluate(const wn_split *split, const wn_signals *signals,
                                   const wn_evaluate_options *options, wn_evaluation *out,
                                   wn_error *err);
+/* Fills in out->second: `events` split another way than `out` was (by time: each user's last; each
+ * user's last: by time; else random users). */
+WN_MUST_USE wn_status wn_evaluate_second(wn_event_list events, const wn_signals *signals,
+                                         const wn_split_options *split_options,
+                                         const wn_evaluate_options *options, wn_evaluation *out,
+                                         wn_error *err);
 void wn_evaluation_clear(wn_evaluation *evaluation);
 /* Index of the row; WN_ROWS_MAX: there is none. */
 size_t wn_evaluation_find(const wn_evaluation *evaluation, const char *name);

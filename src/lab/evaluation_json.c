@@ -168,6 +168,20 @@ static void row(wn_json *j, const wn_evaluation *e, const wn_model_result *r) {
   wn_json_end_object(j);
 }
 
+static void second(wn_json *j, const wn_evaluation *e) {
+  wn_json_key(j, "second_protocol");
+  wn_json_object(j);
+  text(j, "split", wn_split_name(e->second.kind));
+  number(j, "users", e->second.users);
+  real(j, "kendall", e->second.kendall);
+  wn_json_key(j, "values");
+  wn_json_object(j);
+  for (size_t i = 0; i < e->rows_len; i++)
+    if (!isnan(e->second.value[i])) real(j, e->rows[i].name, e->second.value[i]);
+  wn_json_end_object(j);
+  wn_json_end_object(j);
+}
+
 static void timeline(wn_json *j, const wn_timeline *t) {
   wn_json_key(j, "timeline");
   wn_json_object(j);
@@ -257,5 +271,6 @@ void wn_evaluation_to_json(const wn_evaluation *e, wn_buf *out) {
   for (size_t i = 0; i < e->rows_len; i++) row(j, e, &e->rows[i]);
   wn_json_end_array(j);
   guards(j, e);
+  if (e->second.rows > 0) second(j, e);
   wn_json_end_object(j);
 }

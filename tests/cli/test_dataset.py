@@ -194,6 +194,13 @@ class Dataset(unittest.TestCase):
         self.assertIn("3 items in 1 groups", winnow("dataset", "describe", "--data", data, "--near", "0.85").stdout)
         checks = {c["check"] for c in json.loads(winnow("dataset", "audit", "--data", data, "--json").stdout)["audit"]}
         self.assertIn("feature sold", checks)
+        # two protocols by default, one on demand
+        both = json.loads(winnow("evaluate", "--data", data, "--no-funnel", "--bootstrap", 10, "--json").stdout)
+        self.assertEqual((both["split"], both["second_protocol"]["split"]), ("time", "leave-last-out"))
+        self.assertLessEqual(abs(both["second_protocol"]["kendall"]), 1)
+        self.assertEqual(set(both["second_protocol"]["values"]), {row["model"] for row in both["rows"]})
+        self.assertIn("Kendall", winnow("evaluate", "--data", data, "--no-funnel", "--model", "als", "--protocols", 2).stdout)
+        self.assertNotIn("Kendall", winnow("evaluate", "--data", data, "--no-funnel", "--model", "als").stdout)
         # strong generalisation: nothing of the held-out users is fitted on, and they are who is evaluated
         strong = json.loads(winnow("evaluate", "--data", data, "--split", "random-users", "--test-share", "0.3", "--model", "covisit",
                                    "--bootstrap", 10, "--json").stdout)

@@ -200,6 +200,91 @@ static void bad_input(void **state) {
   wn_split_clear(&split);
 }
 
+/* A scorer to whom all are equal gets what random gets, and a list of one level the same. */
+static void all_ties(void **state) {
+  (void)state;
+  enum { N = USERS * ITEMS };
+  static uint64_t ptr[USERS + 1];
+  static uint32_t item[N];
+  static float level[N];
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_error err = {0};
+  for (uint32_t u = 0; u < USERS; u++) { /* everything she may be shown, in the order of numbers */
+    ptr[u + 1] = ptr[u];
+    for (uint32_t i = 0; i < split.items; i++) {
+      bool seen = wn_ascending_find(split.seen.item + split.seen.ptr[u],
+                                    (size_t)(split.seen.ptr[u + 1] - split.seen.ptr[u]), i) >= 0;
+      if (!seen) item[ptr[u + 1]++] = i;
+    }
+  }
+  const wn_given_lists constant = {"constant", {ptr, item, level}, USERS};
+  defaults(&o, "popular");
+  o.given = &constant;
+  o.given_len = 1;
+  o.cutoffs[2] = ITEMS;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  const wn_model_result *given = row(&e, "constant");
+  assert_int_equal(given->users_tied, e.users_evaluated);
+  for (size_t c = 0; c < e.cutoffs_len; c++) {
+    assert_near(given->at[c].of[WN_METRIC_NDCG].mean, e.constant.expected[WN_METRIC_NDCG][c], 1e-9);
+    assert_near(given->at[c].of[WN_METRIC_RECALL].mean, e.constant.expected[WN_METRIC_RECALL][c],
+                1e-9);
+  }
+  assert_near(given->at[2].of[WN_METRIC_RECALL].mean, 1, 1e-9); /* the whole catalogue */
+  assert_string_equal(e.guards[1].name, "constant = random");
+  assert_int_equal(e.guards[1].state, WN_GUARD_PASS);
+  wn_evaluation_clear(&e);
+  wn_split_clear(&split);
+}
+
+static void one_user(void **state) {
+  (void)state;
+  const wn_event past = {0, 0, UINT32_MAX, NAN, 1000, 1}, future = {0, 1, UINT32_MAX, NAN, 2000, 2};
+  wn_evaluate_options o;
+  wn_evaluation e;
+  wn_split split;
+  wn_error err = {0};
+  assert_int_equal(wn_split_given((wn_event_list){&past, 1}, (wn_event_list){&future, 1}, &signals,
+                                  &split, &err),
+                   WN_OK);
+  defaults(&o, "popular");
+  o.metrics = WN_METRICS_ALL;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
+  assert_int_equal(e.users_evaluated, 1);
+  const wn_interval recall = row(&e, "random")->at[0].of[WN_METRIC_RECALL];
+  assert_near(recall.mean, 1, 0); /* one item is left to show */
+  assert_near(recall.high - recall.low, 0, 0);
+  assert_int_equal(e.guards[0].state, WN_GUARD_WARN); /* the population */
+  wn_evaluation_clear(&e);
+  wn_split_clear(&split);
+}
+
+/* Rows of other users do not compare. */
+static void other_users_are_refused(void **state) {
+  (void)state;
+  static wn_evaluation all, some;
+  wn_split split = split_of();
+  wn_evaluate_options o;
+  wn_comparison c;
+  wn_error err = {0};
+  defaults(&o, "covisit");
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &all, &err), WN_OK);
+  o.users_max = 30;
+  assert_int_equal(wn_evaluate(&split, &signals, &o, &some, &err), WN_OK);
+  size_t covisit = wn_evaluation_find(&all, "covisit"),
+         popular = wn_evaluation_find(&all, "popular");
+  assert_int_equal(wn_evaluation_compare(&all, covisit, &all, popular, &c, &err), WN_OK);
+  assert_true(c.difference.low > 0 && c.t_p < 0.01 && c.wins > c.losses);
+  assert_near(c.difference.mean, all.rows[covisit].over_popular.difference.mean, 1e-12);
+  assert_int_equal(wn_evaluation_compare(&all, covisit, &some, popular, &c, &err), WN_E_ARGUMENT);
+  assert_non_null(strstr(err.message, "not comparable"));
+  wn_evaluation_clear(&all);
+  wn_evaluation_clear(&some);
+  wn_split_clear(&split);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(taste_beats_popularity),
@@ -208,6 +293,9 @@ int main(void) {
       cmocka_unit_test(a_sample_is_counted),
       cmocka_unit_test(bad_input),
       cmocka_unit_test(the_future_catalogue_is_hidden),
+      cmocka_unit_test(all_ties),
+      cmocka_unit_test(one_user),
+      cmocka_unit_test(other_users_are_refused),
   };
   return cmocka_run_group_tests(tests, setup, NULL);
 }

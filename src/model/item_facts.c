@@ -272,7 +272,7 @@ static const char *section(char *buf, size_t size, const char *prefix, const cha
 
 wn_status wn_facts_save(const wn_item_facts *f, const char *prefix, wn_snapshot_writer *writer,
                         wn_error *err) {
-  char name[64], part[16];
+  char name[64], part[24];
   uint64_t items = f->head.items;
   wn_status status;
 #define PUT(what, data, bytes)                                                                     \
@@ -316,7 +316,7 @@ static wn_status map_pulses(const wn_snapshot *snapshot, const char *name, wn_it
 
 wn_status wn_facts_map(const wn_snapshot *snapshot, const char *prefix, wn_item_facts *out,
                        wn_error *err) {
-  char name[64], part[16];
+  char name[64], part[24];
   const void *raw;
   uint64_t values;
   wn_status status;

@@ -41,7 +41,6 @@ async function test(name, hash, body, options = {}) {
   } catch (error) {
     failed++
     console.log(`FAIL  ${name}: ${error.stack}\n${troubles.join('\n')}`)
-    if (shots) await page.screenshot({ path: `${shots}/failed.png` }).catch(() => {})
   } finally {
     await page.close()
   }

@@ -118,7 +118,7 @@ class Replay(unittest.TestCase):
         self.assertLess(abs(got["ope"]["guard"]["mean_weight"] - 1), 0.05)
 
     def test_what_the_snapshot_learned_from_is_left_out(self):
-        winnow("train", "--data", self.data)
+        winnow("train", "--data", self.data, "--force")
         done = winnow("replay", "--data", self.data, "--reward", "click", "--config", self.config, code=4)
         self.assertIn("it knows what came of them", done.stderr)
         self.assertEqual(self.replay("--config", self.config, "--snapshot", 1)["replay"]["slates"], SLATES)

@@ -69,6 +69,7 @@ static void taste_beats_popularity(void **state) {
     assert_true(row(&e, models[m])->at[0].of[WN_METRIC_RECALL].low >
                 row(&e, "popular")->at[0].of[WN_METRIC_RECALL].high);
     assert_true(row(&e, "random")->at[0].of[WN_METRIC_RECALL].mean < 0.4);
+    wn_evaluation_clear(&e);
     wn_split_clear(&split);
   }
 }
@@ -107,6 +108,7 @@ static void popular_equals_a_naive_ranking(void **state) {
     users++;
   }
   assert_near(row(&e, "popular")->at[0].of[WN_METRIC_RECALL].mean, sum / (double)users, 1e-9);
+  wn_evaluation_clear(&e);
   wn_split_clear(&split);
 }
 
@@ -123,6 +125,8 @@ static void threads_do_not_change_a_digit(void **state) {
   assert_int_equal(wn_evaluate(&split, &signals, &o, &b, &err), WN_OK);
   for (size_t i = 0; i < a.rows_len; i++)
     assert_memory_equal(a.rows[i].at, b.rows[i].at, sizeof a.rows[i].at);
+  wn_evaluation_clear(&a);
+  wn_evaluation_clear(&b);
   wn_split_clear(&split);
 }
 
@@ -141,6 +145,7 @@ static void a_sample_is_counted(void **state) {
   wn_evaluation_to_json(&e, &json);
   assert_non_null(strstr(wn_buf_c(&json), "\"users_evaluated\":30"));
   wn_buf_clear(&json);
+  wn_evaluation_clear(&e);
   wn_split_clear(&split);
 }
 
@@ -169,10 +174,12 @@ static void the_future_catalogue_is_hidden(void **state) {
   assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
   assert_near(row(&e, "newest")->at[0].of[WN_METRIC_RECALL].mean, 0, 0);
   assert_near(row(&e, "random")->at[2].of[WN_METRIC_RECALL].mean, 0,
-              0);                                          /* k 50: everything that may be shown */
+              0); /* k 50: everything that may be shown */
+  wn_evaluation_clear(&e);
   for (uint32_t i = 10; i < 20; i++) created[i] = 1000000; /* known before the cut: fair */
   assert_int_equal(wn_evaluate(&split, &signals, &o, &e, &err), WN_OK);
   assert_near(row(&e, "random")->at[2].of[WN_METRIC_RECALL].mean, 1, 0);
+  wn_evaluation_clear(&e);
   wn_split_clear(&split);
 }
 

@@ -106,7 +106,18 @@ static wn_status promote(outcome *out, wn_error *err) {
   return gate->promoted ? wn_snapshot_set_current(opt.data, out->about.number, err) : WN_OK;
 }
 
-static wn_status conclude(outcome *out, uint32_t keep, wn_error *err) {
+/* An arm of an experiment goes by it: without it the server would not start. */
+static bool is_pinned(const void *ctx, uint64_t number) {
+  const wn_config *config = ctx;
+  for (size_t i = 0; i < config->experiments.len; i++) {
+    const wn_experiment *e = &config->experiments.data[i];
+    for (size_t a = 0; a < e->arms_len; a++)
+      if (e->arms[a].snapshot == number) return true;
+  }
+  return false;
+}
+
+static wn_status conclude(outcome *out, const wn_config *config, wn_error *err) {
   wn_status status = WN_OK;
   wn_buf text = {0};
   wn_json json;
@@ -116,7 +127,9 @@ static wn_status conclude(outcome *out, uint32_t keep, wn_error *err) {
   if (text.failed) WN_TRY(wn_fail_memory(err));
   WN_TRY(
       wn_snapshot_verdict_write(opt.data, out->about.number, (wn_str){text.data, text.len}, err));
-  if (out->gate.promoted) WN_TRY(wn_snapshot_prune(opt.data, keep, &out->removed, err));
+  if (out->gate.promoted)
+    WN_TRY(
+        wn_snapshot_prune(opt.data, config->training.keep, is_pinned, config, &out->removed, err));
 cleanup:
   wn_buf_clear(&text);
   return status;
@@ -141,7 +154,7 @@ static wn_status run(outcome *out, wn_error *err) {
   else if (opt.force)
     snprintf(plan.reason, sizeof plan.reason, "--force");
   WN_TRY(wn_gate_judge(opt.data, &judges, &plan, out->about.number, &out->gate, err));
-  WN_TRY(conclude(out, config.training.keep, err));
+  WN_TRY(conclude(out, &config, err));
 cleanup:
   wn_meter_end(&meter);
   wn_config_clear(&config);

@@ -85,9 +85,11 @@ WN_MUST_USE wn_status wn_snapshot_verdict_write(const char *dir, uint64_t number
                                                 wn_error *err);
 WN_MUST_USE wn_status wn_snapshot_verdict_read(const char *dir, uint64_t number, wn_buf *json,
                                                wn_error *err);
-/* Removes the oldest until `keep` are left; never the current one nor the one before it. */
-WN_MUST_USE wn_status wn_snapshot_prune(const char *dir, uint32_t keep, uint32_t *removed,
-                                        wn_error *err);
+/* Removes the oldest until `keep` are left; never the current one, the one before it, nor those
+ * that are `wanted`. */
+WN_MUST_USE wn_status wn_snapshot_prune(const char *dir, uint32_t keep,
+                                        bool (*wanted)(const void *ctx, uint64_t number),
+                                        const void *ctx, uint32_t *removed, wn_error *err);
 /* Opens the current one; when it is damaged logs why and takes the newest good one older or newer;
  * *out NULL when there is none at all, or when none was ever made current (no CURRENT file).
  * store_uuid: snapshots of other stores are refused like damaged ones; NULL takes any. */

@@ -157,7 +157,9 @@ wn_status wn_snapshot_verdict_read(const char *dir, uint64_t number, wn_buf *jso
   return status == WN_E_NOT_FOUND ? WN_OK : status;
 }
 
-wn_status wn_snapshot_prune(const char *dir, uint32_t keep, uint32_t *removed, wn_error *err) {
+wn_status wn_snapshot_prune(const char *dir, uint32_t keep,
+                            bool (*wanted)(const void *ctx, uint64_t number), const void *ctx,
+                            uint32_t *removed, wn_error *err) {
   number_list numbers = {0};
   uint64_t current = 0, before = 0;
   char path[PATH_MAX];
@@ -168,7 +170,7 @@ wn_status wn_snapshot_prune(const char *dir, uint32_t keep, uint32_t *removed, w
     if (numbers.data[i] < current) before = numbers.data[i];
   for (size_t i = keep; status == WN_OK && i < numbers.len; i++) {
     uint64_t number = numbers.data[i];
-    if (number == current || number == before) continue;
+    if (number == current || number == before || wanted(ctx, number)) continue;
     if (unlink(wn_snapshot_path(dir, number, path, sizeof path)) != 0 && errno != ENOENT)
       status = wn_fail_errno(err, "", "cannot remove \"%s\"", path);
     (void)unlink(verdict_path(dir, number, path, sizeof path));

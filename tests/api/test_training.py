@@ -233,6 +233,15 @@ class Training(unittest.TestCase):
                 self.assertEqual(wait_run(server, n)["result"], "promoted")
             names = sorted(n for n in os.listdir(os.path.join(server.data, "snapshots")) if n.endswith(".wns"))
             self.assertEqual(names, ["000003.wns", "000004.wns"])
+            # One that an arm goes by stays.
+            pinned = os.path.join(server.folder, "pinned.yaml")
+            with open(pinned, "w") as f:
+                f.write(config("keep: 2") + "experiments: {z: {surfaces: [home], arms: {a: {}, b: {snapshot: 3}}}}\n")
+            for _ in range(3):
+                done = server.run("train", "--data", server.data, "--config", pinned, "--force")
+                self.assertEqual(done.returncode, 0, done.stderr)
+            names = sorted(n for n in os.listdir(os.path.join(server.data, "snapshots")) if n.endswith(".wns"))
+            self.assertEqual(names, ["000003.wns", "000006.wns", "000007.wns"])
 
     def test_wrong_requests(self):
         with Server(config()) as server:

@@ -75,7 +75,7 @@ static void prefetch(const wn_als_system *system, const wn_als_task *task, size_
                      size_t rows) {
   for (; rows > 0 && *at < task->n; rows--, (*at)++) {
     const float *row = system->factors + (size_t)task->col[*at] * system->d;
-    for (size_t k = 0; k < system->d; k += WN_SIMD_PAD) __builtin_prefetch(row + k);
+    for (size_t k = 0; k < system->d; k += WN_SIMD_PAD) __builtin_prefetch(row + k, 0, 2);
   }
 }
 

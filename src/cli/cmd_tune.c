@@ -13,12 +13,17 @@
 #define SHOWN 10
 
 static struct {
-  const char *data, *config, *train, *format, *split, *model, *metric, *out;
+  const char *data, *config, *train, *format, *split, *model, *metric, *points, *out;
   wn_text_list set, dataset;
   uint64_t trials, users, seed, threads;
   double budget, test_share;
   bool json;
-} opt = {.metric = "ndcg@20", .users = 4000, .seed = 1, .budget = 10, .test_share = 0.1};
+} opt = {.metric = "ndcg@20",
+         .points = "tpe",
+         .users = 4000,
+         .seed = 1,
+         .budget = 10,
+         .test_share = 0.1};
 
 static const wn_option options[] = {
     {"data", WN_OPT_TEXT, &opt.data, "DIR", "tune on this data directory"},
@@ -36,6 +41,7 @@ static const wn_option options[] = {
     {"dataset", WN_OPT_LIST, &opt.dataset, "KEY=VALUE",
      "what of the log is fitted on, for example window_days=90"},
     {"metric", WN_OPT_TEXT, &opt.metric, "NAME@K", "ndcg or recall; default ndcg@20"},
+    {"points", WN_OPT_TEXT, &opt.points, "KIND", "tpe (default): near what was good; or random"},
     {"trials", WN_OPT_UINT, &opt.trials, "N", "points to try; default: what the budget allows"},
     {"budget", WN_OPT_REAL, &opt.budget, "MINUTES", "of this machine's time; default 10"},
     {"users", WN_OPT_UINT, &opt.users, "N", "measure on a sample of users; default 4000, 0: all"},
@@ -49,7 +55,7 @@ static const wn_command command = {
     "tune",
     "search better parameters for a model",
     "--data DIR | --train FILE --format NAME --model NAME",
-    "Successive halving over random points, measured on held-out items of the train part alone; "
+    "Successive halving over chosen points, measured on held-out items of the train part alone; "
     "the "
     "test part\nof `winnow evaluate` is not touched. See docs/tuning.md.",
     options,
@@ -158,6 +164,9 @@ static wn_status choose(run *r, wn_error *err) {
   for (size_t i = 0; i < opt.dataset.len; i++)
     WN_TRY(wn_dataset_options_set(&r->config.train.dataset, opt.dataset.data[i], err));
   WN_TRY(read_metric(o, err));
+  o->tpe = strcmp(opt.points, "tpe") == 0;
+  if (!o->tpe && strcmp(opt.points, "random") != 0)
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "points", "must be tpe or random, got `%s`", opt.points));
   o->trials = (uint32_t)opt.trials;
   o->budget_minutes = opt.budget;
   o->users_max = (uint32_t)opt.users;

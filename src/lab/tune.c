@@ -1,7 +1,8 @@
-/* Tuning by successive halving (Jamieson and Talwalkar, AISTATS 2016) over random points: all
- * trials are fitted on a small share of the users, the best third of them on three times as many,
- * and so on; the last rung takes all. The defaults take part in every rung, so that what is printed
- * at the end is a difference from them over the same users.
+/* Tuning by successive halving (Jamieson and Talwalkar, AISTATS 2016) over points that are random
+ * or follow what was good at the first rung (tune_tpe.c): all trials are fitted on a small share of
+ * the users, the best third of them on three times as many, and so on; the last rung takes all. The
+ * defaults take part in every rung, so that what is printed at the end is a difference from them
+ * over the same users.
  *
  * Measured is full ranking for users whose newest items were held out (data/holdout.c); they are
  * asked with their whole remaining history at every rung. Nothing here sees a test part: the caller
@@ -43,6 +44,8 @@ typedef struct search {
   uint32_t sample_rung;
   wn_tune_plan plan;
   wn_tune_journal journal;
+  wn_params *points;  /* [trials + 1] */
+  wn_tune_seen *seen; /* [trials] at the first rung */
   wn_pool *pool;
   scratch *scratch;      /* one a worker */
   const wn_model *model; /* being measured */
@@ -162,7 +165,6 @@ static wn_status fit_and_measure(search *s, uint32_t rung, const wn_params *para
 static wn_status run_trial(search *s, uint32_t trial, uint32_t rung, const wn_tune_entry **out,
                            wn_error *err) {
   wn_tune_entry entry = {.trial = trial, .rung = rung};
-  wn_params params;
   double total = 0;
   wn_status status = WN_OK;
   for (uint32_t r = 0; r < s->plan.rungs; r++) total += s->plan.trials[r];
@@ -170,9 +172,9 @@ static wn_status run_trial(search *s, uint32_t trial, uint32_t rung, const wn_tu
     return wn_fail(err, WN_E_CANCELLED, "", "cancelled");
   *out = wn_tune_journal_find(&s->journal, trial, rung);
   if (*out == NULL) {
-    wn_tune_point(&s->options->space, s->options->seed, trial, &params);
-    WN_TRY(fit_and_measure(s, rung, &params, &entry, err));
-    WN_TRY(wn_tune_journal_add(&s->journal, &entry, &s->options->space, &params, err));
+    const wn_params *point = &s->points[trial];
+    WN_TRY(fit_and_measure(s, rung, point, &entry, err));
+    WN_TRY(wn_tune_journal_add(&s->journal, &entry, &s->options->space, point, err));
     *out = &s->journal.entries[s->journal.len - 1];
   }
   bool whole = rung + 1 == s->plan.rungs;
@@ -249,6 +251,20 @@ static int best_first(const void *left, const void *right) {
   return (a->trial > b->trial) - (a->trial < b->trial);
 }
 
+/* The first `len` trials have been measured on the least rung. The start is not among what is seen:
+ * a default may lie outside its range ("from the data"). */
+static wn_status choose_point(search *s, const standing *all, size_t len, wn_error *err) {
+  const wn_tune_options *o = s->options;
+  uint32_t trial = (uint32_t)len + 1;
+  if (!o->tpe || len < WN_TUNE_TPE_FROM) {
+    wn_tune_point(&o->space, o->seed, trial, &s->points[trial]);
+    return WN_OK;
+  }
+  for (size_t i = 0; i < len; i++) s->seen[i] = (wn_tune_seen){&s->points[i + 1], all[i].value};
+  return wn_tune_tpe(&o->space, o->seed, trial, (wn_tune_past){s->seen, len}, &s->points[trial],
+                     err);
+}
+
 /* Leaves the last rung's standings in `all`, best first, the defaults among them. */
 static wn_status climb(search *s, standing *all, size_t *len, wn_error *err) {
   wn_status status = WN_OK;
@@ -257,6 +273,7 @@ static wn_status climb(search *s, standing *all, size_t *len, wn_error *err) {
   for (uint32_t rung = 0; rung < s->plan.rungs; rung++) {
     const wn_tune_entry *entry;
     for (size_t i = 0; i < *len; i++) {
+      if (rung == 0) WN_TRY(choose_point(s, all, i, err));
       WN_TRY(run_trial(s, all[i].trial, rung, &entry, err));
       all[i].value = entry->value;
     }
@@ -280,7 +297,7 @@ static void summarise(const search *s, const standing *all, size_t len, wn_tune_
     wn_tune_row *row = &out->rows[out->rows_len++];
     row->trial = entry->trial;
     row->seconds = entry->seconds;
-    wn_tune_point(&o->space, o->seed, entry->trial, &row->params);
+    row->params = s->points[entry->trial];
     row->metric = wn_bootstrap_mean(entry->users, entry->users_len, o->bootstrap, o->seed);
     row->difference =
         wn_bootstrap_difference(entry->users, base->users, base->users_len, o->bootstrap, o->seed);
@@ -314,22 +331,27 @@ static void head_of(const search *s, const wn_dataset *data, char *out, size_t s
     hash = wn_mix64(hash ^ bits ^ (uint64_t)o->space.fixed[i]);
   }
   snprintf(out, size,
-           "{\"search\":\"%s\",\"metric\":\"%s@%u\",\"seed\":%llu,\"trials_asked\":%u,\"key\":\"%"
+           "{\"search\":\"%s\",\"points\":\"%s\",\"metric\":\"%s@%u\",\"seed\":%llu,\"trials_"
+           "asked\":%u,\"key\":\"%"
            "016llx\"}",
-           o->space.cls->name, o->recall ? "recall" : "ndcg", o->k, (unsigned long long)o->seed,
-           o->trials, (unsigned long long)hash);
+           o->space.cls->name, o->tpe ? "tpe" : "random", o->recall ? "recall" : "ndcg", o->k,
+           (unsigned long long)o->seed, o->trials, (unsigned long long)hash);
 }
 
 static wn_status allocate(search *s, wn_error *err) {
   size_t threads = (size_t)wn_pool_threads(s->pool);
   s->values = wn_calloc(s->held.len + 1, sizeof *s->values);
   s->scratch = wn_calloc(threads, sizeof *s->scratch);
-  if (s->values == NULL || s->scratch == NULL) return wn_fail_memory(err);
+  s->points = wn_calloc(WN_TUNE_TRIALS_MAX + 1, sizeof *s->points);
+  s->seen = wn_calloc(WN_TUNE_TRIALS_MAX, sizeof *s->seen);
+  if (s->values == NULL || s->scratch == NULL || s->points == NULL || s->seen == NULL)
+    return wn_fail_memory(err);
   for (size_t t = 0; t < threads; t++) {
     wn_arena_init(&s->scratch[t].arena, (size_t)512 << 20);
     if (!wn_bitset_init(&s->scratch[t].allowed, s->held.rest.items)) return wn_fail_memory(err);
     wn_bitset_fill(&s->scratch[t].allowed, true);
   }
+  s->points[0] = s->options->space.start;
   return WN_OK;
 }
 
@@ -340,6 +362,8 @@ static void clear(search *s) {
   }
   wn_free(s->scratch);
   wn_free(s->values);
+  wn_free(s->points);
+  wn_free(s->seen);
   wn_tune_journal_clear(&s->journal);
   wn_dataset_clear(&s->sample);
   wn_holdout_clear(&s->held);

@@ -30,8 +30,31 @@ typedef struct wn_tune_space {
 WN_MUST_USE wn_status wn_tune_fix(wn_tune_space *space, const char *assignment, wn_error *err);
 /* How many parameters are searched. */
 size_t wn_tune_searched(const wn_tune_space *space);
+/* Place of the range's parameter among its class's; WN_PARAMS_MAX: the range is not searched. */
+size_t wn_tune_at(const wn_tune_space *space, const wn_tune_range *range);
+/* The value at x of 0 … 1 along the range, rounded to three digits, and back. */
+double wn_tune_value(const wn_tune_range *range, double x);
+double wn_tune_unit(const wn_tune_range *range, double value);
 /* Trial 0 is the start itself; any other a random point, a function of seed and number alone. */
 void wn_tune_point(const wn_tune_space *space, uint64_t seed, uint32_t trial, wn_params *out);
+
+/* ---- where to look next (tune_tpe.c) ---- */
+
+typedef struct wn_tune_seen {
+  const wn_params *params;
+  double value; /* more is better */
+} wn_tune_seen;
+typedef struct wn_tune_past {
+  wn_tune_seen *seen;
+  size_t len;
+} wn_tune_past;
+
+/* Values so far above which a point is drawn from what was good; before, points are random. */
+#define WN_TUNE_TPE_FROM 10
+/* A point by a tree-structured Parzen estimator over what was seen: a function of that, seed and
+ * trial alone. `past.seen` is sorted, best first. */
+WN_MUST_USE wn_status wn_tune_tpe(const wn_tune_space *space, uint64_t seed, uint32_t trial,
+                                  wn_tune_past past, wn_params *out, wn_error *err);
 
 /* ---- the search (tune.c) ---- */
 
@@ -46,6 +69,7 @@ typedef struct wn_tune_plan {
 
 typedef struct wn_tune_options {
   wn_tune_space space;
+  bool tpe;    /* points follow what was good; else they are random */
   bool recall; /* metric: recall@k instead of ndcg@k */
   uint32_t k;
   uint32_t trials;       /* 0: as many as the budget allows */

@@ -55,10 +55,10 @@ static size_t param_at(const wn_model_class *cls, const char *name) {
   return i;
 }
 
-static bool is_searched(const wn_tune_space *space, const wn_tune_range *range) {
-  if (strcmp(range->model, space->cls->name) != 0) return false;
+size_t wn_tune_at(const wn_tune_space *space, const wn_tune_range *range) {
+  if (strcmp(range->model, space->cls->name) != 0) return WN_PARAMS_MAX;
   size_t at = param_at(space->cls, range->param);
-  return at < space->cls->params_len && !space->fixed[at];
+  return at < space->cls->params_len && !space->fixed[at] ? at : WN_PARAMS_MAX;
 }
 
 wn_status wn_tune_fix(wn_tune_space *space, const char *assignment, wn_error *err) {
@@ -77,7 +77,8 @@ wn_status wn_tune_fix(wn_tune_space *space, const char *assignment, wn_error *er
 
 size_t wn_tune_searched(const wn_tune_space *space) {
   size_t n = 0;
-  for (size_t i = 0; i < wn_tune_ranges_len; i++) n += is_searched(space, &wn_tune_ranges[i]);
+  for (size_t i = 0; i < wn_tune_ranges_len; i++)
+    n += wn_tune_at(space, &wn_tune_ranges[i]) < WN_PARAMS_MAX;
   return n;
 }
 
@@ -89,6 +90,18 @@ static double rounded(double x) {
   return wn_parse_double(wn_str_of(text), &out) ? out : x;
 }
 
+double wn_tune_value(const wn_tune_range *r, double x) {
+  double value = r->scale == WN_TUNE_LINEAR ? r->low + x * (r->high - r->low)
+                                            : r->low * pow(r->high / r->low, x);
+  value = r->scale == WN_TUNE_LOG_WHOLE ? round(value) : rounded(value);
+  return fmin(fmax(value, r->low), r->high);
+}
+
+double wn_tune_unit(const wn_tune_range *r, double value) {
+  return r->scale == WN_TUNE_LINEAR ? (value - r->low) / (r->high - r->low)
+                                    : log(value / r->low) / log(r->high / r->low);
+}
+
 void wn_tune_point(const wn_tune_space *space, uint64_t seed, uint32_t trial, wn_params *out) {
   wn_rng rng;
   *out = space->start;
@@ -98,10 +111,7 @@ void wn_tune_point(const wn_tune_space *space, uint64_t seed, uint32_t trial, wn
     const wn_tune_range *r = &wn_tune_ranges[i];
     if (strcmp(r->model, space->cls->name) != 0) continue;
     double x = wn_rng_double(&rng); /* also for fixed ones: the others keep their points */
-    if (!is_searched(space, r)) continue;
-    double value = r->scale == WN_TUNE_LINEAR ? r->low + x * (r->high - r->low)
-                                              : r->low * pow(r->high / r->low, x);
-    value = r->scale == WN_TUNE_LOG_WHOLE ? round(value) : rounded(value);
-    out->value[param_at(space->cls, r->param)] = fmin(fmax(value, r->low), r->high);
+    size_t at = wn_tune_at(space, r);
+    if (at < WN_PARAMS_MAX) out->value[at] = wn_tune_value(r, x);
   }
 }

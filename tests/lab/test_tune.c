@@ -46,7 +46,8 @@ static wn_tune_options options_of(const char *model) {
   o.space.cls = wn_model_class_find(model);
   wn_params_defaults(o.space.cls, &o.space.start);
   o.k = 10;
-  o.trials = 9;
+  o.trials = 14;
+  o.tpe = true;
   o.bootstrap = 50;
   o.threads = 2;
   return o;
@@ -99,6 +100,48 @@ static void test_points(void **state) {
   assert_int_equal(wn_tune_fix(&o.space, "nothing=1", &err), WN_E_ARGUMENT);
 }
 
+/* On a made-up landscape the estimator finds the hill that random points only come near to. */
+static double hill(const wn_tune_space *space, const wn_params *p) {
+  double x = log(wn_param(space->cls, p, "lambda") / 40);
+  double y = wn_param(space->cls, p, "user_exponent") - 0.3, z = wn_param(space->cls, p, "power");
+  return -x * x - 20 * y * y - z * z;
+}
+
+static double best_of(const wn_tune_space *space, uint64_t seed, bool tpe) {
+  enum { TRIALS = 60 };
+  static wn_params points[TRIALS];
+  static wn_tune_seen seen[TRIALS];
+  double values[TRIALS], best = -INFINITY;
+  wn_error err;
+  for (uint32_t t = 0; t < TRIALS; t++) {
+    for (uint32_t i = 0; i < t; i++) seen[i] = (wn_tune_seen){&points[i], values[i]};
+    if (!tpe || t < WN_TUNE_TPE_FROM) {
+      wn_tune_point(space, seed, t + 1, &points[t]);
+    } else {
+      assert_int_equal(wn_tune_tpe(space, seed, t + 1, (wn_tune_past){seen, t}, &points[t], &err),
+                       WN_OK);
+    }
+    double lambda = wn_param(space->cls, &points[t], "lambda");
+    assert_true(lambda >= 1 && lambda <= 300);
+    assert_true(wn_param(space->cls, &points[t], "k") == 128);
+    values[t] = hill(space, &points[t]);
+    best = fmax(best, values[t]);
+  }
+  return best;
+}
+
+static void test_tpe(void **state) {
+  (void)state;
+  wn_tune_options o = options_of("ridge");
+  double random = 0, tpe = 0;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    random += best_of(&o.space, seed, false);
+    tpe += best_of(&o.space, seed, true);
+  }
+  if (!(tpe > random / 2))
+    fail_msg("tpe %g, random %g below the top, mean of 20", tpe / 20, random / 20);
+}
+
 static void same_result(const wn_tune_result *a, const wn_tune_result *b) {
   assert_int_equal(a->rows_len, b->rows_len);
   assert_int_equal(a->users, b->users);
@@ -119,7 +162,7 @@ static void test_search(void **state) {
   wn_tune_options o = options_of("covisit");
   if (wn_tune_run(&data, &o, &result, &err) != WN_OK) fail_msg("%s", err.message);
   assert_true(result.users > 100 && result.by_time && result.plan.rungs == 1);
-  assert_int_equal(result.rows_len, 10);
+  assert_int_equal(result.rows_len, 15);
   bool start = false;
   for (size_t i = 0; i < result.rows_len; i++) {
     const wn_tune_row *row = &result.rows[i];
@@ -225,9 +268,10 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ranges),   cmocka_unit_test(test_points),
-      cmocka_unit_test(test_search),   cmocka_unit_test(test_resumed),
-      cmocka_unit_test(test_refusals), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_ranges),  cmocka_unit_test(test_points),
+      cmocka_unit_test(test_tpe),     cmocka_unit_test(test_search),
+      cmocka_unit_test(test_resumed), cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -297,7 +297,7 @@ static double column(const sums *s, size_t c) {
 static void row(wn_table *table, const char *name, const sums *s, double gini) {
   wn_table_cell(table, "%s", name);
   for (size_t c = 0; c < 7; c++) wn_table_cell(table, c == 0 ? "%.0f" : "%.4f", column(s, c));
-  wn_table_cell(table, isnan(gini) ? "" : "%.3f", gini);
+  wn_table_cell(table, isnan(gini) ? "-" : "%.3f", gini);
 }
 
 static void print_table(const run *r, wn_buf *out) {

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define SIGMAS 4 /* a fair difference is beyond in one run of 16,000 */
+#define SIGMAS   4  /* a fair difference is beyond in one run of 16,000 */
+#define FEW_HITS 10 /* in sum over all users */
 
 static void guard(wn_evaluation *e, const char *name, wn_guard_state state, const char *format, ...)
     WN_PRINTF(4, 5);
@@ -29,12 +30,20 @@ static double error_of(const wn_evaluation *e, const wn_model_result *row) {
   return sqrt(m.var / (double)(m.n > 0 ? m.n : 1));
 }
 
+/* The same for a row that ranks at random. Where hits are so few that the row may have none, its
+ * own spread says nothing: a value in [0, 1] with mean m has a variance of at most m (1 − m). */
+static double error_at_random(const wn_evaluation *e, const wn_model_result *row, double expected) {
+  double users = (double)(e->users_evaluated > 0 ? e->users_evaluated : 1);
+  bool few = expected * users < FEW_HITS;
+  return few ? sqrt(expected * (1 - expected) / users) : error_of(e, row);
+}
+
 static void random_is_fair(wn_evaluation *e) {
   size_t at = wn_evaluation_find(e, "random");
   if (at == WN_ROWS_MAX || e->primary >= WN_TIED_METRICS) return;
   const wn_model_result *random = &e->rows[at];
   double expected = e->constant.expected[e->primary][0], got = random->at[0].of[e->primary].mean;
-  double error = fmax(error_of(e, random), expected / sqrt((double)e->users_evaluated));
+  double error = error_at_random(e, random, expected);
   bool fair = fabs(got - expected) <= SIGMAS * error;
   guard(e, "constant = random", fair ? WN_GUARD_PASS : WN_GUARD_FAIL,
         "a constant scorer expects %s %.5f, random got %.5f (standard error %.5f)",
@@ -46,7 +55,7 @@ static void order_says_nothing(wn_evaluation *e) {
   if (at == WN_ROWS_MAX || e->primary >= WN_TIED_METRICS) return;
   double expected = e->constant.expected[e->primary][0],
          by_number = e->constant.by_number[e->primary][0];
-  double error = fmax(error_of(e, &e->rows[at]), expected / sqrt((double)e->users_evaluated));
+  double error = error_at_random(e, &e->rows[at], expected);
   bool says = by_number > expected + SIGMAS * error;
   guard(e, "item order", says ? WN_GUARD_WARN : WN_GUARD_PASS,
         "the items in the order of their numbers get %s %.5f, in random order %.5f%s",

@@ -164,7 +164,7 @@ static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
   if (opt.metrics != NULL && strcmp(opt.metrics, "all") != 0) return metrics(o, err);
   if (opt.metrics != NULL) o->metrics = WN_METRICS_ALL;
   if (opt.metrics == NULL && opt.report != NULL)
-    o->metrics = WN_METRICS_ALL & ~WN_METRICS_OF_SCORES; /* those rank the catalogue once more */
+    o->metrics = WN_METRICS_ALL & ~WN_METRICS_OF_SCORES; /* those need everything's scores */
   if (opt.k == NULL) return WN_OK;
   o->cutoffs_len = 0;
   for (const char *at = opt.k;; at++) {

@@ -28,6 +28,7 @@ typedef struct wn_bench_worker {
   uint32_t *found;  /* [cutoffs × items] … and relevant */
   double *sums;     /* [users] zeros, for wn_list_measures_at(); NULL when not asked for */
   float *scores;    /* [items] */
+  bool scored;      /* they are those of the user at hand */
   wn_exact ties[WN_TIE_WAYS][WN_TIED_METRICS][WN_CUTOFFS_MAX];
   wn_exact compat[WN_COMPAT_METRICS][WN_CUTOFFS_MAX];
   size_t compat_users;

@@ -7,9 +7,12 @@
  * scores, and for the best and the worst order (scored.h). The last group may go on below the list:
  * then the scores of the whole catalogue say how far.
  *
- * Costs: a `candidates` call a user; metrics of the list at all cutoffs in one pass. Memory: 8
- * bytes × metrics × cutoffs a user, 8 bytes × cutoffs an item and thread. Each user's numbers are
- * independent, sums run in user order or are exact: same seed, same digits, for any thread count.
+ * Where areas under curves are asked for, all scores are computed and the list is the best of them.
+ *
+ * Costs: a `candidates` (or `score_all`) call a user; metrics of the list at all cutoffs in one
+ * pass. Memory: 8 bytes × metrics × cutoffs a user, 8 bytes × cutoffs an item and thread. Each
+ * user's numbers are independent, sums run in user order or are exact: same seed, same digits, for
+ * any thread count.
  */
 #include "lab/evaluate_internal.h"
 
@@ -26,6 +29,10 @@ typedef struct ranked {
   float *score; /* NULL: none */
   size_t len;
 } ranked;
+typedef struct best_scores {
+  const wn_scored *data;
+  size_t len;
+} best_scores;
 
 /* --- what a list may hold --- */
 
@@ -124,8 +131,9 @@ static wn_status count_equal(const wn_bench *b, wn_bench_worker *w, const wn_que
                              float score, wn_tied_group *out) {
   const wn_bitset *allowed = query->allowed;
   wn_relevant relevant = wn_bench_relevant(b, query->user);
-  wn_status status =
-      b->model->cls->score_all(b->model, query, w->scores, b->split->items, &w->error);
+  wn_status status = WN_OK;
+  if (!w->scored)
+    status = b->model->cls->score_all(b->model, query, w->scores, b->split->items, &w->error);
   if (status != WN_OK) return status;
   *out = (wn_tied_group){0, 0};
   for (uint32_t i = 0; i < b->split->items; i++)
@@ -362,74 +370,87 @@ static wn_status record(const wn_bench *b, wn_bench_worker *w, size_t at, const 
   return WN_OK;
 }
 
-/* --- areas under curves --- */
+/* --- from the scores of everything --- */
 
-/* How many allowed items score above and at `score`. NaN: not allowed. */
-static void count_above(const float *scores, uint32_t items, float score, uint32_t *above,
-                        uint32_t *equal) {
-  uint32_t over = 0, same = 0;
-  for (uint32_t i = 0; i < items; i++) {
-    over += scores[i] > score;
-    same += scores[i] == score;
+/* Areas under curves are asked of this user, so all her scores are computed and her list is the
+ * best of them: what candidates() promises. */
+static bool wants_scores(const wn_bench *b, size_t at) {
+  return (b->options->metrics & WN_METRICS_OF_SCORES) != 0 && at < b->users_len;
+}
+
+/* The scores; NaN: not allowed. */
+static wn_status score_allowed(const wn_bench *b, wn_bench_worker *w, const wn_query *query) {
+  uint32_t items = b->split->items;
+  wn_status status = b->model->cls->score_all(b->model, query, w->scores, items, &w->error);
+  for (uint32_t i = 0; status == WN_OK && i < items; i += 64) {
+    uint64_t closed = ~query->allowed->words[i / 64];
+    for (uint32_t j = i; closed != 0 && j < items && j < i + 64; j++, closed >>= 1)
+      if ((closed & 1) != 0) w->scores[j] = NAN;
   }
-  *above = over;
-  *equal = same;
+  return status;
+}
+
+static size_t best_of(const wn_bench *b, const wn_bench_worker *w, wn_scored *out) {
+  wn_topk top;
+  wn_topk_init(&top, out, b->k_max);
+  for (uint32_t i = 0; i < b->split->items; i++)
+    if (w->scores[i] > -INFINITY) wn_topk_push(&top, i, w->scores[i]);
+  return wn_topk_sort(&top);
 }
 
 static wn_status record_areas(const wn_bench *b, wn_bench_worker *w, size_t at,
                               const wn_query *query) {
   wn_relevant relevant = wn_bench_relevant(b, query->user);
-  uint32_t items = b->split->items, allowed = 0, positives = 0;
-  double wins = 0, precision = 0;
-  if ((b->options->metrics & WN_METRICS_OF_SCORES) == 0 || at >= b->users_len) return WN_OK;
-  wn_status status = b->model->cls->score_all(b->model, query, w->scores, items, &w->error);
-  if (status != WN_OK) return status;
-  for (uint32_t i = 0; i < items; i++) {
-    bool in = wn_bitset_test(query->allowed, i);
-    if (!in) w->scores[i] = NAN;
-    allowed += in;
-  }
-  for (size_t r = 0; r < relevant.len; r++) positives += !isnan(w->scores[relevant.items[r]]);
-  double negatives = (double)allowed - positives;
-  for (size_t r = 0; r < relevant.len; r++) {
-    float score = w->scores[relevant.items[r]];
-    uint32_t above, equal, over = 0, same = 0;
-    if (isnan(score)) continue;
-    count_above(w->scores, items, score, &above, &equal);
-    for (size_t q = 0; q < relevant.len; q++) {
-      over += w->scores[relevant.items[q]] > score;
-      same += w->scores[relevant.items[q]] == score;
-    }
-    wins += negatives - (above - over) - (double)(equal - same) / 2;
-    precision += (double)(over + same) / (double)(above + equal);
-  }
-  bool both = positives > 0 && negatives > 0;
-  put(b, WN_METRIC_AUC, 0, at, both ? wins / (positives * negatives) : NAN);
-  put(b, WN_METRIC_GAUC, 0, at, both ? wins / (positives * negatives) : NAN);
-  put(b, WN_METRIC_PR_AUC, 0, at, both ? precision / positives : NAN);
+  wn_area_step *room = wn_arena_alloc(&w->arena, (relevant.len + 1) * sizeof *room);
+  wn_areas areas;
+  if (room == NULL) return wn_fail_memory(&w->error);
+  wn_areas_of_relevant(w->scores, b->split->items, &relevant, room, &areas);
+  put(b, WN_METRIC_AUC, 0, at, areas.roc_auc);
+  put(b, WN_METRIC_GAUC, 0, at, areas.roc_auc);
+  put(b, WN_METRIC_PR_AUC, 0, at, isnan(areas.roc_auc) ? NAN : areas.average_precision);
   return WN_OK;
 }
 
 /* --- a tile of users --- */
 
+static wn_status record_scored(const wn_bench *b, wn_bench_worker *w, size_t at,
+                               const wn_query *query, best_scores of) {
+  uint32_t *item = wn_arena_alloc(&w->arena, (of.len + 1) * sizeof *item);
+  float *score = wn_arena_alloc(&w->arena, (of.len + 1) * sizeof *score);
+  if (item == NULL || score == NULL) return wn_fail_memory(&w->error);
+  for (size_t j = 0; j < of.len; j++) {
+    item[j] = of.data[j].ix;
+    score[j] = of.data[j].score;
+  }
+  const ranked list = {item, score, of.len};
+  return record(b, w, at, query, &list);
+}
+
+static wn_status rank_by_scores(const wn_bench *b, wn_bench_worker *w, size_t at,
+                                const wn_query *query) {
+  wn_scored *best = wn_arena_alloc(&w->arena, b->k_max * sizeof *best);
+  wn_status status = best == NULL ? wn_fail_memory(&w->error) : score_allowed(b, w, query);
+  if (status != WN_OK) return status;
+  w->scored = true;
+  status = record_scored(b, w, at, query, (best_scores){best, best_of(b, w, best)});
+  w->scored = false;
+  return status == WN_OK ? record_areas(b, w, at, query) : status;
+}
+
 static wn_status rank_tile(const wn_bench *b, wn_bench_worker *w, wn_query *queries, size_t begin,
                            size_t n) {
-  wn_scored *scored = wn_arena_alloc(&w->arena, n * b->k_max * sizeof *scored);
-  uint32_t *item = wn_arena_alloc(&w->arena, b->k_max * sizeof *item);
-  float *score = wn_arena_alloc(&w->arena, b->k_max * sizeof *score);
-  size_t count[WN_EVALUATE_TILE];
-  wn_query_batch batch = {queries, n, b->k_max, scored, count};
-  if (scored == NULL || item == NULL || score == NULL) return wn_fail_memory(&w->error);
-  wn_status status = wn_model_candidates_batch(b->model, &batch, &w->error);
-  for (size_t i = 0; status == WN_OK && i < n; i++) {
-    const ranked list = {item, score, count[i]};
-    for (size_t j = 0; j < count[i]; j++) {
-      item[j] = scored[i * b->k_max + j].ix;
-      score[j] = scored[i * b->k_max + j].score;
-    }
-    status = record(b, w, begin + i, &queries[i], &list);
-    if (status == WN_OK) status = record_areas(b, w, begin + i, &queries[i]);
-  }
+  size_t count[WN_EVALUATE_TILE], first = 0;
+  wn_status status = WN_OK;
+  for (; first < n && wants_scores(b, begin + first) && status == WN_OK; first++)
+    status = rank_by_scores(b, w, begin + first, &queries[first]);
+  if (status != WN_OK || first == n) return status;
+  wn_scored *scored = wn_arena_alloc(&w->arena, (n - first) * b->k_max * sizeof *scored);
+  wn_query_batch batch = {queries + first, n - first, b->k_max, scored, count};
+  if (scored == NULL) return wn_fail_memory(&w->error);
+  status = wn_model_candidates_batch(b->model, &batch, &w->error);
+  for (size_t i = first; status == WN_OK && i < n; i++)
+    status = record_scored(b, w, begin + i, &queries[i],
+                           (best_scores){scored + (i - first) * b->k_max, count[i - first]});
   return status;
 }
 

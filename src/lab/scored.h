@@ -30,6 +30,15 @@ typedef struct wn_areas {
 } wn_areas;
 WN_MUST_USE bool wn_areas_of(const double *score, const uint8_t *label, size_t n, wn_areas *out);
 
+/* The same of one user's scores of a catalogue (NaN: not ranked) in one pass over them; `relevant`
+ * are indexes of it, `room` holds as many steps. */
+typedef struct wn_area_step {
+  float score;
+  uint32_t relevant, at, over; /* at this score; items between it and the next step */
+} wn_area_step;
+void wn_areas_of_relevant(const float *score, size_t n, const wn_relevant *relevant,
+                          wn_area_step *room, wn_areas *out);
+
 typedef struct wn_reliability {
   double ece, mce; /* over `bins` cells [lo, hi) of equal width, the last one closed */
   double brier;

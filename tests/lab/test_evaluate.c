@@ -130,6 +130,32 @@ static void threads_do_not_change_a_digit(void **state) {
   wn_split_clear(&split);
 }
 
+/* With areas asked for, lists are made of all scores and not by candidates(): same digits. */
+static void areas_leave_the_rest_alone(void **state) {
+  (void)state;
+  static const char *const models[] = {"als", "covisit", "ridge", "user-knn", "popular", "random"};
+  for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
+    wn_split split = split_of();
+    wn_evaluate_options o;
+    wn_evaluation with, without;
+    wn_error err = {0};
+    defaults(&o, models[m]);
+    o.metrics = WN_METRICS_ALL & ~WN_METRICS_OF_SCORES;
+    assert_int_equal(wn_evaluate(&split, &signals, &o, &without, &err), WN_OK);
+    o.metrics = WN_METRICS_ALL;
+    assert_int_equal(wn_evaluate(&split, &signals, &o, &with, &err), WN_OK);
+    const wn_cutoff_result *a = row(&with, models[m])->at, *b = row(&without, models[m])->at;
+    assert_true(a[0].of[WN_METRIC_AUC].mean > 0.3);
+    for (size_t c = 0; c < o.cutoffs_len; c++)
+      for (int metric = 0; metric < WN_METRICS_OF_USERS; metric++)
+        if ((WN_METRICS_OF_SCORES & WN_METRIC_BIT(metric)) == 0)
+          assert_memory_equal(&a[c].of[metric], &b[c].of[metric], sizeof a[c].of[metric]);
+    wn_evaluation_clear(&with);
+    wn_evaluation_clear(&without);
+    wn_split_clear(&split);
+  }
+}
+
 static void a_sample_is_counted(void **state) {
   (void)state;
   wn_split split = split_of();
@@ -297,6 +323,7 @@ int main(void) {
       cmocka_unit_test(taste_beats_popularity),
       cmocka_unit_test(popular_equals_a_naive_ranking),
       cmocka_unit_test(threads_do_not_change_a_digit),
+      cmocka_unit_test(areas_leave_the_rest_alone),
       cmocka_unit_test(a_sample_is_counted),
       cmocka_unit_test(bad_input),
       cmocka_unit_test(the_future_catalogue_is_hidden),

@@ -198,7 +198,7 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
   return mix(hash, text, strlen(text) + 1);
 }
 
-uint64_t wn_experiment_digest(const wn_experiment *e) {
+static uint64_t digest_of(const wn_experiment *e) {
   uint64_t h = mix_text(mix_text(mix_text(1, e->name), e->salt), e->group);
   int unit = (int)e->unit;
   h = mix(mix(mix(h, &unit, sizeof unit), &e->group_from, sizeof(double)), &e->group_to,
@@ -221,20 +221,31 @@ uint64_t wn_experiment_digest(const wn_experiment *e) {
   return h;
 }
 
+/* What makes the draws of one salt independent of each other. */
+static uint64_t seed_of(const char *salt, char what) {
+  return wn_hash64(salt, strlen(salt), (uint64_t)(unsigned char)what);
+}
+
+void wn_experiment_seal(wn_experiment *e) {
+  e->digest = digest_of(e);
+  e->group_seed = seed_of(e->group, 'g');
+  e->traffic_seed = seed_of(e->salt, 't');
+  e->arm_seed = seed_of(e->salt, 'a');
+}
+
 /* ---- assignment ---- */
 
-/* [0, 1), from the unit's id alone. `what` makes the draws of one salt independent. */
-static double draw(const char *salt, char what, wn_str unit) {
-  uint64_t seed = wn_hash64(salt, strlen(salt), (uint64_t)(unsigned char)what);
+/* [0, 1), from the unit's id alone. */
+static double draw(uint64_t seed, wn_str unit) {
   return (double)(wn_hash64(unit.ptr, unit.len, seed) >> 11) * 0x1p-53;
 }
 
 static bool takes_part(const wn_experiment *e, wn_str unit) {
   if (e->group[0] != '\0') {
-    double place = draw(e->group, 'g', unit);
+    double place = draw(e->group_seed, unit);
     if (place < e->group_from || place >= e->group_to) return false;
   }
-  return draw(e->salt, 't', unit) < e->traffic;
+  return e->traffic >= 1 || draw(e->traffic_seed, unit) < e->traffic;
 }
 
 uint32_t wn_experiment_arm(const wn_experiment *e, wn_str unit) {
@@ -242,7 +253,7 @@ uint32_t wn_experiment_arm(const wn_experiment *e, wn_str unit) {
   for (size_t i = 0; i < e->overrides_len; i++)
     if (wn_str_is(unit, e->overrides[i].unit)) return e->overrides[i].arm;
   if (!takes_part(e, unit)) return WN_NO_IX;
-  double at = draw(e->salt, 'a', unit), end = 0;
+  double at = draw(e->arm_seed, unit), end = 0;
   for (size_t a = 0; a + 1 < e->arms_len; a++) {
     end += e->arms[a].share;
     if (at < end) return (uint32_t)a;
@@ -316,9 +327,12 @@ size_t wn_experiments_assign(const wn_experiments *all, const wn_assign_context 
 }
 
 void wn_assigned_print(const wn_assigned *assigned, size_t len, wn_buf *out) {
-  for (size_t i = 0; i < len; i++)
-    wn_buf_printf(out, "%s%s=%s", i > 0 ? " " : "", assigned[i].experiment->name,
-                  assigned[i].experiment->arms[assigned[i].arm].name);
+  for (size_t i = 0; i < len; i++) {
+    if (i > 0) wn_buf_char(out, ' ');
+    wn_buf_str(out, assigned[i].experiment->name);
+    wn_buf_char(out, '=');
+    wn_buf_str(out, assigned[i].experiment->arms[assigned[i].arm].name);
+  }
 }
 
 wn_str wn_assigned_find(wn_str text, const char *experiment) {

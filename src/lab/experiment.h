@@ -90,7 +90,9 @@ typedef struct wn_experiment {
   size_t metrics_len;
   uint64_t planned_units; /* both arms together; 0: none planned */
   double alpha;           /* default .05 */
-  uint64_t digest;        /* of what may not change while it runs: see wn_experiment_digest */
+  /* by wn_experiment_seal */
+  uint64_t digest; /* of what may not change while it runs */
+  uint64_t group_seed, traffic_seed, arm_seed;
 } wn_experiment;
 
 typedef struct wn_experiments {
@@ -109,9 +111,10 @@ WN_MUST_USE wn_status wn_experiment_validate(const wn_experiment *experiment, wn
  * common group that change the same key of a surface. Sorts by name. */
 WN_MUST_USE wn_status wn_experiments_validate(wn_experiments *experiments,
                                               const wn_surfaces *surfaces, wn_error *err);
-/* Name, salt, unit, group, arms with shares and patches, audience: changing any of these under way
- * would mix two experiments. Traffic, overrides, metrics and the plan may change. */
-uint64_t wn_experiment_digest(const wn_experiment *experiment);
+/* Fills in the seeds of the draws and the digest: of name, salt, unit, group, audience, surfaces,
+ * arms with their shares and patches. Changing any of these under way would mix two experiments;
+ * traffic, overrides, metrics and the plan may change. Call it when the rest is there. */
+void wn_experiment_seal(wn_experiment *experiment);
 
 /* A request's arms. */
 typedef struct wn_assigned {
@@ -129,8 +132,8 @@ size_t wn_experiments_assign(const wn_experiments *experiments, const wn_assign_
                              wn_assigned *out);
 /* Whether assigning on this surface looks at users' attributes. */
 bool wn_experiments_need_attrs(const wn_experiments *experiments, wn_str surface);
-/* The arm of one unit, or WN_NO_IX: not in. Without groups' and the holdout's precedence between
- * experiments. */
+/* The arm of one unit, or WN_NO_IX: not in. Of a sealed experiment. Without groups' and the
+ * holdout's precedence between experiments. */
 uint32_t wn_experiment_arm(const wn_experiment *experiment, wn_str unit);
 /* "experiment=arm experiment=arm". */
 void wn_assigned_print(const wn_assigned *assigned, size_t len, wn_buf *out);

@@ -8,7 +8,7 @@
 
 typedef struct wn_ledger_entry {
   char name[WN_NAME_MAX + 1];
-  uint64_t digest; /* wn_experiment_digest */
+  uint64_t digest; /* wn_experiment.digest */
   double traffic;
   int64_t started_ms;
   int64_t stopped_ms; /* 0: it runs */

@@ -350,7 +350,7 @@ static wn_status read_experiment(wn_yaml *y, wn_str name, const yaml_node_t *key
   status = wn_experiment_validate(&r.e, y->err);
   if (status != WN_OK) status = wn_yaml_place(y, value, y->path);
   if (status != WN_OK) goto cleanup;
-  r.e.digest = wn_experiment_digest(&r.e);
+  wn_experiment_seal(&r.e);
   WN_TRY(keep(y, &r.config->experiments, &r.e));
 cleanup:
   wn_experiment_clear(&r.e);
@@ -388,7 +388,7 @@ static wn_status read_holdout(wn_yaml *y, const yaml_node_t *node, wn_config *co
   for (size_t s = 0; s < config->surfaces.len; s++)
     WN_TRY(add_surface(y, &r.e, config->surfaces.data[s].name));
   default_metric(&r.e);
-  r.e.digest = wn_experiment_digest(&r.e);
+  wn_experiment_seal(&r.e);
   WN_TRY(keep(y, &config->experiments, &r.e));
 cleanup:
   wn_experiment_clear(&r.e);

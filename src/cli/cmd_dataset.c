@@ -2,6 +2,7 @@
  * the set with its split as files (build). */
 #include "cli/cli.h"
 
+#include "cli/dataset_read.h"
 #include "data/logged.h"
 #include "funnel/expr.h"
 #include "lab/audit.h"
@@ -258,38 +259,6 @@ static wn_status read_range(wn_audit_sides *sides, wn_error *err) {
   return WN_OK;
 }
 
-/* Lines `id value`; ids by the dictionary or as numbers. */
-static wn_status read_feature(const job *j, const char *path, wn_audit_feature *f, double *value,
-                              wn_error *err) {
-  const wn_dict *ids = f->of_users ? j->ids.users : j->ids.items;
-  wn_input *input = NULL;
-  wn_status status;
-  WN_TRY(wn_input_open(path, &input, err));
-  for (long number = 1;; number++) {
-    wn_str line;
-    int64_t ix = -1;
-    double x;
-    WN_TRY(wn_input_line(input, &line, err));
-    if (line.ptr == NULL) break;
-    if (wn_str_trim(line).len == 0) continue;
-    size_t cut = line.len;
-    while (cut > 0 && line.ptr[cut - 1] != '\t' && line.ptr[cut - 1] != ' ') cut--;
-    wn_str id = wn_str_trim((wn_str){line.ptr, cut}), text = {line.ptr + cut, line.len - cut};
-    bool good = id.len > 0 && wn_parse_double(text, &x);
-    if (good && ids == NULL) good = wn_parse_int64(id, &ix) && ix >= 0;
-    if (!good) {
-      wn_fail(err, WN_E_FORMAT, "feature", "expected `id value`");
-      status = wn_error_at(err, path, number, 0);
-      goto cleanup;
-    }
-    if (ids != NULL) ix = wn_dict_find(ids, id);
-    if (ix < f->len) value[ix] = x;
-  }
-cleanup:
-  wn_input_close(input);
-  return status;
-}
-
 static wn_status audit_feature(job *j, const wn_audit_sides *sides, const char *what,
                                wn_error *err) {
   const char *equals = strchr(what, '=');
@@ -304,7 +273,8 @@ static wn_status audit_feature(job *j, const wn_audit_sides *sides, const char *
   if (value == NULL) return wn_fail_memory(err);
   for (uint32_t i = 0; i < f.len; i++) value[i] = NAN;
   f.value = value;
-  wn_status status = read_feature(j, equals + 1, &f, value, err);
+  wn_status status = wn_dataset_read_feature(equals + 1, of_users ? j->ids.users : j->ids.items,
+                                             f.len, value, err);
   if (status == WN_OK) status = wn_audit_feature_of(sides, &f, &j->audit, err);
   wn_free(value);
   return status;
@@ -350,49 +320,6 @@ cleanup:
 
 /* --- building --- */
 
-typedef struct shown_pair {
-  uint32_t user, item;
-} shown_pair;
-typedef struct shown_list {
-  WN_VEC(shown_pair) pairs;
-  uint32_t users, items;
-} shown_list;
-
-static wn_status add_slate(void *ctx, const wn_slate_log *slate, wn_error *err) {
-  shown_list *list = ctx;
-  for (size_t i = 0; slate->user < list->users && i < slate->len; i++)
-    if (slate->items[i] < list->items &&
-        !wn_vec_push(&list->pairs, ((shown_pair){slate->user, slate->items[i]})))
-      return wn_fail_memory(err);
-  return WN_OK;
-}
-
-static int by_pair(const void *a, const void *b) {
-  const shown_pair *x = a, *y = b;
-  if (x->user != y->user) return x->user < y->user ? -1 : 1;
-  return (x->item > y->item) - (x->item < y->item);
-}
-
-static wn_status read_shown(job *j, wn_error *err) {
-  shown_list list = {.users = j->split.users, .items = j->split.items};
-  wn_status status;
-  if (j->store == NULL)
-    return wn_fail(err, WN_E_ARGUMENT, "negatives", "shown needs --data: impressions are there");
-  WN_TRY(wn_store_scan_slates(j->store, 0, false, add_slate, &list, err));
-  j->shown.ptr = wn_calloc((size_t)list.users + 1, sizeof *j->shown.ptr);
-  j->shown.item = wn_reallocarray(NULL, list.pairs.len + 1, sizeof *j->shown.item);
-  if (j->shown.ptr == NULL || j->shown.item == NULL) WN_TRY(wn_fail_memory(err));
-  if (list.pairs.len > 0) qsort(list.pairs.data, list.pairs.len, sizeof(shown_pair), by_pair);
-  for (size_t i = 0; i < list.pairs.len; i++) {
-    j->shown.item[i] = list.pairs.data[i].item;
-    j->shown.ptr[list.pairs.data[i].user + 1]++;
-  }
-  for (uint32_t u = 0; u < list.users; u++) j->shown.ptr[u + 1] += j->shown.ptr[u];
-cleanup:
-  wn_vec_clear(&list.pairs);
-  return status;
-}
-
 static wn_status build(job *j, wn_error *err) {
   static const char *const names[] = {"none", "uniform", "popular", "shown"};
   wn_dataset_files files = {.split = &j->split,
@@ -412,7 +339,9 @@ static wn_status build(job *j, wn_error *err) {
     return wn_fail(err, WN_E_ARGUMENT, "negatives", "must be uniform, popular or shown, got `%s`",
                    opt.negatives);
   files.negatives = (wn_negatives)how;
-  wn_status status = files.negatives == WN_NEGATIVES_SHOWN ? read_shown(j, err) : WN_OK;
+  wn_status status = files.negatives == WN_NEGATIVES_SHOWN
+                         ? wn_dataset_read_shown(j->store, &j->split, &j->shown, err)
+                         : WN_OK;
   return status == WN_OK ? wn_dataset_files_write(opt.out, &files, &j->written, err) : status;
 }
 

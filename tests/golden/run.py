@@ -15,15 +15,21 @@ import lzma
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "bench"))
+import models_quality  # noqa: E402: the splits of data that come without one
+
 PINNED = HERE / "quality.json"
 DATA = pathlib.Path(os.environ.get("WINNOW_TEST_DATA") or HERE.parents[2] / "shared" / "data")
 WINNOW = os.environ.get("WINNOW") or str(HERE.parents[1] / "build" / "release" / "winnow")
+
+SPLITS = {"deskdrop": ("users_interactions.csv.xz", models_quality.by_time)}  # file of a folder, how it is split
 
 
 class Inputs:
@@ -53,6 +59,27 @@ class Inputs:
             for item, values in json.load(text).items():
                 out.write(json.dumps({"id": item, "attributes": {"is": [str(value) for value in values]}}) + "\n")
         return target
+
+    def halves(self, source):
+        file, split = SPLITS[source.name]
+        plain = self.folder / f"{source.name}.in"
+        with lzma.open(source / file) as packed, open(plain, "wb") as out:
+            shutil.copyfileobj(packed, out)
+        train, test = split(plain)
+        return train, {user: items for user, items in test.items() if user in train}
+
+    def part(self, rows, target):
+        with open(target, "w") as out:
+            for user in sorted(rows):
+                out.writelines(f"{user} {item}\n" for item in rows[user])
+        return target
+
+    def train(self, source, target):
+        """The train part of one of SPLITS, as lines of `user item`."""
+        return self.part(self.halves(source)[0], target)
+
+    def test(self, source, target):
+        return self.part(self.halves(source)[1], target)
 
     def movielens(self, source, target):
         """A MovieLens folder, imported; its files may lie there packed."""

@@ -309,6 +309,7 @@ static wn_status from_store(run *r, wn_error *err) {
   WN_TRY(wn_dataset_hash(events_of(r->train), &r->ids, &r->options.dataset_hash, err));
   r->options.catalog = r->catalog;
   r->options.items_source = wn_store_item_source(r->store);
+  r->options.users_source = wn_store_user_source(r->store);
   r->options.created_ms = wn_catalog_created(r->catalog);
   WN_TRY(wn_vectors_open(opt.data, wn_store_items(r->store), wn_catalog_count(r->catalog),
                          &r->vectors, err));

@@ -144,7 +144,10 @@ static wn_status make_data(run *r, wn_error *err) {
     in.items = r->split.items;
   }
   WN_TRY(wn_dataset_prepare(&in, &r->config.train.dataset, &r->data, NULL, err));
-  if (r->store != NULL) r->data.items_source = wn_store_item_source(r->store);
+  if (r->store != NULL) {
+    r->data.items_source = wn_store_item_source(r->store);
+    r->data.users_source = wn_store_user_source(r->store);
+  }
 cleanup:
   return status;
 }

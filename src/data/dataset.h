@@ -46,6 +46,15 @@ typedef struct wn_item_source {
                     void *each_ctx, wn_error *err);
 } wn_item_source;
 
+/* Streams the users' attributes; the same rules. */
+typedef struct wn_user_source {
+  void *ctx;
+  wn_status (*scan)(void *ctx,
+                    wn_status (*each)(void *each_ctx, wn_user_ix ix, const wn_user_record *user,
+                                      wn_error *err),
+                    void *each_ctx, wn_error *err);
+} wn_user_source;
+
 #define WN_VECTORS_D_MAX 8192u
 
 /* Dense vectors of some items, given with the catalogue. */
@@ -71,6 +80,7 @@ typedef struct wn_dataset {
   uint64_t duplicate_pair_count; /* events merged into an earlier pair */
   uint64_t last_seq;             /* log position that this dataset includes */
   wn_item_source items_source;   /* scan NULL: no catalogue */
+  wn_user_source users_source;   /* scan NULL: nothing is known of users but their events */
   const int64_t *created_ms;     /* [items] or NULL: when each item was created; borrowed */
   const int64_t *repeat_ms;      /* [items] or NULL: see data/repeats.h; borrowed */
   wn_item_vectors vectors;       /* len 0: none; borrowed */

@@ -257,6 +257,7 @@ static wn_status prepare(wn_bench *b, wn_error *err) {
   wn_bitset_copy(&b->universe, &b->known);
   if (ranks_held_out(b)) wn_bitset_and(&b->universe, &b->split->held_out);
   if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
+  b->data.users_source = o->users_source;
   b->data.created_ms = b->created_ms;
   b->data.vectors = b->options->vectors;
 cleanup:

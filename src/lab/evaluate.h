@@ -109,6 +109,7 @@ typedef struct wn_evaluate_options {
   const wn_surface *surface; /* the whole funnel as one more row; NULL: models alone */
   const wn_catalog *catalog; /* of the funnel; NULL with surface NULL */
   wn_item_source items_source;
+  wn_user_source users_source;
   const int64_t *created_ms;
   bool rank_all; /* COLD_ITEMS: over the whole catalogue, not over the held-out items alone */
   wn_item_vectors vectors; /* len 0: none */

@@ -63,6 +63,7 @@ typedef struct wn_param_spec {
 #define WN_PARAMS_MAX 24
 typedef struct wn_params {
   double value[WN_PARAMS_MAX]; /* in the order of the class's specs */
+  char text[128];              /* of the class's one text option; "": none */
 } wn_params;
 
 struct wn_models;
@@ -91,6 +92,7 @@ typedef struct wn_model_class {
   unsigned flags;
   const wn_param_spec *params; /* params_len of them */
   size_t params_len;
+  const char *text; /* name of the option that is a text; NULL: none */
   wn_status (*fit)(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                    wn_model **out, wn_error *err);
   /* At least one section; their names begin with the class's name and a slash ("als/…"). */

@@ -1,4 +1,4 @@
-/* Number-valued options of models. */
+/* Options of models: numbers, and one text a class at most. */
 
 #include "model/model.h"
 
@@ -27,13 +27,22 @@ static wn_status fail_key(const wn_model_class *cls, const char *key, wn_error *
   for (size_t i = 0; i < cls->params_len && at < sizeof keys; i++)
     at += (size_t)snprintf(keys + at, sizeof keys - at, "%s%s", i > 0 ? ", " : "",
                            cls->params[i].name);
-  if (cls->params_len == 0) return wn_fail(err, WN_E_ARGUMENT, key, "%s has no options", cls->name);
+  if (cls->text != NULL && at < sizeof keys)
+    snprintf(keys + at, sizeof keys - at, "%s%s", at > 0 ? ", " : "", cls->text);
+  if (keys[0] == '\0') return wn_fail(err, WN_E_ARGUMENT, key, "%s has no options", cls->name);
   return wn_fail(err, WN_E_ARGUMENT, key, "%s has no such option; it has %s", cls->name, keys);
 }
 
 wn_status wn_params_set(const wn_model_class *cls, wn_params *params, const char *key,
                         const char *value, wn_error *err) {
   size_t i = find(cls, key);
+  if (cls->text != NULL && strcmp(key, cls->text) == 0) {
+    if (strlen(value) >= sizeof params->text)
+      return wn_fail(err, WN_E_ARGUMENT, key, "must have less than %zu bytes", sizeof params->text);
+    memset(params->text, 0, sizeof params->text);
+    memcpy(params->text, value, strlen(value));
+    return WN_OK;
+  }
   if (i == cls->params_len) return fail_key(cls, key, err);
   const wn_param_spec *spec = &cls->params[i];
   double number;

@@ -7,23 +7,30 @@
  * Fitting sees merged (user, item) pairs: a pair's summed weight at its last event's time. Live
  * updates see each event. Negative totals count as nothing: a disliked item is not unpopular.
  *
+ * `segment` names attributes of users: those whose user is known get what is popular among users
+ * alike (segment.c); all others what is popular.
+ *
  * Items without events score 0 and end the list, lower index first, so that the list is full
  * whatever the filter leaves. Deterministic: one pass over the pairs in their order, no threads
  * (20 ns a pair). Memory: 12 bytes an item. */
 
 #include "model/decay.h"
 #include "model/half_life.h"
+#include "model/query.h"
 #include "model/ranking.h"
 #include "model/section.h"
+#include "model/segment.h"
 
 #include "base/mem.h"
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 
 typedef struct popular {
   wn_model base;
   wn_decay decay;
   wn_ranking *ranking;
+  wn_segments segments;
 } popular;
 
 typedef struct popular_meta {
@@ -35,10 +42,17 @@ typedef struct popular_meta {
 static const wn_param_spec params[] = {
     {"half_life_days", -1.0, -1.0, 36500.0,
      "days after which an event counts half; 0: never fades; below 0: chosen from the data"},
+    {"segment_prior", 0.0, 0.0, 1e9,
+     "events of all users that a segment starts with; 0: as many as items have any"},
 };
 
 static float score_of(const popular *m, uint32_t ix) {
   return (float)fmin(m->decay.count[ix], (double)FLT_MAX);
+}
+
+static int by_ix(const void *left, const void *right) {
+  const uint32_t *a = left, *b = right;
+  return (*a > *b) - (*a < *b);
 }
 
 static void fill(void *ctx, float *scores, uint32_t items) {
@@ -55,6 +69,7 @@ static void popular_free(wn_model *model) {
   if (m == NULL) return;
   wn_decay_clear(&m->decay);
   wn_ranking_free(m->ranking);
+  wn_segments_clear(&m->segments);
   wn_free(m);
 }
 
@@ -83,6 +98,13 @@ static wn_status popular_fit(const wn_dataset *data, const wn_params *values, co
     if (pairs->weight[i] > 0.0f)
       wn_decay_add(&m->decay, pairs->col[i], pairs->weight[i], (double)pairs->time_ms[i]);
   wn_ranking_stale(m->ranking);
+  wn_status status =
+      wn_segments_fit(data, values->text, wn_param(&wn_model_popular, values, "segment_prior"),
+                      &m->decay, &m->segments, err);
+  if (status != WN_OK) {
+    popular_free(&m->base);
+    return status;
+  }
   *out = &m->base;
   if (!wn_progress_at(env->progress, "popular", (double)pairs->nnz, (double)pairs->nnz, "pairs")) {
     popular_free(&m->base);
@@ -98,6 +120,7 @@ static wn_status popular_save(const wn_model *model, wn_snapshot_writer *writer,
   WN_TRY(wn_snapshot_write(writer, "popular/meta", &meta, sizeof meta, err));
   WN_TRY(wn_snapshot_write(writer, "popular/count", m->decay.count,
                            m->decay.items * sizeof *m->decay.count, err));
+  WN_TRY(wn_segments_save(&m->segments, writer, err));
 cleanup:
   return status;
 }
@@ -114,6 +137,9 @@ static wn_status popular_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   m = create(meta->half_life_ms, meta->landmark_ms, (uint32_t)meta->items);
   if (m == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_decay_load(&m->decay, count, (uint32_t)meta->items, err));
+  WN_TRY(wn_segments_map(snapshot, &m->segments, err));
+  if (m->segments.head.items > m->decay.items)
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "popular/segments", "has more items than there are"));
   wn_ranking_stale(m->ranking);
   *out = &m->base;
   m = NULL;
@@ -122,15 +148,60 @@ cleanup:
   return status;
 }
 
+/* Entry `at` of a segment: its item's score there. */
+static float score_in_segment(const popular *m, uint64_t at) {
+  const wn_segments *s = &m->segments;
+  double moved = m->decay.half_life_ms > 0
+                     ? exp2((s->head.landmark_ms - m->decay.landmark_ms) / m->decay.half_life_ms)
+                     : 1;
+  double score = m->decay.count[s->item[at]] + moved * s->head.lift * (double)s->count[at];
+  return (float)fmin(score, (double)FLT_MAX);
+}
+
+/* The best of all, without those that score more in the segment, and then these: what nobody of the
+ * segment took keeps its score, so k of each are enough. */
+static wn_status segment_candidates(const popular *m, const wn_query *query, size_t k,
+                                    wn_scored *out, size_t *count, wn_error *err) {
+  uint32_t segment = wn_segment_of(&m->segments, query->user);
+  const wn_segments *s = &m->segments;
+  uint64_t begin = s->ptr[segment - 1], end = s->ptr[segment];
+  wn_scored *all = wn_reallocarray(NULL, k + 1, sizeof *all);
+  if (all == NULL) return wn_fail_memory(err);
+  size_t n = wn_ranking_candidates(m->ranking, query->allowed, k, all);
+  wn_topk top;
+  wn_topk_init(&top, out, k);
+  for (size_t i = 0; i < n; i++) {
+    const uint32_t *found =
+        bsearch(&all[i].ix, s->item + begin, end - begin, sizeof *s->item, by_ix);
+    if (found == NULL) wn_topk_push(&top, all[i].ix, all[i].score);
+  }
+  for (uint64_t at = begin; at < end; at++)
+    if (wn_query_allows(query, s->item[at]))
+      wn_topk_push(&top, s->item[at], score_in_segment(m, at));
+  *count = wn_topk_sort(&top);
+  wn_free(all);
+  return WN_OK;
+}
+
 static wn_status popular_candidates(const wn_model *model, const wn_query *query, size_t k,
-                                    wn_scored *out, size_t *count, wn_error *err WN_UNUSED) {
-  *count = wn_ranking_candidates(((const popular *)model)->ranking, query->allowed, k, out);
+                                    wn_scored *out, size_t *count, wn_error *err) {
+  const popular *m = (const popular *)model;
+  if (wn_segment_of(&m->segments, query->user) > 0)
+    return segment_candidates(m, query, k, out, count, err);
+  *count = wn_ranking_candidates(m->ranking, query->allowed, k, out);
   return WN_OK;
 }
 
 static wn_status popular_score_all(const wn_model *model, const wn_query *query, float *scores,
                                    uint32_t items, wn_error *err WN_UNUSED) {
-  wn_ranking_scores(((const popular *)model)->ranking, query->allowed, scores, items);
+  const popular *m = (const popular *)model;
+  const wn_segments *s = &m->segments;
+  uint32_t segment = wn_segment_of(s, query->user);
+  wn_ranking_scores(m->ranking, query->allowed, scores, items);
+  for (uint64_t at = segment > 0 ? s->ptr[segment - 1] : 0; segment > 0 && at < s->ptr[segment];
+       at++)
+    if (s->item[at] < items && wn_query_allows(query, s->item[at]))
+      scores[s->item[at]] = score_in_segment(m, at);
   return WN_OK;
 }
 
@@ -156,6 +227,7 @@ const wn_model_class wn_model_popular = {
     .flags = WN_MODEL_LIVE,
     .params = params,
     .params_len = sizeof params / sizeof *params,
+    .text = "segment",
     .fit = popular_fit,
     .save = popular_save,
     .map = popular_map,

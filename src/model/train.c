@@ -261,6 +261,17 @@ wn_item_source wn_store_item_source(wn_store *store) {
   return (wn_item_source){.ctx = store, .scan = scan_store};
 }
 
+static wn_status scan_users(void *ctx,
+                            wn_status (*each)(void *each_ctx, wn_user_ix ix,
+                                              const wn_user_record *user, wn_error *err),
+                            void *each_ctx, wn_error *err) {
+  return wn_store_scan_users(ctx, each, each_ctx, err);
+}
+
+wn_user_source wn_store_user_source(wn_store *store) {
+  return (wn_user_source){.ctx = store, .scan = scan_users};
+}
+
 static wn_status note_created(void *ctx, wn_item_ix ix, const wn_item_record *item,
                               wn_error *err WN_UNUSED) {
   int64_t *created_ms = ctx;
@@ -308,6 +319,7 @@ static wn_status load(run *r, wn_error *err) {
   if (r->created_ms == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(scan_bounded(&r->items, note_created, r->created_ms, err));
   r->data.items_source = (wn_item_source){.ctx = &r->items, .scan = scan_bounded};
+  r->data.users_source = wn_store_user_source(r->store);
   r->data.created_ms = r->created_ms;
   WN_TRY(wn_repeats_learn((wn_event_list){in.events, in.count}, r->signals, r->data.items,
                           &r->repeat_ms, err));

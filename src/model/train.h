@@ -78,6 +78,7 @@ WN_MUST_USE wn_status wn_train_store(wn_store *store, wn_signals *signals,
 /* An item source over a store; `ctx_out` is to be used as the source's lifetime: the store itself.
  */
 wn_item_source wn_store_item_source(wn_store *store);
+wn_user_source wn_store_user_source(wn_store *store);
 /* Reads the whole log into a builder; maps the store's types to `signals` numbers (adding unknown
  * ones), so that type numbers in `signals` equal the store's from then on. */
 WN_MUST_USE wn_status wn_signals_bind(wn_signals *signals, const wn_store *store, wn_error *err);

@@ -126,6 +126,18 @@ static wn_status read_signals(wn_yaml *y, const yaml_node_t *node, void *target)
   return wn_yaml_names(y, node, WN_SIGNAL_NAME_MAX, read_signal, target);
 }
 
+static wn_status read_text_param(wn_yaml *y, const yaml_node_t *value, wn_train_spec *spec) {
+  wn_str text;
+  wn_error why = {0};
+  char copy[sizeof spec->params.text + 1];
+  wn_status status = wn_yaml_text(y, value, &text);
+  if (status != WN_OK) return status;
+  snprintf(copy, sizeof copy, "%.*s", WN_STR_ARG(text));
+  if (wn_params_set(spec->cls, &spec->params, spec->cls->text, copy, &why) != WN_OK)
+    return wn_yaml_fail(y, value, "%s", why.message);
+  return WN_OK;
+}
+
 static wn_status read_param(wn_yaml *y, wn_str name, const yaml_node_t *key,
                             const yaml_node_t *value, void *ctx) {
   wn_train_spec *spec = ctx;
@@ -136,6 +148,8 @@ static wn_status read_param(wn_yaml *y, wn_str name, const yaml_node_t *key,
     snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", spec->cls->params[i].name);
     if (wn_str_is(name, spec->cls->params[i].name)) param = &spec->cls->params[i];
   }
+  if (spec->cls->text != NULL && wn_str_is(name, spec->cls->text))
+    return read_text_param(y, value, spec);
   if (param == NULL)
     return wn_yaml_fail(y, key, "unknown parameter of the model %s; known: %s", spec->cls->name,
                         spec->cls->params_len > 0 ? list : "none");

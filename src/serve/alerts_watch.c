@@ -29,7 +29,7 @@ struct wn_alerts {
   wn_alert_state state;
   wn_alert_message waiting[WN_ALERT_COUNT]; /* by rule */
   bool has_waiting[WN_ALERT_COUNT];
-  uint64_t sent, failed;
+  uint64_t looks, sent, failed;
 };
 
 static double disk_free_mb(const wn_server *server) {
@@ -120,6 +120,7 @@ static void look(wn_alerts *a) {
   wn_alert_message messages[WN_ALERT_COUNT];
   values_of(a, values);
   pthread_mutex_lock(&a->lock);
+  a->looks++;
   size_t len = wn_alerts_look(&a->state, a->config, values, wn_now_ms(), messages);
   for (size_t i = 0; i < len; i++) {
     a->waiting[messages[i].rule] = messages[i];
@@ -192,6 +193,8 @@ void wn_alerts_render(wn_alerts *a, wn_buf *out) {
   for (int i = 0; i < WN_ALERT_COUNT; i++)
     wn_buf_printf(out, "winnow_alert_firing{rule=\"%s\"} %d\n",
                   wn_alert_rule_name((wn_alert_rule)i), a->state.firing[i]);
+  wn_metrics_single(out, "winnow_alerts_looks_total", "counter",
+                    "Times that the rules were looked at.", (double)a->looks);
   wn_metrics_single(out, "winnow_alerts_sent_total", "counter", "Messages to the webhook.",
                     (double)a->sent);
   wn_metrics_single(out, "winnow_alerts_failed_total", "counter",

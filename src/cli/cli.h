@@ -125,6 +125,7 @@ int wn_cmd_recommend(int argc, char **argv);
 int wn_cmd_similar(int argc, char **argv);
 int wn_cmd_serve(int argc, char **argv);
 int wn_cmd_status(int argc, char **argv);
+int wn_cmd_top(int argc, char **argv);
 int wn_cmd_snapshots(int argc, char **argv);
 int wn_cmd_keys(int argc, char **argv);
 int wn_cmd_check_config(int argc, char **argv);

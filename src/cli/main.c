@@ -23,6 +23,7 @@ static const struct {
     {"similar", wn_cmd_similar, "print what is like an item, or who is like a user"},
     {"serve", wn_cmd_serve, "answer HTTP requests"},
     {"status", wn_cmd_status, "say what a data directory holds"},
+    {"top", wn_cmd_top, "what a running server does, live"},
     {"snapshots", wn_cmd_snapshots, "list, verify or roll back trained snapshots"},
     {"keys", wn_cmd_keys, "add, list or revoke keys of the HTTP API"},
     {"index", wn_cmd_index, "build, search, measure or verify an index of vectors"},

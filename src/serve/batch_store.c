@@ -54,7 +54,7 @@ static wn_status choose_source(wn_batch_store *s, wn_error *err) {
                    "the snapshot holds no model `%s`: name it in winnow.yaml and train",
                    s->ask.model);
   }
-  s->surface = wn_surfaces_find(&engine->config.surfaces, wn_str_of(s->ask.surface));
+  s->surface = wn_surfaces_find(&engine->policy->surfaces, wn_str_of(s->ask.surface));
   if (s->surface == NULL)
     return wn_fail(err, WN_E_NOT_FOUND, "surface", "there is no surface `%s`", s->ask.surface);
   if (s->surface->flavour == WN_FLAVOUR_FLAT)

@@ -483,7 +483,7 @@ wn_status wn_check_model(wn_engine *engine, const wn_check_options *options, wn_
   wn_status status;
   *out = (wn_check_report){.surface = options->surface, .snapshot = engine->serving->about.number};
   wn_arena_init(&p.arena, REQUEST_BYTES_MAX);
-  p.surface = wn_surfaces_find(&engine->config.surfaces, wn_str_of(options->surface));
+  p.surface = wn_surfaces_find(&engine->policy->surfaces, wn_str_of(options->surface));
   if (p.surface == NULL)
     WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "surface", "there is no surface `%s`", options->surface));
   if (p.surface->flavour == WN_FLAVOUR_FLAT)

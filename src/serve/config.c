@@ -65,9 +65,7 @@ void wn_config_clear(wn_config *config) {
   wn_experiments_clear(&config->experiments);
 }
 
-const wn_surface *wn_config_gate_surface(const wn_config *config) {
-  const char *name = config->training.gate_surface;
-  const wn_surfaces *all = &config->surfaces;
+const wn_surface *wn_config_gate_surface(const wn_surfaces *all, const char *name) {
   const wn_surface *feed = NULL;
   for (size_t i = 0; i < all->len; i++) {
     const wn_surface *s = &all->data[i];
@@ -368,7 +366,8 @@ wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_e
         wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
   if (root != NULL) WN_TRY(wn_config_read_experiments(&yaml, root, config));
   want_asked(config);
-  if (config->training.gate_surface[0] != '\0' && wn_config_gate_surface(config) == NULL) {
+  if (config->training.gate_surface[0] != '\0' &&
+      wn_config_gate_surface(&config->surfaces, config->training.gate_surface) == NULL) {
     status =
         wn_fail(err, WN_E_CONFIG, "training.gate.surface",
                 "must be a surface that is not flat, got \"%s\"", config->training.gate_surface);

@@ -36,6 +36,7 @@ static wn_engine *engine_create(const char *dir, wn_store_mode mode, wn_config *
     wn_config_clear(config);
     return NULL;
   }
+  engine->policy = wn_policy_create(config);
   engine->config = *config;
   *config = (wn_config){0};
   engine->mode = mode;
@@ -50,12 +51,15 @@ static wn_engine *engine_create(const char *dir, wn_store_mode mode, wn_config *
   pthread_rwlock_init(&engine->lock, &attr);
   pthread_rwlockattr_destroy(&attr);
   pthread_mutex_init(&engine->refresh_lock, NULL);
+  pthread_mutex_init(&engine->policy_lock, NULL);
   engine->filters = wn_expr_cache_create(FILTERS_MAX);
   wn_sessions_options options;
   wn_sessions_options_defaults(&options);
   options.ttl_ms = (int64_t)engine->config.server.session_minutes * 60000;
   engine->sessions = wn_sessions_create(&options);
-  if (engine->dir != NULL && engine->filters != NULL && engine->sessions != NULL) return engine;
+  if (engine->dir != NULL && engine->filters != NULL && engine->sessions != NULL &&
+      engine->policy != NULL)
+    return engine;
   wn_engine_close(engine);
   return NULL;
 }
@@ -75,6 +79,8 @@ void wn_engine_close(wn_engine *engine) {
   wn_arena_clear(&engine->patch_arena);
   pthread_rwlock_destroy(&engine->lock);
   pthread_mutex_destroy(&engine->refresh_lock);
+  pthread_mutex_destroy(&engine->policy_lock);
+  wn_policy_unref(engine->policy);
   wn_config_clear(&engine->config);
   wn_free(engine->dir);
   wn_free(engine);
@@ -211,7 +217,7 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   wn_log(WN_LOG_INFO, "open: store users=%" PRIu32 " ms=%.1f",
          wn_dict_count(wn_store_users(o.engine->store)), step_ms(&o));
   if (mode == WN_STORE_WRITE)
-    WN_TRY(wn_ledger_update(dir, &o.engine->config.experiments, wn_now_ms(), err));
+    WN_TRY(wn_ledger_update(dir, &o.engine->policy->experiments, wn_now_ms(), err));
   WN_TRY(load_catalog(&o, err));
   WN_TRY(load_snapshot(&o, err));
   WN_TRY(replay_log(&o, err));

@@ -7,7 +7,7 @@
 
 #include "funnel/funnel.h"
 #include "online/online.h"
-#include "serve/config.h"
+#include "serve/policy.h"
 #include "store/commit.h"
 
 typedef struct wn_engine wn_engine;
@@ -18,7 +18,13 @@ typedef struct wn_engine wn_engine;
 WN_MUST_USE wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
                                      const wn_progress *progress, wn_engine **out, wn_error *err);
 void wn_engine_close(wn_engine *engine); /* commits what was accepted first */
+/* As at the start, without surfaces and experiments: those are the policy's. */
 const wn_config *wn_engine_config(const wn_engine *engine);
+/* What serves now; a reference of the caller's (wn_policy_unref). */
+wn_policy *wn_engine_policy(wn_engine *engine);
+/* From the next request on; takes the reference over, also on failure. Those under way end with the
+ * policy that they began with. WN_E_CONFIG: an arm pins a snapshot that is not loaded. */
+WN_MUST_USE wn_status wn_engine_policy_swap(wn_engine *engine, wn_policy *policy, wn_error *err);
 wn_store *wn_engine_store(const wn_engine *engine);
 const char *wn_engine_dir(const wn_engine *engine); /* the data directory */
 
@@ -33,8 +39,10 @@ typedef struct wn_slate_request {
   bool look;         /* at what would be shown: no impression, and a feed's session is left alone */
   const wn_str *why; /* with explain: the ways of these items, too */
   size_t why_len;
-  bool log;  /* write the impression log (serving does, the CLI does not) */
-  bool hold; /* see `unlogged` */
+  const wn_policy *policy; /* NULL: what serves now */
+  uint64_t seed;           /* of what is random in the slate; 0: a fresh one */
+  bool log;                /* write the impression log (serving does, the CLI does not) */
+  bool hold;               /* see `unlogged` */
 } wn_slate_request;
 
 typedef struct wn_slate_answer_item {
@@ -56,7 +64,8 @@ typedef struct wn_slate_answer {
   size_t len;
   wn_str source_names[2 * WN_GENERATORS_MAX]; /* bit → generator */
   size_t source_count;
-  wn_str explain_json; /* the trace; absent without explain */
+  uint32_t own_sources; /* the first of these: generators, and no fallbacks */
+  wn_str explain_json;  /* the trace; absent without explain */
   wn_stage_stats stages;
   double took_ms;
   /* A feed's slate, and any slate while commits fail, is stored before it is shown. With `hold` the

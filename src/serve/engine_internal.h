@@ -10,6 +10,7 @@
 #include "base/map64.h"
 #include "base/vec.h"
 #include "serve/engine.h"
+#include "serve/policy.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -43,13 +44,16 @@ typedef struct wn_current_mark {
 } wn_current_mark;
 
 struct wn_engine {
-  wn_config config; /* never changes */
+  wn_config config; /* as at the start; surfaces and experiments are the policy's */
   wn_store_mode mode;
   char *dir;
   wn_store *store;
   wn_committer *committer; /* NULL in READ mode */
   wn_expr_cache *filters;
   wn_sessions *sessions;
+
+  pthread_mutex_t policy_lock; /* of the pointer alone: held for nanoseconds */
+  wn_policy *policy;           /* in READ mode never replaced */
 
   pthread_rwlock_t lock; /* guards what follows */
   wn_catalog *catalog;

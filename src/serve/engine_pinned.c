@@ -47,8 +47,8 @@ cleanup:
 
 wn_status wn_engine_pin(wn_engine *engine, wn_error *err) {
   wn_status status = WN_OK;
-  for (size_t i = 0; i < engine->config.experiments.len; i++) {
-    const wn_experiment *e = &engine->config.experiments.data[i];
+  for (size_t i = 0; i < engine->policy->experiments.len; i++) {
+    const wn_experiment *e = &engine->policy->experiments.data[i];
     for (size_t a = 0; a < e->arms_len && !e->stopped; a++)
       if (e->arms[a].snapshot != 0) WN_TRY(pin_one(engine, e, &e->arms[a], err));
   }

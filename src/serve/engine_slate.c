@@ -22,10 +22,11 @@
 typedef struct passage {
   wn_engine *engine;
   const wn_slate_request *in;
+  const wn_policy *policy;
   wn_slate_answer *out;
   wn_arena *arena;
   const wn_surface *surface; /* as the arms change it */
-  uint64_t policy;
+  uint64_t policy_hash;      /* with the arms */
   uint64_t pin;              /* the snapshot that an arm pins; 0: none */
   const wn_serving *serving; /* under the lock */
   wn_str session;            /* name in the session table; absent: no feed */
@@ -35,7 +36,7 @@ typedef struct passage {
 } passage;
 
 static wn_status find_surface(passage *p, wn_error *err) {
-  const wn_surfaces *all = &p->engine->config.surfaces;
+  const wn_surfaces *all = &p->policy->surfaces;
   char list[400] = "";
   p->surface = wn_surfaces_find(all, p->in->surface);
   if (p->surface != NULL) return WN_OK;
@@ -52,7 +53,7 @@ static wn_status find_attrs(const passage *p, wn_user_record *record, const wn_a
                             wn_error *err) {
   wn_status status = WN_OK;
   *out = NULL;
-  if (!wn_experiments_need_attrs(&p->engine->config.experiments, p->in->surface)) return WN_OK;
+  if (!wn_experiments_need_attrs(&p->policy->experiments, p->in->surface)) return WN_OK;
   wn_user_ix user =
       p->in->user.len > 0 ? wn_store_find_user(p->engine->store, p->in->user) : WN_NO_IX;
   if (user == WN_NO_IX) return WN_OK;
@@ -85,10 +86,10 @@ static wn_status take_arms(passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_buf text = {0};
   wn_user_record record;
-  const wn_experiments *all = &p->engine->config.experiments;
+  const wn_experiments *all = &p->policy->experiments;
   wn_assign_context context = {
       .surface = p->in->surface, .user = p->in->user, .session = p->in->session};
-  p->policy = p->engine->config.hash;
+  p->policy_hash = p->policy->hash;
   if (all->len == 0) return WN_OK;
   WN_TRY(find_attrs(p, &record, &context.attrs, err));
   wn_assigned *assigned = wn_arena_alloc(p->arena, all->len * sizeof *assigned);
@@ -97,7 +98,7 @@ static wn_status take_arms(passage *p, wn_error *err) {
   if (len == 0) return WN_OK;
   WN_TRY(apply_arms(p, assigned, len, err));
   wn_assigned_print(assigned, len, &text);
-  p->policy = wn_hash64(text.data, text.len, p->policy);
+  p->policy_hash = wn_hash64(text.data, text.len, p->policy_hash);
   p->out->arms = wn_arena_str(p->arena, (wn_str){text.data, text.len});
   if (text.failed || p->out->arms.ptr == NULL) status = wn_fail_memory(err);
 cleanup:
@@ -242,7 +243,10 @@ static wn_status make_slate_id(passage *p, wn_error *err) {
                      (unsigned long long)p->now_ms & 0xffffffffffffULL);
   for (size_t i = 0; i < sizeof random; i++, len += 2)
     snprintf(p->out->slate_id + len, 3, "%02x", random[i]);
-  memcpy(&p->funnel.query.seed, random, sizeof p->funnel.query.seed);
+  if (p->in->seed != 0)
+    p->funnel.query.seed = p->in->seed;
+  else
+    memcpy(&p->funnel.query.seed, random, sizeof p->funnel.query.seed);
   return WN_OK;
 }
 
@@ -268,8 +272,10 @@ static wn_status copy_items(passage *p, const wn_slate *slate, wn_error *err) {
   for (unsigned g = 0; g < 2 * WN_GENERATORS_MAX; g++) {
     const char *name = wn_surface_source(p->surface, g);
     if (name == NULL) break;
-    out->source_names[out->source_count++] = wn_str_of(name);
+    out->source_names[out->source_count] = wn_arena_str(p->arena, wn_str_of(name));
+    if (out->source_names[out->source_count++].ptr == NULL) return wn_fail_memory(err);
   }
+  out->own_sources = (uint32_t)p->surface->generators_len;
   return WN_OK;
 }
 
@@ -386,7 +392,7 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
                                  .items = ix,
                                  .propensities = propensity,
                                  .len = out->len,
-                                 .policy = p->policy,
+                                 .policy = p->policy_hash,
                                  .arms = put_str(&at, out->arms),
                                  .features = put_str(&at, features)};
   if (waits && p->in->hold) {
@@ -430,33 +436,48 @@ cleanup:
   return status;
 }
 
+static wn_status make_slate(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  const wn_slate_request *in = p->in;
+  WN_TRY(find_surface(p, err));
+  WN_TRY(take_arms(p, err));
+  WN_TRY(check_context(p, err));
+  WN_TRY(make_slate_id(p, err));
+  /* The policy may be gone when the answer is read. */
+  p->out->surface = wn_arena_str(p->arena, wn_str_of(p->surface->name));
+  p->out->user = wn_arena_str(p->arena, in->user);
+  if (p->out->surface.ptr == NULL || (in->user.ptr != NULL && p->out->user.ptr == NULL))
+    WN_TRY(wn_fail_memory(err));
+  p->funnel.surface = p->surface;
+  p->funnel.filters = p->engine->filters;
+  p->funnel.filter = in->filter;
+  p->funnel.n = in->n > 0 ? in->n : p->surface->n;
+  p->funnel.explain = in->explain;
+  p->funnel.query.arena = p->arena;
+  p->funnel.query.now_ms = p->now_ms;
+  if (p->surface->flavour == WN_FLAVOUR_FEED)
+    WN_TRY(wn_engine_session_name(in->session, in->user, p->arena, &p->session, err));
+  if (p->session.len > 0) wn_sessions_lock(p->engine->sessions, p->session);
+  status = pass(p, err);
+  if (p->session.len > 0) wn_sessions_unlock(p->engine->sessions, p->session);
+cleanup:
+  return status;
+}
+
 wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn_arena *arena,
                           wn_slate_answer *out, wn_error *err) {
-  wn_status status = WN_OK;
   uint64_t start = wn_mono_ns();
-  passage p = {.engine = engine, .in = request, .out = out, .arena = arena, .now_ms = wn_now_ms()};
+  wn_policy *policy = request->policy == NULL ? wn_engine_policy(engine) : NULL;
+  passage p = {.engine = engine,
+               .in = request,
+               .out = out,
+               .arena = arena,
+               .policy = policy != NULL ? policy : request->policy,
+               .now_ms = wn_now_ms()};
   *out = (wn_slate_answer){0};
-  WN_TRY(find_surface(&p, err));
-  WN_TRY(take_arms(&p, err));
-  WN_TRY(check_context(&p, err));
-  WN_TRY(make_slate_id(&p, err));
-  out->surface = wn_str_of(p.surface->name);
-  out->user = wn_arena_str(arena, request->user);
-  if (request->user.ptr != NULL && out->user.ptr == NULL) WN_TRY(wn_fail_memory(err));
-  p.funnel.surface = p.surface;
-  p.funnel.filters = engine->filters;
-  p.funnel.filter = request->filter;
-  p.funnel.n = request->n > 0 ? request->n : p.surface->n;
-  p.funnel.explain = request->explain;
-  p.funnel.query.arena = arena;
-  p.funnel.query.now_ms = p.now_ms;
-  if (p.surface->flavour == WN_FLAVOUR_FEED)
-    WN_TRY(wn_engine_session_name(request->session, request->user, arena, &p.session, err));
-  if (p.session.len > 0) wn_sessions_lock(engine->sessions, p.session);
-  status = pass(&p, err);
-  if (p.session.len > 0) wn_sessions_unlock(engine->sessions, p.session);
+  wn_status status = make_slate(&p, err);
   out->took_ms = (double)(wn_mono_ns() - start) / 1e6;
-cleanup:
+  wn_policy_unref(policy);
   return status;
 }
 

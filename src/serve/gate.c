@@ -99,7 +99,7 @@ wn_status wn_gate_plan_make(wn_store *store, const wn_config *config, const wn_s
   uint64_t held = fresh / 2 < training->gate_events_max ? fresh / 2 : training->gate_events_max;
   WN_TRY(read_tail(store, counts.last_seq - held, counts.last_seq, &t, err));
   size_t users = held > 0 ? count_users(&t) : 0;
-  if (wn_config_gate_surface(config) == NULL)
+  if (wn_config_gate_surface(&config->surfaces, training->gate_surface) == NULL)
     snprintf(out->reason, sizeof out->reason, "no surface is made for a user");
   else if (users >= training->gate_users_min)
     out->upto_seq = counts.last_seq - held;
@@ -288,7 +288,8 @@ static wn_status prepare(gate *g, wn_error *err) {
   g->errors = wn_calloc((size_t)g->threads, sizeof *g->errors);
   if (g->arenas == NULL || g->errors == NULL) return wn_fail_memory(err);
   for (int w = 0; w < g->threads; w++) wn_arena_init(&g->arenas[w], ARENA_BYTES);
-  g->ask.surface = wn_config_gate_surface(config);
+  g->ask.surface =
+      wn_config_gate_surface(&g->engine->policy->surfaces, config->training.gate_surface);
   g->ask.n = g->ask.surface->n;
   g->tail.signals = &g->engine->serving->signals;
   WN_TRY(read_tail(g->engine->store, g->plan->upto_seq, g->plan->last_seq, &g->tail, err));

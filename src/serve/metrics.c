@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #define SHARDS 16
+/* Every surface that was served since the start, whether or not it is still declared. */
+#define SURFACES (2 * WN_SURFACES_MAX)
 
 static const int statuses[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408,
                                409, 411, 413, 414, 415, 429, 431, 500, 501, 503, 507, 0};
@@ -33,8 +36,8 @@ typedef struct shard {
   counter requests[WN_METRIC_ROUTES_MAX][STATUSES];
   counter latency[WN_METRIC_ROUTES_MAX][BUCKETS];
   counter latency_ns[WN_METRIC_ROUTES_MAX];
-  counter slates[WN_SURFACES_MAX][2]; /* [personal] */
-  counter slate_items[WN_SURFACES_MAX];
+  counter slates[SURFACES][2]; /* [personal] */
+  counter slate_items[SURFACES];
   counter stage[WN_STAGES][BUCKETS];
   counter stage_ns[WN_STAGES], stage_out[WN_STAGES];
   char apart[64]; /* shards do not share a cache line */
@@ -43,10 +46,36 @@ typedef struct shard {
 struct wn_metrics {
   const char *const *routes;
   size_t route_count;
-  const wn_surfaces *surfaces;
+  char surfaces[SURFACES][WN_NAME_MAX + 1]; /* what has been named stays; the last: all others */
+  atomic_size_t surfaces_len;
+  pthread_mutex_t naming;
   atomic_uint threads;
   shard shards[SHARDS];
 };
+
+static size_t find_surface(const wn_metrics *metrics, size_t len, wn_str name) {
+  size_t i = 0;
+  while (i < len && !wn_str_is(name, metrics->surfaces[i])) i++;
+  return i;
+}
+
+/* Names are written once and then read without the lock. */
+static size_t surface_slot(wn_metrics *metrics, wn_str name) {
+  size_t len = atomic_load_explicit(&metrics->surfaces_len, memory_order_acquire);
+  size_t at = find_surface(metrics, len, name);
+  if (at < len || len == SURFACES) return at < len ? at : SURFACES - 1;
+  pthread_mutex_lock(&metrics->naming);
+  len = atomic_load_explicit(&metrics->surfaces_len, memory_order_relaxed);
+  at = find_surface(metrics, len, name);
+  if (at == len && len < SURFACES) {
+    const char *text = len < SURFACES - 1 ? name.ptr : "other";
+    int bytes = len < SURFACES - 1 ? (int)name.len : 5;
+    snprintf(metrics->surfaces[len], sizeof metrics->surfaces[len], "%.*s", bytes, text);
+    atomic_store_explicit(&metrics->surfaces_len, len + 1, memory_order_release);
+  }
+  pthread_mutex_unlock(&metrics->naming);
+  return at < SURFACES ? at : SURFACES - 1;
+}
 
 wn_metrics *wn_metrics_create(const char *const *routes, size_t route_count,
                               const wn_surfaces *surfaces) {
@@ -54,11 +83,15 @@ wn_metrics *wn_metrics_create(const char *const *routes, size_t route_count,
   if (metrics == NULL) return NULL;
   metrics->routes = routes;
   metrics->route_count = route_count < WN_METRIC_ROUTES_MAX ? route_count : WN_METRIC_ROUTES_MAX;
-  metrics->surfaces = surfaces;
+  pthread_mutex_init(&metrics->naming, NULL);
+  for (size_t i = 0; i < surfaces->len; i++)
+    (void)surface_slot(metrics, wn_str_of(surfaces->data[i].name));
   return metrics;
 }
 
 void wn_metrics_free(wn_metrics *metrics) {
+  if (metrics == NULL) return;
+  pthread_mutex_destroy(&metrics->naming);
   wn_free(metrics);
 }
 
@@ -110,11 +143,11 @@ void wn_metrics_request(wn_metrics *metrics, size_t route, int http, uint64_t ns
   add(&s->latency_ns[route], ns);
 }
 
-void wn_metrics_slate(wn_metrics *metrics, size_t surface, bool personal, size_t items) {
-  if (surface >= WN_SURFACES_MAX) return;
+void wn_metrics_slate(wn_metrics *metrics, wn_str surface, bool personal, size_t items) {
+  size_t at = surface_slot(metrics, surface);
   shard *s = own_shard(metrics);
-  add(&s->slates[surface][personal], 1);
-  add(&s->slate_items[surface], items);
+  add(&s->slates[at][personal], 1);
+  add(&s->slate_items[at], items);
 }
 
 /* The sum over shards of the counter at this offset. */
@@ -243,19 +276,20 @@ static void render_commits(const wn_commit_stats *stats, wn_buf *out) {
 static void render_slates(const wn_metrics *metrics, wn_buf *out) {
   wn_metrics_head(out, "winnow_slates_total", "counter",
                   "Slates served, by surface and whether the user's history was used.");
-  for (size_t i = 0; i < metrics->surfaces->len; i++) {
+  const size_t len = atomic_load_explicit(&metrics->surfaces_len, memory_order_acquire);
+  for (size_t i = 0; i < len; i++) {
     for (size_t personal = 0; personal < 2; personal++) {
       uint64_t count =
           sum_at(metrics, offsetof(shard, slates) + (i * 2 + personal) * sizeof(counter));
       wn_buf_printf(out, "winnow_slates_total{surface=\"%s\",personal=\"%s\"} %" PRIu64 "\n",
-                    metrics->surfaces->data[i].name, personal != 0 ? "true" : "false", count);
+                    metrics->surfaces[i], personal != 0 ? "true" : "false", count);
     }
   }
   wn_metrics_head(out, "winnow_slate_items_total", "counter", "Items shown, by surface.");
-  for (size_t i = 0; i < metrics->surfaces->len; i++) {
+  for (size_t i = 0; i < len; i++) {
     uint64_t count = sum_at(metrics, offsetof(shard, slate_items) + i * sizeof(counter));
     wn_buf_printf(out, "winnow_slate_items_total{surface=\"%s\"} %" PRIu64 "\n",
-                  metrics->surfaces->data[i].name, count);
+                  metrics->surfaces[i], count);
   }
 }
 

@@ -25,14 +25,14 @@ typedef enum wn_metric_counter {
 } wn_metric_counter;
 
 wn_metrics *wn_metrics_create(const char *const *routes, size_t route_count,
-                              const wn_surfaces *surfaces); /* names borrowed; NULL: no memory */
+                              const wn_surfaces *surfaces); /* routes borrowed; NULL: no memory */
 void wn_metrics_free(wn_metrics *metrics);
 
 /* Any thread, tens of nanoseconds: each thread has a shard of its own. */
 void wn_metrics_count(wn_metrics *metrics, wn_metric_counter counter, uint64_t by);
 void wn_metrics_request(wn_metrics *metrics, size_t route, int http, uint64_t ns);
 void wn_metrics_stages(wn_metrics *metrics, const wn_stage_stats *stages);
-void wn_metrics_slate(wn_metrics *metrics, size_t surface, bool personal, size_t items);
+void wn_metrics_slate(wn_metrics *metrics, wn_str surface, bool personal, size_t items);
 
 /* What the server itself knows at the moment of asking. */
 typedef struct wn_metrics_gauges {

@@ -199,7 +199,7 @@ static wn_status remember(rerun *r, const wn_own_slate *slate, wn_error *err) {
 static wn_status next_slate(rerun *r, wn_error *err) {
   const wn_own_slate *slate = &r->log->slates.data[r->next];
   wn_policy_replay_report *report = r->report;
-  const wn_surface *surface = wn_surfaces_find(&r->engine->config.surfaces, slate->surface);
+  const wn_surface *surface = wn_surfaces_find(&r->engine->policy->surfaces, slate->surface);
   wn_status status = WN_OK;
   wn_arena_reset(&r->arena);
   while (r->known_len < r->items && r->known_ms[r->by_time[r->known_len]] <= slate->time_ms)
@@ -274,7 +274,7 @@ cleanup:
 
 /* Generators that the judged surfaces name and the snapshot does not have. */
 static void note_missing(rerun *r) {
-  const wn_surfaces *surfaces = &r->engine->config.surfaces;
+  const wn_surfaces *surfaces = &r->engine->policy->surfaces;
   char *out = r->report->missing_models;
   for (size_t s = 0; s < surfaces->len; s++) {
     if (r->options->log.surface != NULL &&

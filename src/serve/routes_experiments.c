@@ -43,7 +43,8 @@ wn_status wn_route_experiments(wn_http *http, wn_error *err) {
   wn_status status = WN_OK;
   wn_ledger ledger = {0};
   wn_json json;
-  const wn_experiments *all = &wn_engine_config(http->engine)->experiments;
+  wn_policy *policy = wn_engine_policy(http->engine);
+  const wn_experiments *all = &policy->experiments;
   WN_TRY(no_query(http, err));
   WN_TRY(wn_ledger_read(wn_engine_dir(http->engine), &ledger, err));
   wn_json_init(&json, &http->out);
@@ -55,6 +56,7 @@ wn_status wn_route_experiments(wn_http *http, wn_error *err) {
   wn_json_end_array(&json);
   wn_json_end_object(&json);
 cleanup:
+  wn_policy_unref(policy);
   wn_ledger_clear(&ledger);
   return status;
 }
@@ -64,7 +66,8 @@ wn_status wn_route_experiment(wn_http *http, wn_error *err) {
   wn_outcome outcome = {0};
   wn_experiment_verdict verdict;
   wn_json json;
-  const wn_experiments *all = &wn_engine_config(http->engine)->experiments;
+  wn_policy *policy = wn_engine_policy(http->engine);
+  const wn_experiments *all = &policy->experiments;
   const wn_experiment *e = wn_experiments_find(all, http->id);
   WN_TRY(no_query(http, err));
   if (e == NULL)
@@ -75,6 +78,7 @@ wn_status wn_route_experiment(wn_http *http, wn_error *err) {
   wn_json_init(&json, &http->out);
   wn_experiment_verdict_to_json(e, &outcome, &verdict, &json);
 cleanup:
+  wn_policy_unref(policy);
   wn_outcome_clear(&outcome);
   return status;
 }

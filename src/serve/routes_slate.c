@@ -70,7 +70,6 @@ cleanup:
 static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error *err) {
   wn_status status = WN_OK;
   wn_slate_answer answer = {.len = 0};
-  const wn_surfaces *surfaces = &wn_engine_config(http->engine)->surfaces;
   request->log = request->hold = true;
   WN_TRY(check_request(request, err));
   WN_TRY(wn_engine_slate(http->engine, request, &http->arena, &answer, err));
@@ -79,13 +78,9 @@ static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error 
     http->batch.ops = answer.unlogged;
     http->batch.count = 1;
   }
-  const wn_surface *surface = wn_surfaces_find(surfaces, request->surface);
   wn_metrics_stages(http->server->metrics, &answer.stages);
-  if (surface != NULL) {
-    size_t at = (size_t)(surface - surfaces->data);
-    wn_metrics_slate(http->server->metrics, at, answer.personal, answer.len);
-    wn_shown_slate(http->server->shown, at, &answer);
-  }
+  wn_metrics_slate(http->server->metrics, answer.surface, answer.personal, answer.len);
+  wn_shown_slate(http->server->shown, &answer);
 cleanup:
   return status;
 }
@@ -183,7 +178,8 @@ wn_status wn_route_surfaces(wn_http *http, wn_error *err) {
   static const char *const flavours[] = {"flat", "personal", "feed"};
   wn_status status = WN_OK;
   wn_json json;
-  const wn_surfaces *surfaces = &wn_engine_config(http->engine)->surfaces;
+  wn_policy *policy = wn_engine_policy(http->engine);
+  const wn_surfaces *surfaces = &policy->surfaces;
   WN_TRY(wn_query_check(&http->query, none, NULL, err));
   wn_json_init(&json, &http->out);
   wn_json_object(&json);
@@ -202,5 +198,6 @@ wn_status wn_route_surfaces(wn_http *http, wn_error *err) {
   wn_json_end_array(&json);
   wn_json_end_object(&json);
 cleanup:
+  wn_policy_unref(policy);
   return status;
 }

@@ -256,11 +256,13 @@ static wn_status server_prepare(wn_server *server, wn_error *err) {
   if (status != WN_OK) return status;
   for (size_t i = 0; i < routes; i++) route_names[i] = wn_routes[i].path;
   route_names[routes] = "unknown";
-  server->metrics = wn_metrics_create(route_names, routes + 1, &config->surfaces);
+  wn_policy *policy = wn_engine_policy(server->engine);
+  server->metrics = wn_metrics_create(route_names, routes + 1, &policy->surfaces);
+  wn_policy_unref(policy);
   server->worker_count =
       config->server.threads > 0 ? config->server.threads : (uint32_t)wn_cpu_count();
   server->workers = wn_calloc(server->worker_count, sizeof *server->workers);
-  server->shown = wn_shown_create(&config->surfaces);
+  server->shown = wn_shown_create();
   if (server->shown == NULL || server->metrics == NULL || server->workers == NULL)
     return wn_fail_memory(err);
   server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,14 +33,13 @@ typedef struct tally {
 
 /* A surface under certain arms. */
 typedef struct row {
-  size_t surface;
+  char surface[WN_NAME_MAX + 1];
   char arms[128]; /* "": in no experiment */
   tally at[POSITIONS];
   uint64_t conversions, slates, fell_back;
 } row;
 
 struct wn_shown {
-  const wn_surfaces *surfaces;
   pthread_mutex_t lock; /* of what follows */
   slate ring[WN_SHOWN_SLATES];
   size_t next;
@@ -48,10 +48,9 @@ struct wn_shown {
   size_t rows_len;
 };
 
-wn_shown *wn_shown_create(const wn_surfaces *surfaces) {
+wn_shown *wn_shown_create(void) {
   wn_shown *s = wn_calloc(1, sizeof *s);
   if (s == NULL) return NULL;
-  s->surfaces = surfaces;
   pthread_mutex_init(&s->lock, NULL);
   return s;
 }
@@ -73,37 +72,38 @@ static size_t slot_of(size_t position) { /* from 0 */
 }
 
 /* The last row takes what has no room. */
-static uint32_t row_of(wn_shown *s, size_t surface, wn_str arms) {
+static uint32_t row_of(wn_shown *s, wn_str surface, wn_str arms) {
   char text[sizeof s->rows[0].arms] = "";
   size_t len = arms.len < sizeof text ? arms.len : sizeof text - 1;
   if (len > 0) memcpy(text, arms.ptr, len);
   for (size_t i = 0; i < s->rows_len; i++)
-    if (s->rows[i].surface == surface && strcmp(s->rows[i].arms, text) == 0) return (uint32_t)i;
+    if (wn_str_is(surface, s->rows[i].surface) && strcmp(s->rows[i].arms, text) == 0)
+      return (uint32_t)i;
   if (s->rows_len == ROWS_MAX) return ROWS_MAX - 1;
   row *r = &s->rows[s->rows_len];
-  r->surface = surface;
+  snprintf(r->surface, sizeof r->surface, "%.*s", WN_STR_ARG(surface));
   memcpy(r->arms, text, sizeof text);
   return (uint32_t)s->rows_len++;
 }
 
 /* Whether the generators alone could not fill it. */
-static bool fell_back(const wn_surface *surface, const wn_slate_answer *answer) {
-  uint32_t own = (uint32_t)((1ULL << surface->generators_len) - 1);
+static bool fell_back(const wn_slate_answer *answer) {
+  uint32_t own = (uint32_t)((1ULL << answer->own_sources) - 1);
   for (size_t i = 0; i < answer->len; i++)
     if (!answer->items[i].pinned && (answer->items[i].sources & own) == 0) return true;
   return false;
 }
 
-void wn_shown_slate(wn_shown *s, size_t surface, const wn_slate_answer *answer) {
+void wn_shown_slate(wn_shown *s, const wn_slate_answer *answer) {
   uint64_t id = id_of(wn_str_of(answer->slate_id));
-  bool short_of = fell_back(&s->surfaces->data[surface], answer);
+  bool short_of = fell_back(answer);
   pthread_mutex_lock(&s->lock);
   slate *at = &s->ring[s->next];
   uint64_t *place = wn_map64_at(&s->places, id);
   if (at->id != 0) (void)wn_map64_remove(&s->places, at->id);
   place = wn_map64_at(&s->places, id); /* removing may have moved it */
   if (place != NULL) *place = s->next;
-  *at = (slate){.id = id, .row = row_of(s, surface, answer->arms)};
+  *at = (slate){.id = id, .row = row_of(s, answer->surface, answer->arms)};
   row *r = &s->rows[at->row];
   for (size_t i = 0; i < answer->len; i++) {
     if (i < WN_SHOWN_ITEMS) at->item[at->len++] = answer->items[i].ix;
@@ -143,8 +143,8 @@ static void head(wn_buf *out, const char *name, const char *type, const char *he
   wn_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void label(const wn_shown *s, const row *r, const char *name, wn_buf *out) {
-  wn_buf_printf(out, "%s{surface=\"%s\",arms=\"", name, s->surfaces->data[r->surface].name);
+static void label(const row *r, const char *name, wn_buf *out) {
+  wn_buf_printf(out, "%s{surface=\"%s\",arms=\"", name, r->surface);
   for (const char *c = r->arms; *c != '\0'; c++) {
     if (*c == '"' || *c == '\\') wn_buf_char(out, '\\');
     wn_buf_char(out, *c);
@@ -161,7 +161,7 @@ static void render_positions(const wn_shown *s, bool clicks, wn_buf *out) {
     for (size_t p = 0; p < POSITIONS; p++) {
       const tally *t = &s->rows[i].at[p];
       if (t->impressions == 0) continue;
-      label(s, &s->rows[i], name, out);
+      label(&s->rows[i], name, out);
       wn_buf_printf(out, ",position=\"%s\"} %" PRIu64 "\n", position_names[p],
                     clicks ? t->clicks : t->impressions);
     }
@@ -181,7 +181,7 @@ static void render_rows(const wn_shown *s, wn_buf *out) {
   for (size_t c = 0; c < 3; c++) {
     head(out, counters[c].name, "counter", counters[c].help);
     for (size_t i = 0; i < s->rows_len; i++) {
-      label(s, &s->rows[i], counters[c].name, out);
+      label(&s->rows[i], counters[c].name, out);
       wn_buf_printf(
           out, "} %" PRIu64 "\n",
           *(const uint64_t *)(const void *)((const char *)&s->rows[i] + counters[c].offset));

@@ -11,9 +11,9 @@ typedef struct wn_shown wn_shown;
 #define WN_SHOWN_SLATES 16384 /* the window */
 #define WN_SHOWN_ITEMS  32    /* of each slate, the first */
 
-wn_shown *wn_shown_create(const wn_surfaces *surfaces); /* borrowed; NULL: no memory */
+wn_shown *wn_shown_create(void); /* NULL: no memory */
 void wn_shown_free(wn_shown *shown);
-void wn_shown_slate(wn_shown *shown, size_t surface, const wn_slate_answer *answer);
+void wn_shown_slate(wn_shown *shown, const wn_slate_answer *answer);
 /* An event that names a slate of the window. A click is a positive event on an item of it, counted
  * once; a conversion one that finishes with the item (`standing: done`). */
 void wn_shown_event(wn_shown *shown, const wn_event_record *event, wn_item_ix item,

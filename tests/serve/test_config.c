@@ -121,13 +121,13 @@ static void test_training(void **state) {
   assert_int_equal(c.training.nice, 1);
   assert_int_equal(c.training.threads, 4);
   assert_int_equal(c.training.keep, 2);
-  assert_string_equal(wn_config_gate_surface(&c)->name, "feed");
+  assert_string_equal(wn_config_gate_surface(&c.surfaces, c.training.gate_surface)->name, "feed");
   assert_int_equal(c.training.gate_users_min, 2);
   assert_int_equal(c.training.gate_users_max, 5);
   assert_int_equal(c.training.gate_events_max, 0);
   wn_config_clear(&c);
   load("surfaces: {home: {flavour: flat, retrieve: [{model: popular}]}}\n", &c);
-  assert_string_equal(wn_config_gate_surface(&c)->name, "feed");
+  assert_string_equal(wn_config_gate_surface(&c.surfaces, c.training.gate_surface)->name, "feed");
   wn_config_clear(&c);
 }
 

@@ -149,7 +149,7 @@ static void *count(void *arg) {
     wn_metrics_request(metrics, 1, 200, 700000); /* 0.7 ms */
     wn_metrics_request(metrics, 0, 404, 20000);
     wn_metrics_count(metrics, WN_COUNT_EVENTS_ACCEPTED, 3);
-    wn_metrics_slate(metrics, 0, true, 20);
+    wn_metrics_slate(metrics, WN_STR("home"), true, 20);
   }
   return NULL;
 }

@@ -46,6 +46,7 @@ void *wn_als_own(wn_als *als, size_t count, size_t size) {
 void wn_als_free(wn_model *model) {
   wn_als *als = (wn_als *)model;
   wn_als_live_clear(&als->live);
+  wn_als_coded_free(als->coded);
   for (size_t i = 0; i < als->owned_len; i++) wn_free(als->owned[i]);
   wn_free(als);
 }

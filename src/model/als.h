@@ -184,7 +184,40 @@ typedef struct wn_als {
   size_t owned_len;
   wn_als_live live;
   const wn_nearest *nearest; /* answers instead of a scan; NULL: none. Borrowed */
+  struct wn_als_coded *coded;
 } wn_als;
+
+/* ---- item vectors as int8 codes, for many queries at once: als_codes.c ---- */
+
+#define WN_ALS_CODED 64 /* rows of a block */
+
+/* How codes stand for a query or a block of rows: greatest values, in units of `scale`. */
+typedef struct wn_als_code {
+  float scale;    /* 0: they say nothing */
+  float error;    /* of a vector less its codes */
+  float norm;     /* of a vector */
+  float rounding; /* of a product of floats; queries only */
+} wn_als_code;
+
+typedef struct wn_als_codes {
+  size_t groups;      /* of four codes a row */
+  int8_t *rows;       /* [rows × 4·groups] */
+  int32_t *start;     /* [rows] −128·Σ codes */
+  wn_als_code *block; /* [rows / WN_ALS_CODED] */
+} wn_als_codes;
+
+typedef struct wn_als_coded wn_als_coded;
+wn_als_coded *wn_als_coded_new(void); /* NULL: out of memory */
+void wn_als_coded_free(wn_als_coded *coded);
+static inline size_t wn_als_code_groups(size_t d) {
+  return (d + 3) / 4;
+}
+/* Of the fitted items; NULL: out of memory. */
+const wn_als_codes *wn_als_codes_of(const wn_als *als);
+/* Codes of x[d] into column `column` of a panel (wn_scan_panel). */
+wn_als_code wn_als_code_query(const float *x, size_t d, size_t column, uint8_t *panel);
+/* A product of at least `least` has a sum of codes of at least this. */
+int32_t wn_als_code_least(const wn_als_code *query, const wn_als_code *block, float least);
 
 /* > 0: that much on target 1; < 0: that much on target 0; 0: says nothing. */
 float wn_als_confidence(const wn_als_head *head, float weight);

@@ -269,6 +269,7 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
   wn_als *als = wn_calloc(1, sizeof *als);
   if (als == NULL) return wn_fail_memory(err);
   als->base.cls = cls;
+  als->coded = wn_als_coded_new();
   als->head = (wn_als_head){.version = 2,
                             .d = (uint32_t)wn_param(cls, params, "factors"),
                             .users = data->by_user.rows,
@@ -281,7 +282,8 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
                             .negative = wn_param(cls, params, "negative"),
                             .cold_scale = wn_param(cls, params, "cold_scale")};
   als_fit f = {.env = env, .head = &als->head, .steps = (int)wn_param(cls, params, "cg_steps")};
-  wn_status status;
+  wn_status status = WN_OK;
+  if (als->coded == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(fit_init(&f, data, err));
   init_items(&f, wn_param(cls, params, "sigma"));
   WN_TRY(run_epochs(&f, (uint32_t)wn_param(cls, params, "epochs"),

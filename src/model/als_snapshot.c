@@ -137,8 +137,10 @@ wn_status wn_als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err)
   wn_als *als = wn_calloc(1, sizeof *als);
   if (als == NULL) return wn_fail_memory(err);
   als->base.cls = &wn_model_als;
+  als->coded = wn_als_coded_new();
   const void *head = NULL;
-  wn_status status;
+  wn_status status = WN_OK;
+  if (als->coded == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_section_array(snapshot, "als/head", sizeof als->head, 1, &head, err));
   memcpy(&als->head, head, sizeof als->head);
   WN_TRY(check_head(&als->head, err));

@@ -122,6 +122,41 @@ static void check_scan(const wn_scan_table *t, const sample *s, bool bias) {
   wn_free(out);
 }
 
+/* Exactly the pairs whose sum of codes reaches what the query asks, each once, in order of rows. */
+static void check_panel(const wn_scan_table *t, wn_rng *rng, size_t groups, size_t count) {
+  const size_t ld = 4 * groups;
+  int8_t *rows = need(count * ld);
+  int32_t *start = need(count * sizeof *start), least[WN_SCAN_PANEL];
+  uint8_t *x = need(groups * WN_SCAN_PANEL * 4);
+  uint32_t *out = need(count * WN_SCAN_PANEL * sizeof *out);
+  for (size_t i = 0; i < count * ld; i++) rows[i] = (int8_t)((int)wn_rng_below(rng, 255) - 127);
+  for (size_t i = 0; i < ld * WN_SCAN_PANEL; i++) x[i] = (uint8_t)(1 + wn_rng_below(rng, 255));
+  for (size_t c = 0; c < WN_SCAN_PANEL; c++)
+    least[c] = c % 7 == 3   ? INT32_MAX
+               : c % 7 == 5 ? INT32_MIN
+                            : (int32_t)wn_rng_below(rng, 40000) - 20000;
+  for (size_t r = 0; r < count; r++) {
+    start[r] = 0;
+    for (size_t k = 0; k < ld; k++) start[r] -= 128 * rows[r * ld + k];
+  }
+  const wn_scan_panel panel = {rows, start, count, groups, x, least};
+  size_t len = t->panel_above(&panel, out), want = 0;
+  for (size_t at = 0; at < count * WN_SCAN_PANEL; at++) {
+    size_t r = at / WN_SCAN_PANEL, c = at % WN_SCAN_PANEL;
+    int64_t sum = 0;
+    for (size_t k = 0; k < ld; k++)
+      sum += rows[r * ld + k] * ((int)x[(k / 4 * WN_SCAN_PANEL + c) * 4 + k % 4] - 128);
+    if (sum < least[c]) continue;
+    assert_true(want < len);
+    assert_int_equal(out[want++], at);
+  }
+  assert_int_equal(len, want);
+  wn_free(rows);
+  wn_free(start);
+  wn_free(x);
+  wn_free(out);
+}
+
 static void test_codes(WN_UNUSED void **state) {
   wn_rng rng;
   wn_rng_seed(&rng, 3);
@@ -138,6 +173,7 @@ static void test_codes(WN_UNUSED void **state) {
         check_scan(t, &s, false);
         check_scan(t, &s, true);
         drop(&s);
+        check_panel(t, &rng, groups, 2 * count);
       }
     }
   }

@@ -7,6 +7,7 @@
  * VNNI wants one side to be. A block is groups·64 bytes. The sums are integers, so every
  * instruction set finds the same ones; sixteen lanes are what AVX-512 holds. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,17 @@ typedef struct wn_scan_found {
 
 #define WN_SCAN_MANY 8u
 
+#define WN_SCAN_PANEL 48 /* queries side by side: as many as WN_PANEL */
+
+/* `count` rows of 4·groups codes and WN_SCAN_PANEL queries, for sums alone. */
+typedef struct wn_scan_panel {
+  const int8_t *rows;   /* [count × 4·groups], −127 … 127 */
+  const int32_t *start; /* [count] −128·Σ of the row's codes: takes the queries' 128 out again */
+  size_t count, groups;
+  const uint8_t *x;     /* code k of query c, plus 128, at x[(k/4·WN_SCAN_PANEL + c)·4 + k%4] */
+  const int32_t *least; /* [WN_SCAN_PANEL] INT32_MAX: the query is not interested */
+} wn_scan_panel;
+
 typedef struct wn_scan_table {
   const char *name;
   /* The lanes with score ≥ least, ascending: their numbers from the first block's lane 0, and their
@@ -51,6 +63,10 @@ typedef struct wn_scan_table {
   /* out[q·ld + lane] = score, for 1 to 4 queries that share the pass over the codes. */
   void (*score)(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
                 float *out, size_t ld);
+  /* Writes r·WN_SCAN_PANEL + c for every row r and query c with Σ codes·codes ≥ least[c], and
+   * returns how many; `out` has room for count·WN_SCAN_PANEL. Integers: the same everywhere. */
+  size_t (*panel_above)(const wn_scan_panel *panel, uint32_t *out);
+  bool panel_pays; /* against products of floats (simd.h's panel_above) */
   /* out[lane] = ⟨x, lane⟩ for `count` blocks of 16 float vectors, dimension j of lane l at 16j + l
    */
   void (*dots)(const float *blocks, size_t count, const float *x, size_t dims, float *out);

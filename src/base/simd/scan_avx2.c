@@ -146,6 +146,14 @@ static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *id
   return mask;
 }
 
-const wn_scan_table wn_scan_avx2 = {"avx2", scan,      scan_many,  score,
-                                    dots,   distance2, count_bits, test_bits};
+const wn_scan_table wn_scan_avx2 = {.name = "avx2",
+                                    .scan = scan,
+                                    .scan_many = scan_many,
+                                    .score = score,
+                                    .panel_above = wn_scan_panel_above_scalar,
+                                    .panel_pays = false,
+                                    .dots = dots,
+                                    .distance2 = distance2,
+                                    .count_bits = count_bits,
+                                    .test_bits = test_bits};
 #endif

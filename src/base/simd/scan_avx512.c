@@ -202,6 +202,56 @@ static void score(const wn_scan_blocks *blocks, const wn_scan_query *queries, si
   }
 }
 
+#define PANEL_ROWS 8
+#define PANEL_VECS (WN_SCAN_PANEL / LANES)
+
+/* Rows first … first + count − 1 with all queries, which are the lanes; count is a constant where
+ * this is called. 24 sums, 3 vectors of queries, and four codes of a row in every lane. */
+static inline __attribute__((always_inline)) size_t panel_tile(const wn_scan_panel *p, size_t first,
+                                                               size_t count, uint32_t *out) {
+  __m512i s[PANEL_ROWS][PANEL_VECS];
+  const size_t ld = 4 * p->groups;
+  const int8_t *row = p->rows + first * ld;
+  const uint8_t *x = p->x;
+#pragma GCC unroll 8
+  for (size_t r = 0; r < count; r++) {
+    for (size_t v = 0; v < PANEL_VECS; v++) s[r][v] = _mm512_set1_epi32(p->start[first + r]);
+  }
+  for (size_t g = 0; g < p->groups; g++, x += 4 * WN_SCAN_PANEL, row += 4) {
+    __m512i xv[PANEL_VECS];
+#pragma GCC unroll 3
+    for (size_t v = 0; v < PANEL_VECS; v++) xv[v] = load(x + v * 64);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < count; r++) {
+      __m512i a = spread(row + r * ld);
+#pragma GCC unroll 3
+      for (size_t v = 0; v < PANEL_VECS; v++) s[r][v] = dpbusd(s[r][v], xv[v], a);
+    }
+  }
+  size_t len = 0;
+#pragma GCC unroll 8
+  for (size_t r = 0; r < count; r++) {
+    uint64_t mask = 0;
+#pragma GCC unroll 3
+    for (size_t v = 0; v < PANEL_VECS; v++) {
+      __m512i least = load((const uint8_t *)(p->least + v * LANES));
+      mask |= (uint64_t)_mm512_cmpge_epi32_mask(s[r][v], least) << v * LANES;
+    }
+    for (; mask != 0; mask &= mask - 1) {
+      out[len++] = (uint32_t)((first + r) * WN_SCAN_PANEL + (size_t)__builtin_ctzll(mask));
+    }
+  }
+  return len;
+}
+
+static size_t panel_above(const wn_scan_panel *p, uint32_t *out) {
+  size_t r = 0, len = 0;
+  for (; r + PANEL_ROWS <= p->count; r += PANEL_ROWS)
+    len += panel_tile(p, r, PANEL_ROWS, out + len);
+  for (; r < p->count; r++) len += panel_tile(p, r, 1, out + len);
+  return len;
+}
+
 static void dots(const float *blocks, size_t count, const float *x, size_t dims, float *out) {
   size_t step = dims * LANES, b = 0;
   for (; b + 4 <= count; b += 4, blocks += 4 * step) {
@@ -266,6 +316,14 @@ static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *id
   return _mm512_mask_test_epi32_mask(in, word, bit);
 }
 
-const wn_scan_table wn_scan_avx512 = {"avx512", scan,      scan_many,  score,
-                                      dots,     distance2, count_bits, test_bits};
+const wn_scan_table wn_scan_avx512 = {.name = "avx512",
+                                      .scan = scan,
+                                      .scan_many = scan_many,
+                                      .score = score,
+                                      .panel_above = panel_above,
+                                      .panel_pays = true,
+                                      .dots = dots,
+                                      .distance2 = distance2,
+                                      .count_bits = count_bits,
+                                      .test_bits = test_bits};
 #endif

@@ -59,6 +59,24 @@ static void score(const wn_scan_blocks *blocks, const wn_scan_query *queries, si
   }
 }
 
+size_t wn_scan_panel_above_scalar(const wn_scan_panel *p, uint32_t *out) {
+  size_t len = 0;
+  for (size_t r = 0; r < p->count; r++) {
+    const int8_t *row = p->rows + r * 4 * p->groups;
+    int32_t sum[WN_SCAN_PANEL];
+    for (size_t c = 0; c < WN_SCAN_PANEL; c++) sum[c] = p->start[r];
+    for (size_t g = 0; g < p->groups; g++, row += 4) {
+      for (size_t c = 0; c < WN_SCAN_PANEL; c++) {
+        const uint8_t *x = p->x + (g * WN_SCAN_PANEL + c) * 4;
+        sum[c] += row[0] * x[0] + row[1] * x[1] + row[2] * x[2] + row[3] * x[3];
+      }
+    }
+    for (size_t c = 0; c < WN_SCAN_PANEL; c++)
+      if (sum[c] >= p->least[c]) out[len++] = (uint32_t)(r * WN_SCAN_PANEL + c);
+  }
+  return len;
+}
+
 static void dots(const float *blocks, size_t count, const float *x, size_t dims, float *out) {
   for (size_t b = 0; b < count; b++, blocks += dims * LANES, out += LANES) {
     memset(out, 0, LANES * sizeof *out);
@@ -92,5 +110,13 @@ static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *id
   return mask;
 }
 
-const wn_scan_table wn_scan_scalar = {"scalar", scan,      scan_many,  score,
-                                      dots,     distance2, count_bits, test_bits};
+const wn_scan_table wn_scan_scalar = {.name = "scalar",
+                                      .scan = scan,
+                                      .scan_many = scan_many,
+                                      .score = score,
+                                      .panel_above = wn_scan_panel_above_scalar,
+                                      .panel_pays = false,
+                                      .dots = dots,
+                                      .distance2 = distance2,
+                                      .count_bits = count_bits,
+                                      .test_bits = test_bits};

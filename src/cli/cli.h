@@ -91,6 +91,10 @@ wn_cli_reader *wn_cli_format(const char *name);
 WN_MUST_USE wn_status wn_cli_check_ids(const wn_dataset_builder *builder, const char *file,
                                        wn_error *err);
 
+/* --map FIELD=COLUMN … of tables. */
+WN_MUST_USE wn_status wn_cli_read_map(const wn_text_list *texts, wn_column_map *map, size_t max,
+                                      wn_error *err);
+
 /* Notes a finished run in the data directory (docs/runs.md): `begin` when the process starts, then
  * the command's result as JSON. Without a data directory nothing is noted; what cannot be written
  * is told as a warning. */

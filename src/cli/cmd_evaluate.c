@@ -2,6 +2,7 @@
  * funnel), or on given train and test files. */
 #include "cli/cli.h"
 
+#include "cli/evaluate_predictions.h"
 #include "cli/report.h"
 #include "data/reader.h"
 #include "lab/evaluate.h"
@@ -22,8 +23,8 @@ static struct {
   const char *report, *incumbent;
   const char *data, *config, *split, *train, *test, *format, *surface, *k, *metrics;
   const char *items, *negatives, *candidates;
-  const char *compat, *per_user;
-  wn_text_list models, set, dataset, runs, slices;
+  const char *compat, *per_user, *predictions;
+  wn_text_list models, set, dataset, runs, slices, map;
   uint64_t users, seed, threads, bootstrap, protocols;
   double test_share;
   bool no_funnel, json;
@@ -63,12 +64,17 @@ static const wn_option options[] = {
      "rank each test item among these alone (sampled metrics): `(user,item) item item …`"},
     {"run", WN_OPT_LIST, &opt.runs, "FILE",
      "measure these recommendations: `user item score`, `user item` or a TREC run"},
+    {"predictions", WN_OPT_TEXT, &opt.predictions, "FILE",
+     "measure what was predicted against what came true: a table with `label` and `probability` or "
+     "`score`"},
+    {"map", WN_OPT_LIST, &opt.map, "FIELD=COLUMN",
+     "with --predictions: where probability, score, label and user stand"},
     {"protocols", WN_OPT_UINT, &opt.protocols, "1|2",
      "run the models under a second split, too; default 2 with --data and no --model, else 1"},
     {"compat", WN_OPT_TEXT, &opt.compat, "TOOL",
      "also what trec_eval, ranx, recbole, lenskit or rectools would print"},
     {"slice", WN_OPT_LIST, &opt.slices, "item.ATTR",
-     "slices by an attribute of items, or of users (user.ATTR); may be given again"},
+     "slices by an attribute of items, of users (user.ATTR), by a column of --predictions"},
     {"per-user", WN_OPT_TEXT, &opt.per_user, "FILE",
      "write each user's value, for `winnow lab compare`"},
     {"seed", WN_OPT_UINT, &opt.seed, "N", "of the split, the sample and the models; default 1"},
@@ -82,7 +88,7 @@ static const wn_option options[] = {
 static const wn_command command = {
     "evaluate",
     "split, train on the past, measure every model and the whole funnel",
-    "--data DIR | --train FILE --test FILE --format adjacency",
+    "--data DIR | --train FILE --test FILE --format adjacency | --predictions FILE",
     "Full ranking over the catalogue, what a user already has being masked; means over users with "
     "95% intervals\n"
     "(bootstrap over users), beside popularity and random. Definitions: docs/evaluation.md.",
@@ -443,21 +449,34 @@ cleanup:
   return status;
 }
 
+static wn_status predictions(wn_buf *out, wn_error *err) {
+  if (opt.train != NULL || opt.test != NULL || opt.runs.len + opt.models.len > 0 ||
+      opt.metrics != NULL)
+    return wn_fail(err, WN_E_ARGUMENT, "predictions",
+                   "goes without models and splits: the file says what was predicted");
+  return wn_cli_evaluate_predictions(&(wn_cli_predictions){opt.predictions, opt.report, opt.data,
+                                                           &opt.map, &opt.slices, opt.bootstrap,
+                                                           opt.seed, opt.threads, opt.json},
+                                     out, err);
+}
+
 int wn_cmd_evaluate(int argc, char **argv) {
   static run r;
   wn_buf out = {0};
   wn_error err = {0};
   int status = wn_cli_parse(&command, argc, argv, NULL);
   if (status >= 0) return status;
-  if ((opt.data == NULL) == (opt.train == NULL))
-    return wn_cli_usage(&command, "give --data DIR or --train FILE");
+  if (opt.predictions == NULL && (opt.data == NULL) == (opt.train == NULL))
+    return wn_cli_usage(&command, "give --data DIR, --train FILE or --predictions FILE");
+  if (opt.predictions == NULL && opt.map.len > 0)
+    return wn_cli_usage(&command, "--map goes with --predictions");
   if (opt.train == NULL && (opt.items != NULL || opt.negatives != NULL || opt.format != NULL))
     return wn_cli_usage(&command, "--items, --negatives and --format go with --train");
   if (opt.protocols > 2) return wn_cli_usage(&command, "--protocols takes 1 or 2");
   if (opt.threads > 1024 || opt.users > UINT32_MAX || opt.bootstrap > 1000000)
     return wn_cli_usage(
         &command, "--threads takes up to 1024, --users up to 2^32 - 1, --bootstrap up to 1000000");
-  wn_status done = evaluate(&r, &out, &err);
+  wn_status done = opt.predictions != NULL ? predictions(&out, &err) : evaluate(&r, &out, &err);
   if (done == WN_OK) return wn_cli_print(&out);
   wn_buf_clear(&out);
   return wn_cli_fail(&command, &err);

@@ -50,18 +50,6 @@ static const wn_command command = {
     options,
     sizeof options / sizeof options[0]};
 
-static wn_status read_map(wn_column_map *map, wn_error *err) {
-  if (opt.map.len > MAPS_MAX)
-    return wn_fail(err, WN_E_ARGUMENT, "map", "give at most %d", MAPS_MAX);
-  for (size_t i = 0; i < opt.map.len; i++) {
-    const char *text = opt.map.data[i], *equals = strchr(text, '=');
-    if (equals == NULL || equals == text || equals[1] == '\0')
-      return wn_fail(err, WN_E_ARGUMENT, "map", "takes FIELD=COLUMN, not `%s`", text);
-    map[i] = (wn_column_map){{text, (size_t)(equals - text)}, wn_str_of(equals + 1)};
-  }
-  return WN_OK;
-}
-
 static wn_status read_own(wn_store *store, wn_config *config, wn_own_log *own, wn_error *err) {
   wn_own_log_options how;
   wn_status status;
@@ -152,7 +140,7 @@ static wn_status run(const char *file, wn_ope_result *result, wn_buf *out, wn_er
     WN_TRY(read_own(store, &config, &own, err));
     log = &own.log;
   } else {
-    WN_TRY(read_map(map, err));
+    WN_TRY(wn_cli_read_map(&opt.map, map, MAPS_MAX, err));
     WN_TRY(wn_logged_read(file, map, opt.map.len, log, err));
   }
   WN_TRY(choose_policy(log, &how, &table, err));

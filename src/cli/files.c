@@ -71,3 +71,15 @@ wn_status wn_cli_check_ids(const wn_dataset_builder *builder, const char *file, 
   }
   return WN_OK;
 }
+
+wn_status wn_cli_read_map(const wn_text_list *texts, wn_column_map *map, size_t max,
+                          wn_error *err) {
+  if (texts->len > max) return wn_fail(err, WN_E_ARGUMENT, "map", "give at most %zu", max);
+  for (size_t i = 0; i < texts->len; i++) {
+    const char *text = texts->data[i], *equals = strchr(text, '=');
+    if (equals == NULL || equals == text || equals[1] == '\0')
+      return wn_fail(err, WN_E_ARGUMENT, "map", "takes FIELD=COLUMN, not `%s`", text);
+    map[i] = (wn_column_map){{text, (size_t)(equals - text)}, wn_str_of(equals + 1)};
+  }
+  return WN_OK;
+}

@@ -32,13 +32,16 @@ static wn_status write_report(const wn_cli_report *report, const wn_buf *json, w
   if (report->data != NULL) WN_TRY(wn_runs_load(report->data, &runs, &unreadable, err));
   wn_time_format(wn_now_ms(), made, sizeof made);
   made[10] = '\0';
-  WN_TRY(wn_report_html(&(wn_report_input){.evaluation = evaluation,
-                                           .extras = extras,
-                                           .ope = newest(runs, "ope", "replay"),
-                                           .check = newest(runs, "check", "check"),
-                                           .subject = report->subject,
-                                           .made = made},
-                        &page, err));
+  WN_TRY(wn_report_html(
+      &(wn_report_input){.evaluation = evaluation,
+                         .extras = extras,
+                         .ope = newest(runs, "ope", "replay"),
+                         .check = newest(runs, "check", "check"),
+                         .predicted =
+                             json_object_get(newest(runs, "predictions", "predictions"), "result"),
+                         .subject = report->subject,
+                         .made = made},
+      &page, err));
   WN_TRY(wn_write_file_atomic(report->path, (wn_str){page.data, page.len}, err));
 cleanup:
   json_decref(evaluation);
@@ -57,5 +60,23 @@ wn_status wn_cli_report_evaluation(const wn_cli_report *report, wn_error *err) {
   wn_cli_record("evaluate", &(wn_cli_run){report->data, report->config, &json, true});
 cleanup:
   wn_buf_clear(&json);
+  return status;
+}
+
+wn_status wn_cli_report_predictions(const char *path, const char *subject, const wn_buf *json,
+                                    wn_error *err) {
+  wn_buf page = {0};
+  wn_status status;
+  char made[40];
+  json_t *predicted = json_loadb(json->data, json->len, 0, NULL);
+  if (predicted == NULL) return wn_fail_memory(err);
+  wn_time_format(wn_now_ms(), made, sizeof made);
+  made[10] = '\0';
+  WN_TRY(wn_report_predictions_html(
+      &(wn_report_input){.predicted = predicted, .subject = subject, .made = made}, &page, err));
+  WN_TRY(wn_write_file_atomic(path, (wn_str){page.data, page.len}, err));
+cleanup:
+  json_decref(predicted);
+  wn_buf_clear(&page);
   return status;
 }

@@ -12,5 +12,8 @@ typedef struct wn_cli_report {
   const wn_evaluation *evaluation;
 } wn_cli_report;
 WN_MUST_USE wn_status wn_cli_report_evaluation(const wn_cli_report *report, wn_error *err);
+/* A page of predictions alone, from what the command prints as JSON. */
+WN_MUST_USE wn_status wn_cli_report_predictions(const char *path, const char *subject,
+                                                const wn_buf *json, wn_error *err);
 
 #endif

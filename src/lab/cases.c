@@ -260,6 +260,19 @@ static void run_case(comparison *t, const json_t *json) {
   wn_arena_clear(&c.arena);
 }
 
+/* Numbers of whole protocols over a data set that the file only names. */
+static void skip_protocols(comparison *t) {
+  t->counts->cases++;
+  t->counts->skipped++;
+  wn_case_value value = {.id = t->id,
+                         .kind = "protocols",
+                         .path = "",
+                         .expected = "",
+                         .got = "needs a data set that the file does not carry",
+                         .verdict = WN_CASE_SKIPPED};
+  if (t->each != NULL) t->each(t->ctx, &value);
+}
+
 wn_status wn_cases_run(wn_str text, const char *file, wn_case_each *each, void *ctx,
                        wn_case_counts *counts, wn_error *err) {
   json_error_t why;
@@ -269,11 +282,13 @@ wn_status wn_cases_run(wn_str text, const char *file, wn_case_each *each, void *
     return err != NULL ? wn_error_at(err, file, why.line, why.column) : WN_E_FORMAT;
   }
   const json_t *cases = json_is_array(root) ? root : json_object_get(root, "cases");
-  if (!json_is_array(cases)) {
+  comparison t = {.id = file, .each = each, .ctx = ctx, .counts = counts};
+  if (json_is_object(json_object_get(root, "protocols"))) {
+    skip_protocols(&t);
+  } else if (!json_is_array(cases)) {
     json_decref(root);
     return wn_fail(err, WN_E_FORMAT, "cases", "%s: there is no array of cases", file);
   }
-  comparison t = {.each = each, .ctx = ctx, .counts = counts};
   for (size_t i = 0; i < json_array_size(cases); i++) run_case(&t, json_array_get(cases, i));
   json_decref(root);
   return WN_OK;

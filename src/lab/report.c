@@ -95,10 +95,10 @@ static void arrange(wn_page *p) {
 
 /* --- verdict --- */
 
-static size_t guards_in(const wn_page *p, const char *state) {
+size_t wn_page_guards_in(const json_t *guards, const char *state) {
   size_t i, n = 0;
   json_t *guard;
-  json_array_foreach(json_object_get(p->in->evaluation, "guards"), i, guard) n +=
+  json_array_foreach((json_t *)(uintptr_t)guards, i, guard) n +=
       strcmp(wn_page_text(guard, "state"), state) == 0;
   return n;
 }
@@ -149,11 +149,11 @@ static int verdict_text(wn_page *p) {
   return of_served < of_best ? of_served : of_best;
 }
 
-static void guard_list(wn_page *p) {
+void wn_page_guards(wn_page *p, const json_t *guards) {
   size_t i;
   json_t *guard;
   wn_buf_str(p->out, "<ul class=\"guards\">");
-  json_array_foreach(json_object_get(p->in->evaluation, "guards"), i, guard) {
+  json_array_foreach((json_t *)(uintptr_t)guards, i, guard) {
     wn_buf_printf(p->out, "<li class=\"%s\"><b>", wn_page_text(guard, "state"));
     wn_html_text(p->out, wn_page_text(guard, "name"));
     wn_buf_str(p->out, "</b> ");
@@ -165,7 +165,8 @@ static void guard_list(wn_page *p) {
 
 static void verdict(wn_page *p) {
   wn_buf body = {0}, *out = p->out;
-  size_t fails = guards_in(p, "fail"), warns = guards_in(p, "warn");
+  const json_t *guards = json_object_get(p->in->evaluation, "guards");
+  size_t fails = wn_page_guards_in(guards, "fail"), warns = wn_page_guards_in(guards, "warn");
   bool sampled = json_is_true(json_object_get(p->in->evaluation, "sampled"));
   p->out = &body;
   int sign = verdict_text(p);
@@ -184,7 +185,7 @@ static void verdict(wn_page *p) {
                   fails, fails > 1 ? "s" : "");
   else if (warns > 0)
     wn_buf_printf(out, "%zu guard%s to be read before the numbers.", warns, warns > 1 ? "s" : "");
-  guard_list(p);
+  wn_page_guards(p, guards);
   wn_buf_str(out, "</div>\n");
 }
 
@@ -340,9 +341,10 @@ static void provenance(wn_page *p) {
 }
 
 /* Inside <script>, "</" would end the element. */
-static wn_status numbers(wn_page *p, wn_error *err) {
-  json_t *all = json_pack("{s:O*, s:O*, s:O*, s:O*}", "evaluation", p->in->evaluation, "extras",
-                          p->in->extras, "ope", p->in->ope, "check", p->in->check);
+wn_status wn_page_numbers(wn_page *p, wn_error *err) {
+  json_t *all = json_pack("{s:O*, s:O*, s:O*, s:O*, s:O*}", "evaluation", p->in->evaluation,
+                          "extras", p->in->extras, "ope", p->in->ope, "check", p->in->check,
+                          "predictions", p->in->predicted);
   char *text = all != NULL ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
   json_decref(all);
   if (text == NULL) return wn_fail_memory(err);
@@ -357,16 +359,22 @@ static wn_status numbers(wn_page *p, wn_error *err) {
   return WN_OK;
 }
 
-static void head(wn_page *p) {
+void wn_page_head(wn_page *p, const char *title) {
   wn_buf_str(p->out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-                     "<title>Evaluation of ");
+                     "<title>");
+  wn_buf_printf(p->out, "%s of ", title);
   wn_html_text(p->out, p->in->subject);
   wn_buf_str(p->out, "</title><style>\n");
   wn_buf_str(p->out, wn_report_css);
-  wn_buf_str(p->out, "</style></head>\n<body><main><h1>Evaluation</h1><p class=\"sub\"><code>");
+  wn_buf_printf(p->out, "</style></head>\n<body><main><h1>%s</h1><p class=\"sub\"><code>", title);
   wn_html_text(p->out, p->in->subject);
   wn_buf_printf(p->out, "</code> · %s</p>\n", p->in->made);
+}
+
+void wn_page_foot(wn_page *p) {
+  wn_buf_str(p->out, "<footer>Made by winnow evaluate; definitions in docs/evaluation.md.</footer>"
+                     "</main></body></html>\n");
 }
 
 wn_status wn_report_html(const wn_report_input *input, wn_buf *out, wn_error *err) {
@@ -383,7 +391,7 @@ wn_status wn_report_html(const wn_report_input *input, wn_buf *out, wn_error *er
   snprintf(p->label, sizeof p->label, "%s@%.0f",
            primary < WN_METRICS ? wn_metric_about(primary)->label : p->primary,
            wn_page_number(json_array_get(json_object_get(wn_page_row(p, 0), "at"), 0), "k"));
-  head(p);
+  wn_page_head(p, "Evaluation");
   verdict(p);
   facts(p);
   tables(p);
@@ -394,14 +402,14 @@ wn_status wn_report_html(const wn_report_input *input, wn_buf *out, wn_error *er
   wn_page_popularity(p);
   wn_page_tradeoffs(p);
   wn_page_calibration(p);
+  wn_page_predicted(p);
   wn_page_ope(p);
   wn_page_checks(p);
   wn_page_timeline(p);
   population(p);
   provenance(p);
-  WN_TRY(numbers(p, err));
-  wn_buf_str(out, "<footer>Made by winnow evaluate; definitions in docs/evaluation.md.</footer>"
-                  "</main></body></html>\n");
+  WN_TRY(wn_page_numbers(p, err));
+  wn_page_foot(p);
   if (out->failed) WN_TRY(wn_fail_memory(err));
 cleanup:
   wn_free(p);

@@ -12,10 +12,15 @@ typedef struct wn_report_input {
   const json_t *extras;     /* wn_report_extras */
   const json_t *ope;        /* a run of ope or replay; NULL: none */
   const json_t *check;      /* a run of check; NULL: none */
+  const json_t *predicted;  /* what `evaluate --predictions` found; NULL: none */
   const char *subject;      /* what was evaluated: a data directory or a file */
   const char *made;         /* date */
 } wn_report_input;
 WN_MUST_USE wn_status wn_report_html(const wn_report_input *input, wn_buf *out, wn_error *err);
+
+/* Of predictions alone: needs `predicted`, `subject` and `made`. */
+WN_MUST_USE wn_status wn_report_predictions_html(const wn_report_input *input, wn_buf *out,
+                                                 wn_error *err);
 
 /* What the page needs beside the JSON: how users' numbers spread, and each row over the incumbent's
  * on the same users. `incumbent` NULL: the funnel's row, if there is one. WN_E_NOT_FOUND: no such

@@ -35,6 +35,12 @@ void wn_page_section(wn_page *page, const char *id, const char *title, const cha
 void wn_page_end(wn_page *page);
 void wn_page_legend(wn_page *page, size_t most);
 
+void wn_page_head(wn_page *page, const char *title);
+void wn_page_foot(wn_page *page);
+size_t wn_page_guards_in(const json_t *guards, const char *state);
+void wn_page_guards(wn_page *page, const json_t *guards);
+WN_MUST_USE wn_status wn_page_numbers(wn_page *page, wn_error *err);
+
 /* report_charts.c */
 void wn_page_forest(wn_page *page);
 void wn_page_curves(wn_page *page);
@@ -48,5 +54,7 @@ void wn_page_calibration(wn_page *page);
 /* report_runs.c */
 void wn_page_ope(wn_page *page);
 void wn_page_checks(wn_page *page);
+/* report_predicted.c */
+void wn_page_predicted(wn_page *page);
 
 #endif

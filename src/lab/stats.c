@@ -162,8 +162,8 @@ wn_estimate wn_wilson(double successes, double n, double alpha) {
   double z = -wn_normal_quantile(alpha / 2), p = successes / n, z2 = z * z;
   double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
   double half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
-  return (wn_estimate){p, sqrt(p * (1 - p) / n), fmax(0, centre - half), fmin(1, centre + half),
-                       NAN};
+  return (wn_estimate){p, sqrt(p * (1 - p) / n), p > 0 ? fmax(0, centre - half) : 0,
+                       p < 1 ? fmin(1, centre + half) : 1, NAN};
 }
 
 double wn_pearson(const double *x, const double *y, size_t n) {

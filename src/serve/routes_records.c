@@ -3,6 +3,7 @@
 #include "serve/server_internal.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "data/reader.h"
 
 static wn_status no_query(wn_http *http, wn_error *err) {
@@ -108,7 +109,7 @@ wn_status wn_route_records_done(wn_http *http, wn_error *err) {
 
 static wn_status change_one(wn_http *http, wn_op_kind kind, wn_error *err) {
   wn_status status = WN_OK;
-  WN_TRY(no_query(http, err));
+  if (kind != WN_OP_USER_DELETE) WN_TRY(no_query(http, err));
   wn_op *op = wn_arena_calloc(&http->arena, 1, sizeof *op);
   if (op == NULL) return wn_fail_memory(err);
   op->kind = kind;
@@ -146,6 +147,13 @@ wn_status wn_route_user_patch(wn_http *http, wn_error *err) {
   return change_one(http, WN_OP_USER_PATCH, err);
 }
 wn_status wn_route_user_delete(wn_http *http, wn_error *err) {
+  static const char *const known[] = {"erase", NULL};
+  bool report = false;
+  wn_status status;
+  WN_TRY(wn_query_check(&http->query, known, NULL, err));
+  WN_TRY(wn_query_bool(&http->query, "erase", &report, err));
+cleanup:
+  if (status != WN_OK) return status;
   return change_one(http, WN_OP_USER_DELETE, err);
 }
 
@@ -155,8 +163,44 @@ static wn_status refused_op(const wn_op *op, wn_error *err) {
                  op->reason[0] != '\0' ? op->reason : wn_status_text(op->status));
 }
 
+/* `?erase=true`: what is no more, and where traces are left until when. */
+static wn_status report_erasure(wn_http *http, const wn_op *op, wn_error *err) {
+  wn_snapshot_entry *entries = NULL;
+  size_t count = 0, hold = 0;
+  char dir[4096];
+  wn_json json;
+  wn_status status;
+  wn_str data = wn_store_dir(wn_engine_store(http->engine));
+  snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(data));
+  WN_TRY(wn_snapshot_list(dir, false, &entries, &count, err));
+  bool known = op->status == WN_OK;
+  for (size_t i = 0; i < count; i++) hold += known && entries[i].readable;
+  const struct {
+    const char *key;
+    uint64_t value;
+  } rows[] = {{"events", op->erased_events}, {"slates", op->erased_slates}, {"snapshots", hold}};
+  wn_json_init(&json, &http->out);
+  wn_json_object(&json);
+  wn_json_key(&json, "id");
+  wn_json_string(&json, http->id);
+  wn_json_key(&json, "known");
+  wn_json_bool(&json, known);
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    wn_json_key(&json, rows[i].key);
+    wn_json_int(&json, (int64_t)rows[i].value);
+  }
+  wn_json_end_object(&json);
+cleanup:
+  wn_free(entries);
+  return status;
+}
+
 wn_status wn_route_record_done(wn_http *http, wn_error *err) {
   const wn_op *op = &http->batch.ops[0];
+  bool report = false;
+  if (op->kind == WN_OP_USER_DELETE && (op->status == WN_OK || op->status == WN_E_NOT_FOUND) &&
+      wn_query_bool(&http->query, "erase", &report, err) == WN_OK && report)
+    return report_erasure(http, op, err);
   if (op->status != WN_OK) return refused_op(op, err);
   wn_metrics_count(http->server->metrics, WN_COUNT_RECORDS_WRITTEN, 1);
   if (op->kind == WN_OP_ITEM_DELETE || op->kind == WN_OP_USER_DELETE) {

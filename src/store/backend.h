@@ -63,6 +63,11 @@ typedef wn_status wn_slate_fn(void *ctx, const wn_slate_log *slate, wn_error *er
 /* Writes run on one thread at a time, inside begin … finish. Reads run on any thread beside them
  * and see committed rows only, each scan one consistent state; before a read answers, every id it
  * may name is in the dictionaries. */
+/* What a user's deletion took away. */
+typedef struct wn_erasure {
+  uint64_t events, slates;
+} wn_erasure;
+
 typedef struct wn_store_backend {
   const char *name;
   /* Fills the dictionaries, `uuid`, `now` and `erased` of the store. */
@@ -83,8 +88,10 @@ typedef struct wn_store_backend {
   wn_status (*put_slate)(wn_store *store, uint64_t seq, const wn_slate_log *slate, wn_error *err);
   /* Notes that the user's events and name in slates go, as far as they are stored now; ix WN_NO_IX:
    * only slates know the id. */
-  wn_status (*erase_user)(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err);
-  /* Before put_counters, if users were noted: does it, and counts their events out. */
+  wn_status (*erase_user)(wn_store *store, wn_user_ix ix, wn_str id, uint32_t number,
+                          wn_error *err);
+  /* Before put_counters, if users were noted: does it, counts their events out, and into
+   * store->erasures by number. */
   wn_status (*erase_noted)(wn_store *store, wn_error *err);
   wn_status (*put_counters)(wn_store *store, const wn_counters *was, const wn_counters *now,
                             wn_error *err);
@@ -125,11 +132,11 @@ struct wn_store {
   pthread_mutex_t write_lock; /* one writing call at a time */
   bool in_transaction;
   bool failed;     /* a write of the open transaction failed: it can only be rolled back */
-  bool erasing;    /* users were deleted in it */
   wn_counters now; /* with the open transaction's changes */
   uint32_t users_before, items_before, types_before; /* dictionary sizes at begin */
   wn_map64 erased; /* user → 1: deleted, 0: deleted once and back; others never were */
   WN_VEC(uint32_t) erased_undo; /* users whose mark the open transaction turned over */
+  WN_VEC(wn_erasure) erasures;  /* deletions of the open transaction, or of the last one */
   wn_arena scratch;             /* one operation's */
   wn_buf json;
 

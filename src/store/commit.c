@@ -64,6 +64,8 @@ static wn_status write_group(wn_store *store, wn_commit_batch *group, wn_error *
   }
   wn_status ended = wn_store_end(store, status == WN_OK, status == WN_OK ? err : NULL);
   if (status == WN_OK) status = ended;
+  for (wn_commit_batch *b = group; b != NULL && status == WN_OK; b = b->next)
+    wn_store_tell_erased(store, b->ops, b->count);
 cleanup:
   return status;
 }

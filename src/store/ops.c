@@ -300,8 +300,10 @@ static wn_status apply_user_delete(wn_store *store, wn_op *op, wn_error *err) {
   wn_user_row row = {.id = op->u.user.id, .updated_ms = wn_now_ms(), .deleted = true};
   bool known = user_known(store, op);
   /* Also of an unknown or deleted user: slates name whoever asked for them. */
-  store->erasing = true;
-  WN_TRY(store->backend->erase_user(store, known ? op->user_ix : WN_NO_IX, row.id, err));
+  op->erasure = (uint32_t)store->erasures.len;
+  if (!wn_vec_push(&store->erasures, (wn_erasure){0})) return wn_fail_memory(err);
+  WN_TRY(
+      store->backend->erase_user(store, known ? op->user_ix : WN_NO_IX, row.id, op->erasure, err));
   if (!known) return refuse_unknown(op, "user", row.id);
   op->seq = (uint64_t)store->now.v[WN_COUNT_LAST_SEQ];
   WN_TRY(mark_user(store, op->user_ix, true, err));

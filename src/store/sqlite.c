@@ -19,7 +19,8 @@
 /* Users whose deletion waits for the end of its transaction; see wn_sqlite_erase_noted. */
 #define ERASURES_TABLE                                                                             \
   "CREATE TEMP TABLE erasures("                                                                    \
-  "  id TEXT PRIMARY KEY, user INTEGER, event_seq INTEGER, slate_seq INTEGER) WITHOUT ROWID;"      \
+  "  id TEXT PRIMARY KEY, user INTEGER, event_seq INTEGER, slate_seq INTEGER, number INTEGER) "    \
+  "WITHOUT ROWID;"                                                                                 \
   "CREATE INDEX temp.erasures_user ON erasures(user)"
 #define WAL_BYTES_KEPT "67108864" /* a longer log is cut back when it begins anew */
 

@@ -34,7 +34,8 @@ typedef enum wn_sqlite_statement {
   WN_ST_ERASED,
   WN_ST_NOTE_ERASURE,
   WN_ST_ERASE_EVENTS,
-  WN_ST_ERASE_SLATES,
+  WN_ST_FIND_SLATES,
+  WN_ST_ERASE_SLATE,
   WN_ST_ERASURES_DONE,
   WN_ST_EVENT_BOUNDS,
   WN_ST_COUNTER,
@@ -120,7 +121,8 @@ wn_status wn_sqlite_put_item(wn_store *store, wn_item_ix ix, const wn_item_row *
 wn_status wn_sqlite_put_user(wn_store *store, wn_user_ix ix, const wn_user_row *row, wn_error *err);
 wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log *slate,
                               wn_error *err);
-wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err);
+wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, uint32_t number,
+                               wn_error *err);
 wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err);
 wn_status wn_sqlite_put_counters(wn_store *store, const wn_counters *was, const wn_counters *now,
                                  wn_error *err);

@@ -23,16 +23,19 @@ static const char *const statement_sql[WN_ST_COUNT] = {
                     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
-    [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq) "
-                           "VALUES(?1, ?2, ?3, ?4)",
+    [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq, "
+                           "number) VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_ERASE_EVENTS] = "DELETE FROM events WHERE seq <= "
                            "(SELECT event_seq FROM erasures e WHERE e.user = events.user) "
-                           "RETURNING time_ms",
-    [WN_ST_ERASE_SLATES] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
-                           "features = NULL WHERE "
-                           "(user NOTNULL OR user_id NOTNULL) AND seq <= "
-                           "(SELECT max(slate_seq) FROM erasures e "
-                           "WHERE e.user = slates.user OR e.id = slates.user_id)",
+                           "RETURNING time_ms, "
+                           "(SELECT number FROM erasures e WHERE e.user = events.user)",
+    /* The slate's number, and by which deletion it goes. */
+    [WN_ST_FIND_SLATES] = "SELECT s.seq, (SELECT e.number FROM erasures e "
+                          "WHERE (e.user = s.user OR e.id = s.user_id) AND s.seq <= e.slate_seq "
+                          "ORDER BY e.slate_seq DESC LIMIT 1) AS number FROM slates s "
+                          "WHERE (s.user NOTNULL OR s.user_id NOTNULL) AND number NOTNULL",
+    [WN_ST_ERASE_SLATE] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
+                          "features = NULL WHERE seq = ?1",
     [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
     [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
                            "FROM events",
@@ -249,7 +252,8 @@ static wn_status recount_events(wn_store *store, wn_error *err) {
   return status;
 }
 
-wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_error *err) {
+wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, uint32_t number,
+                               wn_error *err) {
   wn_status status;
   const int64_t *now = store->now.v;
   sqlite3_stmt *erased = statement_of(store, WN_ST_ERASED);
@@ -258,6 +262,7 @@ wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_err
   bind_ix(note, 2, ix);
   sqlite3_bind_int64(note, 3, now[WN_COUNT_LAST_SEQ]);
   sqlite3_bind_int64(note, 4, now[WN_COUNT_SLATES]);
+  sqlite3_bind_int64(note, 5, number);
   WN_TRY(run(store, WN_ST_NOTE_ERASURE, err));
   if (ix == WN_NO_IX) return WN_OK;
   sqlite3_bind_int64(erased, 1, ix);
@@ -265,6 +270,11 @@ wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, wn_err
   WN_TRY(run(store, WN_ST_ERASED, err));
 cleanup:
   return status;
+}
+
+/* Of a row whose second column is the deletion's number. */
+static wn_erasure *erasure_of(wn_store *store, sqlite3_stmt *s) {
+  return &store->erasures.data[(size_t)sqlite3_column_int64(s, 1)];
 }
 
 /* Counts the events out one by one; the bounds are looked for anew only when one of them went. */
@@ -277,6 +287,7 @@ static wn_status erase_events(wn_store *store, wn_error *err) {
   while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
     int64_t time_ms = sqlite3_column_int64(s, 0);
     now[WN_COUNT_EVENTS]--;
+    erasure_of(store, s)->events++;
     bound = bound || time_ms <= now[WN_COUNT_FIRST_MS] || time_ms >= now[WN_COUNT_LAST_MS];
   }
   if (rc != SQLITE_DONE)
@@ -285,12 +296,34 @@ static wn_status erase_events(wn_store *store, wn_error *err) {
   return status == WN_OK && bound ? recount_events(store, err) : status;
 }
 
+static wn_status erase_slates(wn_store *store, wn_error *err) {
+  wn_status status = WN_OK;
+  sqlite3_stmt *find = statement_of(store, WN_ST_FIND_SLATES);
+  WN_VEC(int64_t) found = {0};
+  int rc;
+  while (status == WN_OK && (rc = sqlite3_step(find)) != SQLITE_DONE) {
+    if (rc != SQLITE_ROW)
+      status = wn_sqlite_fail(store, wn_sqlite_of(store)->db, true, "read", err);
+    else if (!wn_vec_push(&found, sqlite3_column_int64(find, 0)))
+      status = wn_fail_memory(err);
+    else
+      erasure_of(store, find)->slates++;
+  }
+  sqlite3_reset(find);
+  for (size_t i = 0; status == WN_OK && i < found.len; i++) {
+    sqlite3_bind_int64(statement_of(store, WN_ST_ERASE_SLATE), 1, found.data[i]);
+    status = run(store, WN_ST_ERASE_SLATE, err);
+  }
+  wn_vec_clear(&found);
+  return status;
+}
+
 /* There is no index by user, so a deletion is a scan of the log: one for all of a transaction. What
  * came after the deletion belongs to a user who is back, and stays. */
 wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err) {
   wn_status status;
   WN_TRY(erase_events(store, err));
-  WN_TRY(run(store, WN_ST_ERASE_SLATES, err));
+  WN_TRY(erase_slates(store, err));
   WN_TRY(run(store, WN_ST_ERASURES_DONE, err));
 cleanup:
   return status;

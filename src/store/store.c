@@ -48,6 +48,7 @@ void wn_store_close(wn_store *store) {
   wn_dict_free(store->types);
   wn_map64_clear(&store->erased);
   wn_vec_clear(&store->erased_undo);
+  wn_vec_clear(&store->erasures);
   wn_arena_clear(&store->scratch);
   wn_buf_clear(&store->json);
   pthread_mutex_destroy(&store->write_lock);
@@ -154,8 +155,8 @@ static wn_status begin(wn_store *store, wn_error *err) {
   store->users_before = wn_dict_count(store->users);
   store->items_before = wn_dict_count(store->items);
   store->types_before = wn_dict_count(store->types);
-  store->erased_undo.len = 0;
-  store->failed = store->erasing = false;
+  store->erased_undo.len = store->erasures.len = 0;
+  store->failed = false;
   store->in_transaction = true;
 cleanup:
   return status;
@@ -191,7 +192,7 @@ static wn_status commit(wn_store *store, wn_error *err) {
   if (store->failed) {
     WN_TRY(wn_fail(err, WN_E_CONFLICT, "", "the transaction failed earlier and was rolled back"));
   }
-  if (store->erasing) WN_TRY(store->backend->erase_noted(store, err));
+  if (store->erasures.len > 0) WN_TRY(store->backend->erase_noted(store, err));
   WN_TRY(store->backend->put_counters(store, &store->committed, &store->now, err));
   WN_TRY(store->backend->commit(store, err));
   pthread_mutex_lock(&store->state_lock);
@@ -231,6 +232,15 @@ wn_status wn_store_end(wn_store *store, bool keep, wn_error *err) {
   return status;
 }
 
+void wn_store_tell_erased(const wn_store *store, wn_op *ops, size_t count) {
+  for (size_t i = 0; store->erasures.len > 0 && i < count; i++) {
+    if (ops[i].kind != WN_OP_USER_DELETE || ops[i].erasure >= store->erasures.len) continue;
+    const wn_erasure *erased = &store->erasures.data[ops[i].erasure];
+    ops[i].erased_events = erased->events;
+    ops[i].erased_slates = erased->slates;
+  }
+}
+
 wn_status wn_store_commit(wn_store *store, wn_op *ops, size_t count, wn_error *err) {
   pthread_mutex_lock(&store->write_lock);
   wn_status status = begin(store, err);
@@ -239,6 +249,7 @@ wn_status wn_store_commit(wn_store *store, wn_op *ops, size_t count, wn_error *e
     wn_status ended = end(store, status == WN_OK, err);
     if (status == WN_OK) status = ended;
   }
+  if (status == WN_OK) wn_store_tell_erased(store, ops, count);
   pthread_mutex_unlock(&store->write_lock);
   return status;
 }

@@ -71,6 +71,9 @@ typedef struct wn_op {
   uint64_t seq;     /* event: position in the log, ascending in order of commit, never used twice;
                        items: revision; slates: number; a user's deletion: the last position
                        given so far */
+  uint32_t erasure; /* the store's own: which deletion of the transaction this is */
+  uint64_t erased_events, erased_slates; /* a user's deletion, after the commit: what it took away;
+                                            0 where a later one of the same transaction did */
   char field[96];   /* the member of the record that status means; empty: none */
   char reason[160]; /* why status is not WN_OK, as of wn_error */
 } wn_op;
@@ -115,6 +118,9 @@ wn_user_ix wn_store_find_user(const wn_store *store, wn_str id);
 /* All ops in one transaction; returns after the fsync. On failure nothing of it is stored and the
  * dictionaries are as before. A failed fsync makes the store refuse all later writes (WN_E_IO). */
 WN_MUST_USE wn_status wn_store_commit(wn_store *store, wn_op *ops, size_t count, wn_error *err);
+/* After the end of a long transaction, before the next begins: fills in what its deletions erased.
+ */
+void wn_store_tell_erased(const wn_store *store, wn_op *ops, size_t count);
 
 /* A long transaction for imports: begin, any number of appends, then commit or rollback. */
 WN_MUST_USE wn_status wn_store_begin(wn_store *store, wn_error *err);

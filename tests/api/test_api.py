@@ -234,6 +234,16 @@ class Users(ApiTest):
         self.assertEqual(self.server.request("DELETE", "/v1/users/gone").status, 204)
         self.assertFalse(self.ok(self.server.get("/v1/surfaces/home/slate?user=gone"))["personal"])
 
+    def test_erased_report(self):
+        for n in range(3):
+            self.ok(self.server.post("/v1/events", event(user="leaves", item="item-%d" % n, type="buy")))
+        self.ok(self.server.get("/v1/surfaces/home/slate?user=leaves"))
+        report = lambda user: self.ok(self.server.request("DELETE", "/v1/users/%s?erase=true" % user))
+        first = report("leaves")
+        self.assertEqual(first, {"id": "leaves", "known": True, "events": 3, "slates": 1, "snapshots": first["snapshots"]})
+        self.assertEqual(report("leaves"), {"id": "leaves", "known": False, "events": 0, "slates": 0, "snapshots": 0})
+        self.problem(self.server.request("DELETE", "/v1/users/leaves?erase=maybe"), 400, "erase")
+
 
 class Slates(ApiTest):
     def slate(self, query, surface="home"):

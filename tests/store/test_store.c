@@ -404,6 +404,14 @@ static void test_deletions_together(WN_UNUSED void **state) {
   assert_ok(wn_store_commit(store, ops, 5, &err));
   assert_int_equal(ops[0].seq, 5); /* the position that the deletion voids up to */
   assert_int_equal(ops[2].status, WN_E_NOT_FOUND);
+  static const struct {
+    int op;
+    uint64_t events, slates;
+  } told[] = {{0, 2, 1}, {2, 0, 1}, {4, 2, 0}};
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(ops[told[i].op].erased_events, told[i].events);
+    assert_int_equal(ops[told[i].op].erased_slates, told[i].slates);
+  }
   assert_int_equal(query("SELECT sum(seq) FROM events"), 4 + 6); /* cid's, and ann's new one */
   assert_int_equal(query("SELECT count(*) FROM slates WHERE user NOTNULL OR user_id NOTNULL OR "
                          "session NOTNULL"),

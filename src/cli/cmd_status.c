@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "model/snapshot.h"
+#include "serve/answer_json.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -11,14 +12,16 @@
 
 static struct {
   const char *data, *example;
-  bool json;
+  bool json, digest;
 } opt;
 static const wn_option options[] = {
     {"data", WN_OPT_TEXT, &opt.data, "DIR", "the data directory"},
     {"example", WN_OPT_TEXT, &opt.example, "user|item", "print one id alone: of the latest event"},
+    {"digest", WN_OPT_FLAG, &opt.digest, NULL,
+     "print a digest of the state alone, which equals a running server's GET /v1/digest"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"}};
 static const wn_command command = {
-    "status", "say what a data directory holds", "--data DIR", NULL, options, 3};
+    "status", "say what a data directory holds", "--data DIR", NULL, options, 4};
 
 typedef struct latest {
   wn_user_ix user;
@@ -98,7 +101,26 @@ static void print_text(const wn_store *store, const wn_store_counts *c,
                 c->last_seq - current->about.last_seq, current->about.models);
 }
 
+/* Opens the data as a server would when it starts: snapshot, then the log's tail. */
+static wn_status print_digest(wn_buf *out, wn_error *err) {
+  wn_engine *engine = NULL;
+  wn_engine_digest digest;
+  wn_config config;
+  wn_meter meter;
+  wn_status status;
+  wn_meter_init(&meter);
+  WN_TRY(wn_cli_config(NULL, opt.data, &config, err));
+  WN_TRY(wn_engine_open(opt.data, WN_STORE_READ, &config, &meter.progress, &engine, err));
+  WN_TRY(wn_engine_digest_get(engine, &digest, err));
+  wn_engine_digest_to_json(&digest, out);
+cleanup:
+  wn_meter_end(&meter);
+  if (engine != NULL) wn_engine_close(engine);
+  return status;
+}
+
 static wn_status run(wn_buf *out, wn_error *err) {
+  if (opt.digest) return print_digest(out, err);
   wn_store *store = NULL;
   wn_snapshot_entry *entries = NULL, *current = NULL;
   wn_store_counts counts;

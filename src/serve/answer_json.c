@@ -1,6 +1,8 @@
 #include "serve/answer_json.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static void write_sources(wn_json *json, const wn_slate_answer *answer, uint32_t sources) {
@@ -55,6 +57,20 @@ void wn_answer_model(wn_json *json, uint64_t snapshot) {
   } else {
     wn_json_null(json);
   }
+}
+
+void wn_engine_digest_to_json(const wn_engine_digest *digest, wn_buf *out) {
+  wn_json json;
+  char hex[33];
+  snprintf(hex, sizeof hex, "%016" PRIx64 "%016" PRIx64, digest->digest.high, digest->digest.low);
+  wn_json_init(&json, out);
+  wn_json_object(&json);
+  wn_json_key(&json, "last_seq");
+  wn_json_int(&json, (int64_t)digest->last_seq);
+  wn_answer_model(&json, digest->snapshot);
+  wn_json_key(&json, "digest");
+  wn_json_cstring(&json, hex);
+  wn_json_end_object(&json);
 }
 
 void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {

@@ -7,6 +7,7 @@
 
 /* One object, appended to `out`. */
 void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out);
+void wn_engine_digest_to_json(const wn_engine_digest *digest, wn_buf *out);
 /* The member "model": the snapshot's number, null before the first. */
 void wn_answer_model(wn_json *json, uint64_t snapshot);
 

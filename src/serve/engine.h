@@ -5,6 +5,7 @@
  * snapshot swaps alone and briefly. `winnow serve`, `recommend` and `similar` are thin shells
  * around it. */
 
+#include "base/map64.h"
 #include "funnel/funnel.h"
 #include "online/online.h"
 #include "serve/policy.h"
@@ -130,6 +131,14 @@ typedef struct wn_engine_stats {
   bool writable; /* false after a fatal store error */
 } wn_engine_stats;
 void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out);
+typedef struct wn_engine_digest {
+  uint64_t last_seq, snapshot;
+  uint32_t users;
+  wn_hash128 digest;
+} wn_engine_digest;
+/* Of users' histories and items' statuses (engine_digest.c): equal before and after a restart, and
+ * in any process on the same data. O(events); WN_E_BUSY: events kept arriving. Thread-safe. */
+WN_MUST_USE wn_status wn_engine_digest_get(wn_engine *engine, wn_engine_digest *out, wn_error *err);
 /* A consistent copy of one item's or user's record plus its live state is the caller's via
  * wn_store_get_*. */
 bool wn_engine_item_known(wn_engine *engine, wn_str id, wn_item_ix *ix, wn_item_status *status);

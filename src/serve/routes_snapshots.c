@@ -32,6 +32,17 @@ static void put_entry(wn_json *json, const wn_snapshot_entry *entry) {
   wn_json_end_object(json);
 }
 
+wn_status wn_route_digest(wn_http *http, wn_error *err) {
+  static const char *const none[] = {NULL};
+  wn_engine_digest digest;
+  wn_status status;
+  WN_TRY(wn_query_check(&http->query, none, NULL, err));
+  WN_TRY(wn_engine_digest_get(http->engine, &digest, err));
+  wn_engine_digest_to_json(&digest, &http->out);
+cleanup:
+  return status;
+}
+
 static const char *store_dir(wn_http *http) {
   return wn_arena_strdup(&http->arena, wn_store_dir(wn_engine_store(http->engine)));
 }

@@ -3,13 +3,27 @@
 #include "base/clock.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define TIME_MS_END INT64_C(7258118400000) /* 2200-01-01T00:00:00Z */
 
+static _Atomic int64_t virtual_ms; /* 0: none */
+
+void wn_clock_set(int64_t ms) {
+  int64_t before = atomic_load(&virtual_ms);
+  while (ms > before && !atomic_compare_exchange_weak(&virtual_ms, &before, ms)) continue;
+}
+
+bool wn_clock_is_virtual(void) {
+  return atomic_load_explicit(&virtual_ms, memory_order_relaxed) > 0;
+}
+
 int64_t wn_now_ms(void) {
+  int64_t set = atomic_load_explicit(&virtual_ms, memory_order_relaxed);
+  if (set > 0) return set;
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;

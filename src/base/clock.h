@@ -4,8 +4,14 @@
 
 #include "base/str.h"
 
-int64_t wn_now_ms(void);   /* wall clock, Unix milliseconds */
+int64_t wn_now_ms(void);   /* wall clock, Unix milliseconds; or the virtual one */
 uint64_t wn_mono_ns(void); /* monotonic, for durations */
+
+/* A process of a simulation may live at another time: after the first call wn_now_ms() is that
+ * time, and stands still until it is moved on. An earlier time changes nothing. Durations stay
+ * real. */
+void wn_clock_set(int64_t ms);
+bool wn_clock_is_virtual(void);
 
 /* A time as Unix milliseconds. Numbers are seconds, milliseconds, microseconds or
  * nanoseconds by their magnitude (below 1e11, 1e14, 1e17, above), which is unambiguous

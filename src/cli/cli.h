@@ -51,6 +51,9 @@ int wn_cli_usage(const wn_command *command, const char *format, ...) WN_PRINTF(2
 WN_MUST_USE wn_status wn_cli_config(const char *config_path, const char *data_dir,
                                     wn_config *config, wn_error *err);
 
+/* --virtual-clock TIME: from now on the process lives then; NULL: it does not. */
+WN_MUST_USE wn_status wn_cli_clock(const char *time, wn_error *err);
+
 /* Writes buf and a newline to standard output, and frees it; the exit status (6 when it cannot). */
 int wn_cli_print(wn_buf *buf);
 

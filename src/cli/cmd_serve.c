@@ -14,7 +14,7 @@
 #include <string.h>
 
 static struct {
-  const char *data, *config, *host, *port_file, *log_format;
+  const char *data, *config, *host, *port_file, *log_format, *clock;
   uint64_t port, grace;
   bool open, verbose, json;
 } opt = {.port = UINT64_MAX, .grace = 10};
@@ -29,6 +29,8 @@ static const wn_option options[] = {
     {"grace", WN_OPT_UINT, &opt.grace, "SECONDS", "for accepted requests at the end, default 10"},
     {"open", WN_OPT_FLAG, &opt.open, NULL, "listen beyond this machine although there are no keys"},
     {"log-format", WN_OPT_TEXT, &opt.log_format, "text|json", "of what it logs; default text"},
+    {"virtual-clock", WN_OPT_TEXT, &opt.clock, "TIME",
+     "live at this time, which requests move on by a header: for `winnow simulate`"},
     {"verbose", WN_OPT_FLAG, &opt.verbose, NULL, "log what it does"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "one JSON line on standard output when ready"},
 };
@@ -132,6 +134,7 @@ int wn_cmd_serve(int argc, char **argv) {
   if (opt.log_format != NULL && !json_log && strcmp(opt.log_format, "text") != 0)
     return wn_cli_usage(&command, "--log-format takes text or json");
   wn_log_set(json_log ? wn_log_json : wn_log_stderr, NULL, opt.verbose ? WN_LOG_INFO : WN_LOG_WARN);
+  if (wn_cli_clock(opt.clock, &err) != WN_OK) return wn_cli_fail(&command, &err);
   if (wn_cli_config(opt.config, opt.data, &config, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
   if (opt.port != UINT64_MAX) config.server.port = (uint16_t)opt.port;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 static struct {
-  const char *data, *config;
+  const char *data, *config, *clock;
   wn_text_list set, dataset;
   uint64_t threads, seed, memory_mb, background;
   bool no_promote, force, cold, json;
@@ -36,6 +36,8 @@ static const wn_option options[] = {
     {"background", WN_OPT_UINT, &opt.background, "NICE",
      "low priority for processor (19: lowest) and disk"},
     {"memory-mb", WN_OPT_UINT, &opt.memory_mb, "N", "fail rather than take more"},
+    {"virtual-clock", WN_OPT_TEXT, &opt.clock, "TIME",
+     "live at this time, not now: for simulations"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "the report as JSON"},
 };
 static const wn_command command = {
@@ -225,7 +227,8 @@ int wn_cmd_train(int argc, char **argv) {
   if (opt.background != UINT64_MAX) wn_background_enter((int)opt.background);
   if (opt.memory_mb > 0 && wn_background_limit(opt.memory_mb, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
-  if (run(&out, &err) != WN_OK) return wn_cli_fail(&command, &err);
+  if (wn_cli_clock(opt.clock, &err) != WN_OK || run(&out, &err) != WN_OK)
+    return wn_cli_fail(&command, &err);
   print_json(&out, &text);
   wn_cli_record("train", &(wn_cli_run){opt.data, opt.config, &text, true});
   if (!opt.json) {

@@ -1,6 +1,7 @@
 /* What commands on plain files of interactions share. */
 #include "cli/cli.h"
 
+#include "base/clock.h"
 #include "model/blend.h"
 
 #include <inttypes.h>
@@ -82,4 +83,12 @@ wn_status wn_cli_read_map(const wn_text_list *texts, wn_column_map *map, size_t 
     map[i] = (wn_column_map){{text, (size_t)(equals - text)}, wn_str_of(equals + 1)};
   }
   return WN_OK;
+}
+
+wn_status wn_cli_clock(const char *time, wn_error *err) {
+  int64_t ms;
+  if (time == NULL) return WN_OK;
+  wn_status status = wn_time_parse(wn_str_of(time), &ms, err);
+  if (status == WN_OK) wn_clock_set(ms);
+  return status;
 }

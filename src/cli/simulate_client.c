@@ -2,7 +2,7 @@
 #include "base/mem.h"
 
 #include <curl/curl.h>
-#include <jansson.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 
 struct wn_sim_client {
   CURL *curl;
-  struct curl_slist *headers;
-  char url[512];
+  struct curl_slist *headers, clock; /* clock stands before them, once it is told */
+  char url[512], now[64];
   wn_buf answer;
 };
 
@@ -59,6 +59,13 @@ void wn_sim_client_free(wn_sim_client *c) {
   wn_free(c);
 }
 
+wn_status wn_sim_clock(wn_sim_client *c, int64_t ms, wn_error *err) {
+  snprintf(c->now, sizeof c->now, "Winnow-Now: %" PRId64, ms);
+  c->clock = (struct curl_slist){c->now, c->headers};
+  if (curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, &c->clock) == CURLE_OK) return WN_OK;
+  return wn_fail_memory(err);
+}
+
 static wn_status ask(wn_sim_client *c, const char *path, wn_error *err) {
   char url[1024];
   long code = 0;
@@ -102,19 +109,30 @@ static void read_slate(const json_t *root, const char *experiment, wn_sim_slate 
     out->items[k] = number_of(json_string_value(json_object_get(json_array_get(items, k), "id")));
 }
 
-wn_status wn_sim_slate_get(wn_sim_client *c, const char *surface, uint32_t user,
-                           const char *experiment, wn_sim_slate *out, wn_error *err) {
-  char path[256];
+wn_status wn_sim_get(wn_sim_client *c, const char *path, json_t **out, wn_error *err) {
   wn_status status = WN_OK;
-  snprintf(path, sizeof path, "/v1/surfaces/%.100s/slate?user=sim-u%u", surface, user);
+  *out = NULL;
   curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
   WN_TRY(ask(c, path, err));
-  json_t *root = json_loadb(c->answer.data, c->answer.len, 0, NULL);
-  if (!json_is_object(root))
+  *out = json_loadb(c->answer.data, c->answer.len, 0, NULL);
+  if (!json_is_object(*out)) {
+    json_decref(*out);
+    *out = NULL;
     status = wn_fail(err, WN_E_IO, "url", "%s%s is not answered by JSON", c->url, path);
-  else
-    read_slate(root, experiment, out);
-  json_decref(root);
+  }
 cleanup:
+  return status;
+}
+
+wn_status wn_sim_slate_get(wn_sim_client *c, const wn_sim_ask *ask, wn_sim_slate *out,
+                           wn_error *err) {
+  char path[256], n[32] = "";
+  json_t *root = NULL;
+  if (ask->n > 0) snprintf(n, sizeof n, "&n=%" PRIu32, ask->n);
+  snprintf(path, sizeof path, "/v1/surfaces/%.100s/slate?user=sim-u%" PRIu32 "%s", ask->surface,
+           ask->user, n);
+  wn_status status = wn_sim_get(c, path, &root, err);
+  if (status == WN_OK) read_slate(root, ask->experiment, out);
+  json_decref(root);
   return status;
 }

@@ -5,10 +5,14 @@
 
 #include "base/record.h"
 
+#include <jansson.h>
+
 typedef struct wn_sim_client wn_sim_client;
 WN_MUST_USE wn_status wn_sim_client_create(const char *url, const char *key /* NULL: none */,
                                            wn_sim_client **out, wn_error *err);
 void wn_sim_client_free(wn_sim_client *client);
+/* Requests from now on tell the server this time: it must be one with a virtual clock. */
+WN_MUST_USE wn_status wn_sim_clock(wn_sim_client *client, int64_t ms, wn_error *err);
 
 #define WN_SIM_SLATE_MAX 1000
 typedef struct wn_sim_slate {
@@ -18,8 +22,16 @@ typedef struct wn_sim_slate {
   size_t len;
 } wn_sim_slate;
 /* WN_E_IO: no answer, or another one than 200; the message holds it. */
-WN_MUST_USE wn_status wn_sim_slate_get(wn_sim_client *client, const char *surface, uint32_t user,
-                                       const char *experiment, wn_sim_slate *out, wn_error *err);
+typedef struct wn_sim_ask {
+  const char *surface;
+  uint32_t user, n;       /* n 0: the surface's own */
+  const char *experiment; /* NULL: none */
+} wn_sim_ask;
+WN_MUST_USE wn_status wn_sim_slate_get(wn_sim_client *client, const wn_sim_ask *ask,
+                                       wn_sim_slate *out, wn_error *err);
+/* The answer, to be released by json_decref(). */
+WN_MUST_USE wn_status wn_sim_get(wn_sim_client *client, const char *path, json_t **out,
+                                 wn_error *err);
 WN_MUST_USE wn_status wn_sim_post(wn_sim_client *client, const char *path, const wn_buf *json,
                                   wn_error *err);
 

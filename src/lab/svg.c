@@ -99,6 +99,15 @@ static void y_axis(const wn_chart *c) {
   }
 }
 
+/* On white, so that it can be read on a dark page as well. */
+static const char alone_style[] =
+    "<style>svg{background:#fff}text{font:12px system-ui,sans-serif;fill:#333}"
+    ".grid{stroke:#e4e4e4}.s0{--c:#0072b2}.s1{--c:#d55e00}.s2{--c:#009e73}.s3{--c:#cc79a7}"
+    ".s4{--c:#e69f00}.s5{--c:#56b4e9}.base{--c:#777}.line{fill:none;stroke:var(--c);stroke-width:2}"
+    ".band{fill:var(--c);opacity:.15}.dot,.bar,.name{fill:var(--c)}.whisker{stroke:var(--c)}"
+    ".rule{stroke:#777;stroke-dasharray:4 3}</style>"
+    "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>";
+
 void wn_chart_begin(wn_chart *c, const char *title) {
   c->x.from = c->left;
   c->x.to = c->width - c->right;
@@ -109,7 +118,11 @@ void wn_chart_begin(wn_chart *c, const char *title) {
       "<svg viewBox=\"0 0 %.0f %.0f\" style=\"max-width:%.0fpx\" role=\"img\" aria-label=\"",
       c->width, c->height, c->width);
   wn_html_text(c->out, title);
+  if (c->alone)
+    wn_buf_printf(c->out, "\" xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f",
+                  c->width, c->height);
   wn_buf_str(c->out, "\">");
+  if (c->alone) wn_buf_str(c->out, alone_style);
   x_axis(c);
   y_axis(c);
   if (c->x_label != NULL) {
@@ -190,6 +203,19 @@ void wn_chart_interval(wn_chart *c, const double at[3], double y, const char *st
                 wn_scale_at(&c->x, at[1]) - 4, py - 4);
   close_with_title(c, "rect", title);
   wn_buf_str(c->out, "</g>");
+}
+
+void wn_chart_cross(wn_chart *c, const double x[3], const double y[3], const char *style,
+                    const char *title) {
+  double px = wn_scale_at(&c->x, x[1]), py = wn_scale_at(&c->y, y[1]);
+  if (isnan(x[1]) || isnan(y[1])) return;
+  wn_buf_printf(
+      c->out,
+      "<g class=\"%s\"><line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+      "<line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/></g>",
+      style, wn_scale_at(&c->x, x[0]), wn_scale_at(&c->x, x[2]), py, py, px, px,
+      wn_scale_at(&c->y, y[0]), wn_scale_at(&c->y, y[2]));
+  wn_chart_dot(c, x[1], y[1], style, title);
 }
 
 void wn_chart_bar(wn_chart *c, const double corners[4], const char *style, const char *title) {

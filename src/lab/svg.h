@@ -25,6 +25,7 @@ typedef struct wn_chart {
   const char *x_label, *y_label;   /* NULL: none */
   bool x_times;                    /* x is Unix milliseconds */
   bool no_y_ticks;                 /* rows with names of their own */
+  bool alone;                      /* a file of its own: brings its style */
 } wn_chart;
 /* Opens <svg> and draws the axes; fills the scales' pixels. */
 void wn_chart_begin(wn_chart *chart, const char *title);
@@ -40,6 +41,9 @@ void wn_chart_line(wn_chart *chart, const wn_points *points, const char *style, 
 void wn_chart_dot(wn_chart *chart, double x, double y, const char *style, const char *title);
 void wn_chart_interval(wn_chart *chart, const double at[3] /* low, mean, high */, double y,
                        const char *style, const char *title);
+/* Error bars both ways and a dot; low, mean, high. */
+void wn_chart_cross(wn_chart *chart, const double x[3], const double y[3], const char *style,
+                    const char *title);
 void wn_chart_bar(wn_chart *chart, const double corners[4] /* x y x y */, const char *style,
                   const char *title);
 void wn_chart_rule(wn_chart *chart, double x, const char *style); /* vertical */

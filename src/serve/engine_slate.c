@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "model/feature_log.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -234,10 +236,21 @@ cleanup:
   return status;
 }
 
+/* A simulation is to be repeated: the n-th slate of a process at a time has the same chance again.
+ */
+static void repeatable(unsigned char random[10]) {
+  static _Atomic uint64_t count;
+  uint64_t n = atomic_fetch_add(&count, 1);
+  uint64_t words[2] = {wn_mix64((uint64_t)wn_now_ms() + wn_mix64(n)), n};
+  memcpy(random, words, 10);
+}
+
 /* 48 bits of time and 80 of chance: unique, and slates sort by time. */
 static wn_status make_slate_id(passage *p, wn_error *err) {
   unsigned char random[10];
-  if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+  if (wn_clock_is_virtual())
+    repeatable(random);
+  else if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
     return wn_fail_errno(err, "", "no random numbers");
   int len = snprintf(p->out->slate_id, sizeof p->out->slate_id, "%012llx",
                      (unsigned long long)p->now_ms & 0xffffffffffffULL);

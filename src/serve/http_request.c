@@ -175,6 +175,7 @@ typedef struct header_walk {
   wn_framing framing;
   bool encoded; /* Content-Encoding other than identity */
   bool content_type;
+  char now[40]; /* Winnow-Now */
 } header_walk;
 
 static void copy_header(char *to, size_t size, wn_str value) {
@@ -207,6 +208,8 @@ static enum MHD_Result walk_header(void *cls, enum MHD_ValueKind kind, const cha
     copy_header(walk->http->host, sizeof walk->http->host, value);
   } else if (wn_str_is_ci(name, "x-request-id")) {
     copy_header(walk->http->request_id, sizeof walk->http->request_id, value);
+  } else if (wn_str_is_ci(name, "winnow-now")) {
+    copy_header(walk->now, sizeof walk->now, value);
   }
   return MHD_YES;
 }
@@ -285,6 +288,19 @@ static wn_status check_accept(wn_http *http, wn_error *err) {
   return wn_http_bad(http, 406, err, "Accept", "this route answers in %s", type);
 }
 
+/* A simulation says what time it is (docs/experiments.md). */
+static wn_status move_clock(wn_http *http, const header_walk *walk, wn_error *err) {
+  int64_t ms;
+  if (walk->now[0] == '\0') return WN_OK;
+  if (!wn_clock_is_virtual())
+    return wn_http_bad(http, 400, err, "Winnow-Now",
+                       "this server goes by the real clock: start it with --virtual-clock");
+  if (wn_time_parse(wn_str_of(walk->now), &ms, err) != WN_OK)
+    return wn_http_bad(http, 400, err, "Winnow-Now", "%.200s", err->message);
+  wn_clock_set(ms);
+  return WN_OK;
+}
+
 static bool is_loopback(struct MHD_Connection *connection) {
   const union MHD_ConnectionInfo *info =
       MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -318,6 +334,7 @@ static wn_status check_head(wn_http *http, const char *method, const char *versi
   WN_TRY(find_action(http, method, err));
   WN_TRY(check_content(http, &walk, strcmp(method, "PATCH") == 0, err));
   WN_TRY(check_accept(http, err));
+  WN_TRY(move_clock(http, &walk, err));
 cleanup:
   return status;
 }

@@ -25,7 +25,7 @@
 
 #define REPORT_BYTES_MAX 65536
 #define KILL_AFTER_NS    10000000000ull /* SIGTERM, then SIGKILL */
-#define ARGS_MAX         16
+#define ARGS_MAX         20
 
 extern char **environ;
 
@@ -44,7 +44,7 @@ typedef struct child {
 
 typedef struct words {
   const char *argv[ARGS_MAX];
-  char threads[16], memory[16], nice[16], dir[4096], parent[64];
+  char threads[16], memory[16], nice[16], clock[32], dir[4096], parent[64];
 } words;
 
 static void make_words(const wn_trainer *t, wn_training_ask ask, words *w) {
@@ -66,6 +66,10 @@ static void make_words(const wn_trainer *t, wn_training_ask ask, words *w) {
   if (t->config->memory_mb > 0) w->argv[n++] = "--memory-mb", w->argv[n++] = w->memory;
   if (ask.cold) w->argv[n++] = "--cold";
   if (ask.force) w->argv[n++] = "--force";
+  if (wn_clock_is_virtual()) {
+    snprintf(w->clock, sizeof w->clock, "%" PRId64, wn_now_ms());
+    w->argv[n++] = "--virtual-clock", w->argv[n++] = w->clock;
+  }
   w->argv[n] = NULL;
 }
 

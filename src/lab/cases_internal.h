@@ -46,6 +46,9 @@ void wn_case_put_pair(json_t *object, const char *name, double low, double high)
 void wn_case_put_array(json_t *object, const char *name, const double *values, size_t n);
 void wn_case_range(wn_case *c, const char *path, double low, double high);
 
+/* An id, a string or a whole number; NULL: neither. */
+#define WN_CASE_ID 24
+const char *wn_case_text(const json_t *id, char room[WN_CASE_ID]);
 /* Names → numbers in the order of their first appearance. */
 typedef struct wn_case_names {
   json_t *map;

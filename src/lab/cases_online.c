@@ -193,6 +193,43 @@ static void count_item(json_t *counts, const char *item) {
   wn_case_put(counts, item, 1 + json_number_value(json_object_get(counts, item)));
 }
 
+/* How much of train lies in each test event's future; users and items that train lacks. */
+static void future(wn_case *c) {
+  const json_t *train = wn_case_field(c, "train"), *test = wn_case_field(c, "test");
+  size_t n = json_array_size(train), m = json_array_size(test), with = 0, cold_users = 0,
+         cold_items = 0;
+  double later = 0;
+  json_t *users = json_object(), *items = json_object();
+  for (size_t j = 0; j < m; j++) {
+    row_of e = event_at(c, test, j);
+    size_t after = 0;
+    bool user = false, item = false;
+    for (size_t i = 0; i < n && wn_case_ok(c); i++) {
+      row_of t = event_at(c, train, i);
+      after += t.time > e.time;
+      user |= strcmp(t.user, e.user) == 0;
+      item |= strcmp(t.item, e.item) == 0;
+    }
+    if (!wn_case_ok(c)) break;
+    with += after > 0;
+    later += (double)after / (double)(n * m);
+    cold_users += !user && json_object_get(users, e.user) == NULL;
+    cold_items += !item && json_object_get(items, e.item) == NULL;
+    count_item(users, e.user);
+    count_item(items, e.item);
+  }
+  wn_case_put(c->got, "n_train", (double)n);
+  wn_case_put(c->got, "n_test", (double)m);
+  wn_case_put(c->got, "test_users", (double)json_object_size(users));
+  wn_case_put(c->got, "cold_users", (double)cold_users);
+  wn_case_put(c->got, "test_items_cold", (double)cold_items);
+  wn_case_put(c->got, "test_events_with_future_train", (double)with);
+  wn_case_put(c->got, "share_test_events_with_future_train", m > 0 ? (double)with / (double)m : 0);
+  wn_case_put(c->got, "mean_share_of_train_after_test_event", later);
+  json_decref(users);
+  json_decref(items);
+}
+
 static void leakage_checks(wn_case *c) {
   const json_t *train = wn_case_field(c, "train"), *test = wn_case_field(c, "test");
   size_t n = json_array_size(train), m = json_array_size(test), overlap = 0, ties = 0, late = 0;
@@ -225,6 +262,7 @@ static void leakage_checks(wn_case *c) {
   wn_case_put(c->got, "pair_overlap_rate", m > 0 ? (double)overlap / (double)m : 0);
   wn_case_put(c->got, "boundary_ties", (double)ties);
   wn_case_put(c->got, "train_events_at_or_after_first_test", (double)late);
+  future(c);
 }
 
 static void behavioural(wn_case *c) {

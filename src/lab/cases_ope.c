@@ -128,6 +128,11 @@ static void ope(wn_case *c) {
   wn_case_put(c->got, "ess", d.ess);
   wn_case_put(c->got, "mean_w", d.mean_weight);
   wn_case_put(c->got, "se_ips", wn_ope_estimate_of(WN_OPE_IPS, log.rows, log.n, 0).se);
+  wn_case_put(c->got, "mean_weight", d.mean_weight);
+  wn_case_put(c->got, "max_weight", d.max_weight);
+  wn_case_put(c->got, "zero_weight_frac", d.zero_share);
+  wn_case_put(c->got, "se_snips", wn_ope_estimate_of(WN_OPE_SNIPS, log.rows, log.n, 0).se);
+  wn_case_put(c->got, "se_dr", wn_ope_estimate_of(WN_OPE_DR, log.rows, log.n, 0).se);
   wn_case_put(c->got, "se_snips_delta", wn_ope_estimate_of(WN_OPE_SNIPS, log.rows, log.n, 0).se);
 }
 

@@ -19,7 +19,8 @@ typedef struct judged {
   wn_relevant relevant;
 } judged;
 
-/* {"ranked": [...], "relevant": {item: gain}}: relevant items are numbered first, so ascending. */
+/* {"ranked": [...], "relevant": {item: gain} or [item, ...]}: relevant items are numbered first, so
+ * ascending. */
 static judged read_judged(wn_case *c, const json_t *user) {
   wn_case_names names = {0};
   judged out = {0};
@@ -28,22 +29,31 @@ static judged read_judged(wn_case *c, const json_t *user) {
   const char *item;
   json_t *gain;
   if (!json_is_array(ranked)) c->wrong = "ranked";
-  if (!json_is_object(relevant)) c->wrong = "relevant";
+  if (!json_is_object(relevant) && !json_is_array(relevant)) c->wrong = "relevant";
   out.len = json_array_size(ranked);
   out.list = wn_case_alloc(c, out.len, sizeof *out.list);
-  uint32_t *items = wn_case_alloc(c, json_object_size(relevant), sizeof *items);
-  float *gains = wn_case_alloc(c, json_object_size(relevant), sizeof *gains);
+  size_t most = json_object_size(relevant) + json_array_size(relevant);
+  uint32_t *items = wn_case_alloc(c, most, sizeof *items);
+  double *gains = wn_case_alloc(c, most, sizeof *gains);
   if (!wn_case_ok(c)) return out;
+  for (size_t i = 0; i < json_array_size(relevant); i++) { /* without gains: 1 each, once */
+    uint32_t number = wn_case_name(&names, json_array_get(relevant, i));
+    if (number != out.relevant.len) continue;
+    items[out.relevant.len] = number;
+    gains[out.relevant.len++] = 1;
+  }
   json_object_foreach((json_t *)(uintptr_t)relevant, item, gain) {
     json_t *name = json_string(item);
     if (json_number_value(gain) > 0) {
       items[out.relevant.len] = wn_case_name(&names, name);
-      gains[out.relevant.len++] = (float)json_number_value(gain);
+      gains[out.relevant.len++] = json_number_value(gain);
     }
     json_decref(name);
   }
-  for (size_t i = 0; i < out.len; i++)
+  for (size_t i = 0; i < out.len; i++) {
     out.list[i] = wn_case_name(&names, json_array_get(ranked, i));
+    if (out.list[i] == WN_NO_IX) c->wrong = "ranked";
+  }
   out.relevant.items = items;
   out.relevant.gain = gains;
   json_decref(names.map);
@@ -75,7 +85,10 @@ static void ranking_user(wn_case *c) {
   size_t k = wn_case_count(c, "k");
   if (!wn_case_ok(c)) return;
   wn_ranking_metrics_of(user.list, user.len, &user.relevant, k, &m);
+  if (user.relevant.len == 0) /* left out of every mean */
+    for (size_t i = 0; i < sizeof m / sizeof(double); i++) ((double *)&m)[i] = NAN;
   put_metrics(c->got, &m);
+  json_object_set_new(c->got, "excluded", json_boolean(user.relevant.len == 0));
 }
 
 static void ranking_aggregate(wn_case *c) {
@@ -122,12 +135,18 @@ static void ranking_ties(wn_case *c) {
   size_t k = wn_case_count(c, "k");
   double *gain = wn_case_alloc(c, n, sizeof *gain);
   wn_tied_metrics m;
+  size_t in_all = 0;
+  json_t *of;
+  const char *item;
+  if (json_array_size(items) != n) c->wrong = "items";
   if (!wn_case_ok(c)) return;
   for (size_t i = 0; i < n; i++) {
-    const char *name = json_string_value(json_array_get(items, i));
+    char room[WN_CASE_ID];
+    const char *name = wn_case_text(json_array_get(items, i), room);
     gain[i] = name != NULL ? json_number_value(json_object_get(relevant, name)) : 0;
   }
-  if (!wn_tied_metrics_of(score, gain, n, json_object_size(relevant), k, &m)) return;
+  json_object_foreach((json_t *)(uintptr_t)relevant, item, of) in_all += json_number_value(of) > 0;
+  if (!wn_tied_metrics_of(score, gain, n, in_all, k, &m)) return;
   const struct {
     const char *name;
     const wn_ranking_metrics *m;

@@ -227,16 +227,22 @@ static bool asks(const wn_bench *b, wn_metric first, wn_metric last) {
   return false;
 }
 
-static void put_graded(const wn_bench *b, size_t at, const wn_ranked *list, uint32_t user) {
+static wn_status put_graded(const wn_bench *b, wn_bench_worker *w, size_t at, const wn_ranked *list,
+                            uint32_t user) {
   wn_ranking_metrics m[WN_CUTOFFS_MAX];
   wn_relevant graded = wn_bench_relevant(b, user);
-  if (!asks(b, WN_METRIC_NDCG_LINEAR, WN_METRIC_NDCG_EXP)) return;
-  graded.gain = b->split->test.weight + b->split->test.ptr[user];
+  const float *weight = b->split->test.weight + b->split->test.ptr[user];
+  if (!asks(b, WN_METRIC_NDCG_LINEAR, WN_METRIC_NDCG_EXP)) return WN_OK;
+  double *gain = wn_arena_alloc(&w->arena, (graded.len + 1) * sizeof *gain);
+  if (gain == NULL) return wn_fail_memory(&w->error);
+  for (size_t r = 0; r < graded.len; r++) gain[r] = (double)weight[r];
+  graded.gain = gain;
   wn_ranking_metrics_at(list, &graded, b->options->cutoffs, b->options->cutoffs_len, m);
   for (size_t c = 0; c < b->options->cutoffs_len; c++) {
     put(b, WN_METRIC_NDCG_LINEAR, c, at, m[c].ndcg);
     put(b, WN_METRIC_NDCG_EXP, c, at, m[c].ndcg_exp2);
   }
+  return WN_OK;
 }
 
 static void put_measures(const wn_bench *b, const wn_bench_worker *w, size_t at,
@@ -359,7 +365,8 @@ static wn_status record(const wn_bench *b, wn_bench_worker *w, size_t at, const 
   wn_status status = record_ties(b, w, at, query, list, m);
   for (size_t c = 0; c < b->options->cutoffs_len; c++) put_list(b, c, at, &m[c]);
   if (status != WN_OK || at >= b->users_len) return status;
-  put_graded(b, at, &items, query->user);
+  status = put_graded(b, w, at, &items, query->user);
+  if (status != WN_OK) return status;
   record_compat(b, w, &(wn_ranked){list->item, list->len}, query->user);
   count_items(b, w, &items, query->user);
   put_item_recall(b, at, &items, query->user);

@@ -29,21 +29,21 @@ static bool repeated(const uint32_t *list, size_t at) {
 }
 
 static int descending(const void *a, const void *b) {
-  float x = *(const float *)a, y = *(const float *)b;
+  double x = *(const double *)a, y = *(const double *)b;
   return (x < y) - (x > y);
 }
 
 /* Ideal DCG over min(len, k) positions, linear and exponential gain. */
-static void ideal(const float *gain, size_t len, size_t k, double *linear, double *exp2_gain) {
+static void ideal(const double *gain, size_t len, size_t k, double *linear, double *exp2_gain) {
   size_t n = len < k ? len : k;
-  float *sorted = gain != NULL ? wn_malloc(len * sizeof *sorted) : NULL;
+  double *sorted = gain != NULL ? wn_malloc(len * sizeof *sorted) : NULL;
   if (sorted != NULL) {
     memcpy(sorted, gain, len * sizeof *sorted);
     qsort(sorted, len, sizeof *sorted, descending);
   }
   *linear = *exp2_gain = 0;
   for (size_t i = 0; i < n; i++) {
-    double g = sorted != NULL ? (double)sorted[i] : 1;
+    double g = sorted != NULL ? sorted[i] : 1;
     *linear += g / log2((double)i + 2);
     *exp2_gain += (exp2(g) - 1) / log2((double)i + 2);
   }
@@ -87,7 +87,7 @@ static void from_hits(const wn_relevant *relevant, size_t k, wn_ranking_metrics 
 
 void wn_ranking_metrics_at(const wn_ranked *list, const wn_relevant *relevant,
                            const uint32_t *cutoffs, size_t n, wn_ranking_metrics *out) {
-  const float *gain = relevant->gain;
+  const double *gain = relevant->gain;
   size_t rank = 0, most = 0; /* rank: 1-based among the distinct items */
   memset(out, 0, n * sizeof *out);
   for (size_t c = 0; c < n; c++) most = cutoffs[c] > most ? cutoffs[c] : most;
@@ -95,7 +95,7 @@ void wn_ranking_metrics_at(const wn_ranked *list, const wn_relevant *relevant,
     if (repeated(list->item, i)) continue;
     rank++;
     ptrdiff_t at = wn_ascending_find(relevant->items, relevant->len, list->item[i]);
-    if (at >= 0) add_hit((double)rank, gain != NULL ? (double)gain[at] : 1, cutoffs, n, out);
+    if (at >= 0) add_hit((double)rank, gain != NULL ? gain[at] : 1, cutoffs, n, out);
   }
   for (size_t c = 0; c < n; c++) from_hits(relevant, cutoffs[c], &out[c]);
 }

@@ -25,7 +25,7 @@ typedef struct wn_ranking_metrics {
 /* The relevant items of one user, ascending; `gain` NULL: all 1. */
 typedef struct wn_relevant {
   const uint32_t *items;
-  const float *gain;
+  const double *gain;
   size_t len;
 } wn_relevant;
 typedef struct wn_ranked {

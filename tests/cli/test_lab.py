@@ -48,6 +48,13 @@ class Lab(unittest.TestCase):
         self.assertEqual((lines[-1]["cases"], lines[-1]["skipped"]), (len(CASES), 1))
         self.assertIn("0 failed", lab(CASES).stdout)
 
+    def test_variants(self):
+        """Inputs of all kinds against definitions written elsewhere: graded and repeated items, ties, empty lists, ids that are numbers."""
+        file = pathlib.Path(__file__).with_name("variants.json")
+        done = subprocess.run([WINNOW, "lab", "cases", "--failures", file], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("(0 skipped)", done.stdout)
+
     def test_every_planted_fault_is_told(self):
         def broken(value):
             if isinstance(value, dict):
@@ -76,7 +83,7 @@ class Lab(unittest.TestCase):
     @unittest.skipUnless(FIXTURES.is_dir(), "the reference cases are not at hand")
     def test_reference_cases(self):
         files = [FIXTURES / f"{name}.json" for name in
-                 ("ranking_metrics", "beyond_accuracy", "ope_small", "ope_obd", "ab_stats", "online_bandits_data")]
+                 ("ranking_metrics", "beyond_accuracy", "ope_small", "ope_obd", "ab_stats", "online_bandits_data", "pitfalls_ml100k")]
         done = subprocess.run([WINNOW, "lab", "cases", "--failures", *files], capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn(" 0 failed", done.stdout)

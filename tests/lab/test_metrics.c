@@ -93,12 +93,12 @@ static void check_case(json_t *c) {
   json_t *input = json_object_get(c, "input"), *expected = json_object_get(c, "expected"), *value;
   char ids[256][64];
   uint32_t list[128], relevant[128];
-  float gain[128];
+  double gain[128];
   size_t count = 0, n = 0, len = 0, i;
   const char *key;
   json_object_foreach(json_object_get(input, "relevant"), key, value) {
     relevant[n] = number_of(key, ids, &count);
-    gain[n++] = (float)json_number_value(value);
+    gain[n++] = json_number_value(value);
   }
   json_array_foreach(json_object_get(input, "ranked"), i, value) list[len++] =
       number_of(json_string_value(value), ids, &count);

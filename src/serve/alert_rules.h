@@ -13,7 +13,8 @@
   X(p99_ms, "ms", 1, 1000, "requests are slow (99th percentile)")                                  \
   X(queue_share, "of the queue", 1, 0.8, "events come faster than the disk takes them")            \
   X(disk_free_mb, "MB", -1, 1024, "the disk is nearly full")                                       \
-  X(memory_mb, "MB resident", 1, 0, "the server takes much memory")
+  X(memory_mb, "MB resident", 1, 0, "the server takes much memory")                                \
+  X(drift_psi, "PSI", 1, 0.25, "what comes is not what the snapshot was trained on")
 
 typedef enum wn_alert_rule {
 #define X(name, unit, sign, threshold, meaning) WN_ALERT_##name,

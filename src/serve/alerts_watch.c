@@ -23,7 +23,8 @@ struct wn_alerts {
   char host[256];
   wn_metrics_totals before;
   uint64_t swap_failures;
-  pthread_mutex_t lock; /* of what follows */
+  uint64_t drift_snapshot, drift_events; /* when the trainer was told last */
+  pthread_mutex_t lock;                  /* of what follows */
   pthread_cond_t wake;
   bool end;
   wn_alert_state state;
@@ -53,6 +54,24 @@ static void values_of_requests(wn_alerts *a, double values[WN_ALERT_COUNT]) {
   if (enough) a->before = now;
 }
 
+/* Tells the trainer, too; again for the same snapshot only when as many events as then have come.
+ */
+static double drift(wn_alerts *a) {
+  wn_drift_report r;
+  wn_error err = {0};
+  float limit = wn_engine_config(a->server->engine)->training.drift;
+  if (wn_drift_look(a->server->drift, a->server->engine, &err) != WN_OK)
+    wn_log(WN_LOG_WARN, "drift: cannot be told: %s", err.message);
+  wn_drift_report_get(a->server->drift, &r);
+  if (r.snapshot != a->drift_snapshot) a->drift_events = 0;
+  a->drift_snapshot = r.snapshot;
+  if (limit > 0 && r.worst > (double)limit && r.events >= 2 * a->drift_events) {
+    a->drift_events = r.events;
+    wn_trainer_drifted(a->server->trainer);
+  }
+  return r.worst;
+}
+
 static void values_of(wn_alerts *a, double values[WN_ALERT_COUNT]) {
   wn_engine_stats stats;
   wn_trainer_status training;
@@ -67,6 +86,7 @@ static void values_of(wn_alerts *a, double values[WN_ALERT_COUNT]) {
   values[WN_ALERT_swap_failures] = (double)(stats.swap_failures - a->swap_failures);
   values[WN_ALERT_queue_share] = (double)stats.commits.queued_ops / 100000.0;
   values[WN_ALERT_disk_free_mb] = disk_free_mb(a->server);
+  values[WN_ALERT_drift_psi] = drift(a);
   values[WN_ALERT_memory_mb] = wn_metrics_resident_bytes() / 1e6;
   a->swap_failures = stats.swap_failures;
 }
@@ -188,6 +208,7 @@ void wn_alerts_stop(wn_alerts *a) {
 }
 
 void wn_alerts_render(wn_alerts *a, wn_buf *out) {
+  wn_drift_render(a->server->drift, out);
   pthread_mutex_lock(&a->lock);
   wn_metrics_head(out, "winnow_alert_firing", "gauge", "1: the rule fires.");
   for (int i = 0; i < WN_ALERT_COUNT; i++)

@@ -251,6 +251,7 @@ static wn_status read_gate(wn_yaml *y, const yaml_node_t *node, void *target) {
 static const wn_yaml_key training_keys[] = {
     {"every_hours", WN_YAML_FLOAT, FIELD(wn_training_config, every_hours), 0, 8760, NULL},
     {"events", WN_YAML_U32, FIELD(wn_training_config, events), 0, 4e9, NULL},
+    {"drift", WN_YAML_FLOAT, FIELD(wn_training_config, drift), 0, 1000, NULL},
     {"retries", WN_YAML_U32, FIELD(wn_training_config, retries), 0, 100, NULL},
     {"retry_seconds", WN_YAML_U32, FIELD(wn_training_config, retry_seconds), 1, 86400, NULL},
     {"minutes_max", WN_YAML_U32, FIELD(wn_training_config, minutes_max), 1, 10080, NULL},

@@ -28,6 +28,7 @@ typedef struct wn_server_config {
 typedef struct wn_training_config {
   float every_hours;      /* after the current snapshot, when there are new events; 0: never */
   uint32_t events;        /* once so many came since; 0: never */
+  float drift;            /* once the index of drift.h is above; 0: never */
   uint32_t retries;       /* after a failure, in a row */
   uint32_t retry_seconds; /* before the first; doubles each time */
   uint32_t minutes_max;

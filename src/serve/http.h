@@ -160,7 +160,7 @@ wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn
     wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
 wn_http_handler wn_route_experiments, wn_route_experiment;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
-wn_http_handler wn_route_digest, wn_route_snapshots, wn_route_snapshot_serve;
+wn_http_handler wn_route_drift, wn_route_digest, wn_route_snapshots, wn_route_snapshot_serve;
 wn_http_handler wn_route_map, wn_route_stats, wn_route_item_stats;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

@@ -81,6 +81,7 @@ static wn_status serve_slate(wn_http *http, wn_slate_request *request, wn_error 
   wn_metrics_stages(http->server->metrics, &answer.stages);
   wn_metrics_slate(http->server->metrics, answer.surface, answer.personal, answer.len);
   wn_shown_slate(http->server->shown, &answer);
+  wn_drift_slate(http->server->drift, &answer);
 cleanup:
   return status;
 }

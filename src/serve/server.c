@@ -263,7 +263,9 @@ static wn_status server_prepare(wn_server *server, wn_error *err) {
       config->server.threads > 0 ? config->server.threads : (uint32_t)wn_cpu_count();
   server->workers = wn_calloc(server->worker_count, sizeof *server->workers);
   server->shown = wn_shown_create();
-  if (server->shown == NULL || server->metrics == NULL || server->workers == NULL)
+  server->drift = wn_drift_create();
+  if (server->drift == NULL || server->shown == NULL || server->metrics == NULL ||
+      server->workers == NULL)
     return wn_fail_memory(err);
   server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (server->wake_fd < 0) return wn_fail_errno(err, "", "cannot make an eventfd");
@@ -306,6 +308,7 @@ static void server_free(wn_server *server) {
   if (server->wake_fd >= 0) close(server->wake_fd);
   if (server->listen_fd >= 0) close(server->listen_fd);
   wn_keyring_close(server->keys);
+  wn_drift_free(server->drift);
   wn_shown_free(server->shown);
   wn_metrics_free(server->metrics);
   wn_free(server->workers);

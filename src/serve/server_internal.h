@@ -2,6 +2,7 @@
 #define WN_SERVE_SERVER_INTERNAL_H
 /* What server.c, conn.c, http_request.c and the routes share of a running server. */
 
+#include "serve/drift.h"
 #include "serve/http.h"
 #include "serve/server.h"
 #include "serve/trainer.h"
@@ -61,6 +62,7 @@ struct wn_server {
   wn_trainer *trainer;
   wn_keyring *keys;
   wn_shown *shown;
+  wn_drift *drift;
   wn_alerts *alerts;
 };
 

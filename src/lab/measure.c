@@ -19,10 +19,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/simd/simd.h"
 #include "lab/beyond.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
+
+enum { BLOCK = 256 }; /* scores at a time */
 
 typedef struct ranked {
   uint32_t *item;
@@ -399,9 +403,13 @@ static wn_status score_allowed(const wn_bench *b, wn_bench_worker *w, const wn_q
 
 static size_t best_of(const wn_bench *b, const wn_bench_worker *w, wn_scored *out) {
   wn_topk top;
+  uint32_t items = b->split->items, at[BLOCK];
   wn_topk_init(&top, out, b->k_max);
-  for (uint32_t i = 0; i < b->split->items; i++)
-    if (w->scores[i] > -INFINITY) wn_topk_push(&top, i, w->scores[i]);
+  for (uint32_t i = 0; i < items; i += BLOCK) {
+    float least = top.len < top.k ? -FLT_MAX : top.heap[0].score;
+    size_t n = wn_simd()->above(w->scores + i, items - i < BLOCK ? items - i : BLOCK, least, at);
+    for (size_t j = 0; j < n; j++) wn_topk_push(&top, i + at[j], w->scores[i + at[j]]);
+  }
   return wn_topk_sort(&top);
 }
 

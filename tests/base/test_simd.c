@@ -73,6 +73,20 @@ static void check_above(const wn_simd_table *t, wn_rng *rng, size_t n) {
   wn_free(out);
 }
 
+static void check_count(const wn_simd_table *t, wn_rng *rng, size_t n) {
+  float x[300], at = (float)wn_rng_below(rng, 5);
+  uint32_t got[2] = {7, 9}, want[2] = {7, 9};
+  for (size_t i = 0; i < n; i++) {
+    x[i] = (float)wn_rng_below(rng, 5);
+    if (wn_rng_below(rng, 9) == 0) x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+    want[0] += x[i] > at;
+    want[1] += x[i] == at;
+  }
+  t->count(x, n, at, got);
+  assert_int_equal(got[0], want[0]);
+  assert_int_equal(got[1], want[1]);
+}
+
 /* Everything clearly at or above comes out, nothing that is clearly below, in any order; once. */
 static void check_panel(const wn_simd_table *t, wn_rng *rng, size_t n) {
   size_t count = (size_t)wn_rng_below(rng, 19), ld = n + (size_t)wn_rng_below(rng, 5);
@@ -154,6 +168,7 @@ static void test_against_double(WN_UNUSED void **state) {
     for (size_t n = 0; n <= N_MAX; n++) {
       check_dot_axpy_scale(t, &rng, n);
       check_above(t, &rng, n);
+      check_count(t, &rng, n);
       check_gemv(t, &rng, n);
       check_panel(t, &rng, n);
       check_syr(t, &rng, n);

@@ -77,6 +77,9 @@ typedef struct wn_simd_table {
   /* Writes the positions i with x[i] ≥ least, ascending, and returns how many; NaN never is. `out`
    * has room for n. The filter in front of a top-k: most of a stream falls to one comparison. */
   size_t (*above)(const float *x, size_t n, float least, uint32_t *out);
+  /* beside[0] += how many x are greater than `at`, beside[1] += how many are equal; NaN is neither
+   */
+  void (*count)(const float *x, size_t n, float at, uint32_t beside[2]);
   /* Writes r·WN_PANEL + c for every inner product of row r and query c that is at least least[c],
    * and returns how many; `out` has room for count·WN_PANEL. The products' own rounding: two
    * kernels differ by at most 2·γₙ·‖row‖·‖query‖, γₙ = n·2⁻²⁴ / (1 − n·2⁻²⁴) (Higham 2002). */

@@ -106,6 +106,31 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
+static uint32_t lanes_sum(__m256i v) {
+  uint32_t lane[8], sum = 0;
+  _mm256_storeu_si256((__m256i *)lane, v);
+  for (int i = 0; i < 8; i++) sum += lane[i];
+  return sum;
+}
+
+/* A comparison is −1 where it holds. */
+static void count(const float *x, size_t n, float at, uint32_t beside[2]) {
+  const __m256 bar = _mm256_set1_ps(at);
+  __m256i greater = _mm256_setzero_si256(), equal = greater;
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m256 v = _mm256_loadu_ps(x + i);
+    greater = _mm256_sub_epi32(greater, _mm256_castps_si256(_mm256_cmp_ps(v, bar, _CMP_GT_OQ)));
+    equal = _mm256_sub_epi32(equal, _mm256_castps_si256(_mm256_cmp_ps(v, bar, _CMP_EQ_OQ)));
+  }
+  beside[0] += lanes_sum(greater);
+  beside[1] += lanes_sum(equal);
+  for (; i < n; i++) {
+    beside[0] += x[i] > at;
+    beside[1] += x[i] == at;
+  }
+}
+
 /* ---- dense kernels ---- */
 
 #define W          8
@@ -172,6 +197,7 @@ const wn_simd_table wn_simd_avx2 = {.name = "avx2",
                                     .gemv = gemv,
                                     .syr = syr,
                                     .above = above,
+                                    .count = count,
                                     .panel_above = wn_panel_above_avx2,
                                     DENSE_KERNELS};
 #endif

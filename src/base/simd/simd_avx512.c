@@ -99,6 +99,22 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
+static void count(const float *x, size_t n, float at, uint32_t beside[2]) {
+  const __m512 bar = _mm512_set1_ps(at);
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i greater = _mm512_setzero_si512(), equal = greater;
+  for (size_t i = 0; i < n; i += 16) {
+    __mmask16 here = n - i >= 16 ? (__mmask16)0xffff : tail_mask(n - i);
+    __m512 v = _mm512_maskz_loadu_ps(here, x + i);
+    greater = _mm512_mask_add_epi32(greater, _mm512_mask_cmp_ps_mask(here, v, bar, _CMP_GT_OQ),
+                                    greater, one);
+    equal =
+        _mm512_mask_add_epi32(equal, _mm512_mask_cmp_ps_mask(here, v, bar, _CMP_EQ_OQ), equal, one);
+  }
+  beside[0] += (uint32_t)_mm512_reduce_add_epi32(greater);
+  beside[1] += (uint32_t)_mm512_reduce_add_epi32(equal);
+}
+
 /* ---- dense kernels ---- */
 
 #define W          16
@@ -188,6 +204,7 @@ const wn_simd_table wn_simd_avx512 = {.name = "avx512",
                                       .gemv = gemv,
                                       .syr = syr,
                                       .above = above,
+                                      .count = count,
                                       .panel_above = wn_panel_above_avx512,
                                       DENSE_KERNELS};
 #endif

@@ -46,6 +46,14 @@ static size_t above(const float *x, size_t n, float least, uint32_t *out) {
   return len;
 }
 
+static void count(const float *x, size_t n, float at, uint32_t beside[2]) {
+  uint32_t greater = 0, equal = 0;
+  for (size_t i = 0; i < n; i++) greater += x[i] > at;
+  for (size_t i = 0; i < n; i++) equal += x[i] == at;
+  beside[0] += greater;
+  beside[1] += equal;
+}
+
 static size_t panel_above(const wn_simd_panel *p, uint32_t *out) {
   size_t len = 0;
   for (size_t r = 0; r < p->count; r++) {
@@ -121,5 +129,6 @@ const wn_simd_table wn_simd_scalar = {.name = "scalar",
                                       .gemv = gemv,
                                       .syr = syr,
                                       .above = above,
+                                      .count = count,
                                       .panel_above = panel_above,
                                       DENSE_KERNELS};

@@ -1,9 +1,11 @@
 /* A binary heap whose root is the worst of the k kept, so that most of a stream is refused
- * by one comparison; heapsort at the end. O(n log k), deterministic by the total order of
+ * by one comparison; sorted as numbers at the end. O(n log k), deterministic by the total order of
  * (score, index). */
 #include "base/topk.h"
 
+#include "base/sort.h"
 #include <math.h>
+#include <string.h>
 
 static void sift_down(wn_scored *heap, size_t len, size_t i) {
   wn_scored moving = heap[i];
@@ -45,14 +47,20 @@ void wn_topk_push_slow(wn_topk *top, uint32_t ix, float score) {
   }
 }
 
+/* An entry as a number: better ones first, then lower indexes. */
 size_t wn_topk_sort(wn_topk *top) {
-  for (size_t end = top->len; end > 1; end--) {
-    wn_scored worst = top->heap[0];
-    top->heap[0] = top->heap[end - 1];
-    top->heap[end - 1] = worst;
-    sift_down(top->heap, end - 1, 0);
-  }
   size_t count = top->len;
+  uint64_t key;
+  _Static_assert(sizeof key == sizeof *top->heap, "sorted in place");
+  for (size_t i = 0; i < count; i++) {
+    key = (uint64_t)wn_sort_falling(top->heap[i].score) << 32 | top->heap[i].ix;
+    memcpy(&top->heap[i], &key, sizeof key);
+  }
+  wn_sort_u64(top->heap, count);
+  for (size_t i = 0; i < count; i++) {
+    memcpy(&key, &top->heap[i], sizeof key);
+    top->heap[i] = (wn_scored){(uint32_t)key, wn_sort_score((uint32_t)(key >> 32))};
+  }
   top->len = 0;
   return count;
 }

@@ -57,8 +57,7 @@ static wn_status start(wn_funnel *funnel, const wn_request *request, wn_error *e
   return funnel->trace->drops != NULL ? WN_OK : wn_fail_memory(err);
 }
 
-/* Adds the time since *since to a stage's and starts the next. */
-static void lap(wn_funnel *funnel, uint64_t *since, int stage) {
+void wn_funnel_lap(wn_funnel *funnel, uint64_t *since, int stage) {
   uint64_t now = wn_mono_ns();
   funnel->stages.ns[stage] += now - *since;
   *since = now;
@@ -69,25 +68,22 @@ static wn_status run_stages(wn_funnel *funnel, wn_error *err) {
   wn_stage_stats *stages = &funnel->stages;
   uint64_t since = wn_mono_ns();
   WN_TRY(wn_filter_compile(funnel, err));
-  lap(funnel, &since, WN_STAGE_FILTER);
+  wn_funnel_lap(funnel, &since, WN_STAGE_FILTER);
   WN_TRY(wn_retrieve(funnel, err));
-  lap(funnel, &since, WN_STAGE_RETRIEVE);
+  wn_funnel_lap(funnel, &since, WN_STAGE_RETRIEVE);
   stages->out[WN_STAGE_RETRIEVE] = (uint32_t)funnel->candidates_len;
   WN_TRY(wn_filter_check(funnel, err));
-  lap(funnel, &since, WN_STAGE_FILTER);
+  wn_funnel_lap(funnel, &since, WN_STAGE_FILTER);
   stages->out[WN_STAGE_FILTER] = (uint32_t)funnel->candidates_len;
   if (funnel->trace != NULL) funnel->trace->candidate_count = funnel->candidates_len;
   WN_TRY(wn_score(funnel, err));
-  lap(funnel, &since, WN_STAGE_SCORE);
+  wn_funnel_lap(funnel, &since, WN_STAGE_SCORE);
   stages->out[WN_STAGE_SCORE] = (uint32_t)funnel->candidates_len;
   WN_TRY(wn_order(funnel, err));
-  lap(funnel, &since, WN_STAGE_ORDER);
+  wn_funnel_lap(funnel, &since, WN_STAGE_ORDER);
   stages->out[WN_STAGE_ORDER] = (uint32_t)funnel->slate_len;
   if (funnel->trace == NULL) return WN_OK;
-  funnel->trace->retrieve_ms = (double)stages->ns[WN_STAGE_RETRIEVE] * 1e-6;
-  funnel->trace->filter_ms = (double)stages->ns[WN_STAGE_FILTER] * 1e-6;
-  funnel->trace->score_ms = (double)stages->ns[WN_STAGE_SCORE] * 1e-6;
-  funnel->trace->order_ms = (double)stages->ns[WN_STAGE_ORDER] * 1e-6;
+  for (int s = 0; s < WN_STAGES; s++) funnel->trace->stage_ms[s] = (double)stages->ns[s] * 1e-6;
 cleanup:
   return status;
 }

@@ -53,7 +53,10 @@ typedef struct wn_candidate {
   wn_item_ix item;
   float score;      /* boost × the sum of its proposals' points, or × what the ranker says */
   float boost;      /* product of factors applied */
-  float light;      /* the sum of its proposals' points */
+  float points;     /* the sum of its proposals' points */
+  float light;      /* the light ranker's own score; NaN: not asked about it */
+  float early;      /* by what it was chosen for the ranker: points, or the light ranker's in their
+                       place; ≥ 0 */
   float margin;     /* the ranker's own score; NaN: not asked about it */
   const float *row; /* the ranker's features; NULL likewise */
   uint32_t sources; /* bit g: proposed by source g (wn_surface_source) */
@@ -69,6 +72,18 @@ typedef struct wn_slate_item {
   bool pinned;
   const float *row; /* the ranker's features; NULL: it was not asked */
 } wn_slate_item;
+
+/* What each stage took and left, always measured: retrieve, filter, score, order; then what the
+ * light and the heavy ranker took of score, and how many they were asked about. */
+enum {
+  WN_STAGE_RETRIEVE,
+  WN_STAGE_FILTER,
+  WN_STAGE_SCORE,
+  WN_STAGE_ORDER,
+  WN_STAGE_LIGHT,
+  WN_STAGE_HEAVY,
+  WN_STAGES
+};
 
 /* What each stage did; filled with explain only. */
 typedef struct wn_generator_trace {
@@ -120,7 +135,8 @@ typedef struct wn_trace {
   size_t drops_len;
   wn_normalise normalise; /* the surface's, or minmax for want of a blend */
   const wn_model *ranker; /* NULL: it was not asked, and the generators' scores hold */
-  double light_ms, heavy_ms;
+  bool light;             /* the light ranker chose whom it was asked about */
+  double points_ms;
   wn_candidate *candidates; /* best score first */
   size_t candidates_len;
   wn_move_trace *moves;
@@ -130,11 +146,9 @@ typedef struct wn_trace {
   wn_why *whys;
   size_t whys_len;
   float last_score; /* of the slate's last item */
-  double retrieve_ms, filter_ms, score_ms, order_ms;
+  double stage_ms[WN_STAGES];
 } wn_trace;
 
-/* What each stage took and left, always measured: retrieve, filter, score, order. */
-enum { WN_STAGE_RETRIEVE, WN_STAGE_FILTER, WN_STAGE_SCORE, WN_STAGE_ORDER, WN_STAGES };
 typedef struct wn_stage_stats {
   uint64_t ns[WN_STAGES];
   uint32_t out[WN_STAGES]; /* candidates that left it */

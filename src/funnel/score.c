@@ -15,16 +15,16 @@
  * anything: 0 … 1 (but for "none"). Who did not propose an item gives it 0. Departure from a plain
  * weighted sum: what only fallbacks proposed is scaled below the worst candidate of the generators,
  * and the catalogue's below the fallbacks': they fill a slate up and never push anyone down.
- * Boosts multiply afterwards. Of what is then best the snapshot's ranker scores some again
- * (score_heavy.c).
+ * Boosts multiply afterwards. Of what is then best the snapshot's rankers score some again
+ * (score_light.c, score_heavy.c).
  *
  * Cost: O(candidates × sources + candidates log candidates). Deterministic: ties go to the lower
  * item index. */
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "funnel/stages.h"
 #include <math.h>
-#include <stdlib.h>
 
 #define RANK_CONSTANT 60.0f
 #define MINMAX_LEAST  0.01
@@ -166,15 +166,30 @@ static wn_status apply_boost(wn_funnel *funnel, const wn_boost *boost, wn_error 
   return status;
 }
 
-static int best_first(const void *left, const void *right) {
-  const wn_candidate *a = left, *b = right;
-  if (a->score != b->score) return a->score > b->score ? -1 : 1;
-  return a->item < b->item ? -1 : a->item > b->item;
+/* Runs of equal scores by item. */
+static void settle_ties(const wn_candidate *candidates, uint64_t *keys, size_t len) {
+  for (size_t begin = 0, end; begin < len; begin = end) {
+    for (end = begin + 1; end < len && keys[end] >> 32 == keys[begin] >> 32;) end++;
+    if (end == begin + 1) continue;
+    for (size_t i = begin; i < end; i++)
+      keys[i] = (uint64_t)candidates[(uint32_t)keys[i]].item << 32 | (uint32_t)keys[i];
+    wn_sort_u64(keys + begin, end - begin);
+  }
 }
 
-void wn_score_sort(wn_funnel *funnel) {
-  if (funnel->candidates_len > 0)
-    qsort(funnel->candidates, funnel->candidates_len, sizeof *funnel->candidates, best_first);
+/* By numbers that hold score and place, then each candidate is moved once. */
+wn_status wn_score_sort(wn_funnel *funnel, wn_error *err) {
+  size_t len = funnel->candidates_len;
+  wn_candidate *sorted = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *sorted);
+  uint64_t *keys = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *keys);
+  if (sorted == NULL || keys == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len; i++)
+    keys[i] = (uint64_t)wn_sort_falling(funnel->candidates[i].score) << 32 | i;
+  wn_sort_u64(keys, len);
+  settle_ties(funnel->candidates, keys, len);
+  for (size_t i = 0; i < len; i++) sorted[i] = funnel->candidates[(uint32_t)keys[i]];
+  funnel->candidates = sorted;
+  return WN_OK;
 }
 
 static void trace_score(const wn_funnel *funnel) {
@@ -200,12 +215,12 @@ wn_status wn_score(wn_funnel *funnel, wn_error *err) {
     WN_TRY(apply_boost(funnel, &funnel->surface->boosts[i], err));
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     wn_candidate *candidate = &funnel->candidates[i];
-    candidate->light = candidate->score;
-    candidate->margin = NAN;
+    candidate->points = candidate->early = candidate->score;
+    candidate->light = candidate->margin = NAN;
     candidate->score = fminf(candidate->score * candidate->boost, SCORE_MAX);
   }
-  wn_score_sort(funnel);
-  if (funnel->trace != NULL) funnel->trace->light_ms = wn_ms_since(start);
+  WN_TRY(wn_score_sort(funnel, err));
+  if (funnel->trace != NULL) funnel->trace->points_ms = wn_ms_since(start);
   WN_TRY(wn_score_heavy(funnel, err));
   for (size_t i = 0; i < funnel->candidates_len; i++)
     funnel->candidates[i].rank_scored = (uint32_t)i + 1;

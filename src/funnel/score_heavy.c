@@ -5,7 +5,8 @@
  * scored, in proportion, and multiplied by the boosts. What was not scored (too far down, newer
  * than training, proposed by fallbacks alone) stays below, in its old order. Where there is no
  * ranker, or no history to ask it about, everything stays as the generators' scores have it, and
- * the trace says so.
+ * the trace says so. Where there are more candidates than it is asked about, the light ranker
+ * (score_light.c) says which.
  *
  * Lists that retrieval has already made are handed on; others are asked for. Cost: those lists, and
  * .2 to .5 µs a candidate. Deterministic. */
@@ -50,11 +51,11 @@ static void rescale(wn_funnel *funnel, size_t len) {
     least = fminf(least, c[i].margin);
     most = fmaxf(most, c[i].margin);
   }
-  for (size_t i = len; i < funnel->candidates_len; i++) top = fmaxf(top, c[i].light);
+  for (size_t i = len; i < funnel->candidates_len; i++) top = fmaxf(top, c[i].early);
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     float score = most > least ? (c[i].margin - least) / (most - least) : 1.0f;
     if (i >= len)
-      score = top > 0 ? 0.99f * FLOOR * c[i].light / top : 0;
+      score = top > 0 ? 0.99f * FLOOR * c[i].early / top : 0;
     else
       score = FLOOR + (1.0f - FLOOR) * score;
     c[i].score = score * c[i].boost;
@@ -80,30 +81,35 @@ static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len, wn_e
   return WN_OK;
 }
 
+/* Why nothing is scored again; NULL: something is. */
+static const char *reason_against(const wn_funnel *funnel, const wn_model *ranker) {
+  if (ranker == NULL) return "no ranker in this snapshot: scored by the generators";
+  if (funnel->surface->flavour == WN_FLAVOUR_FLAT || funnel->query.history_len == 0)
+    return "no history for the ranker: scored by the generators";
+  if (asked_of(funnel) < 2) return "too little for the ranker: scored by the generators";
+  return NULL;
+}
+
 wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
-  const char *note = NULL;
+  wn_status status = WN_OK;
   const wn_model *ranker = wn_ranker_of(funnel->request->models);
-  uint64_t start = wn_mono_ns();
-  size_t len = asked_of(funnel);
   if (funnel->surface->heavy == 0) return WN_OK;
-  if (ranker == NULL)
-    note = "no ranker in this snapshot: scored by the generators";
-  else if (funnel->surface->flavour == WN_FLAVOUR_FLAT || funnel->query.history_len == 0)
-    note = "no history for the ranker: scored by the generators";
-  else if (len < 2)
-    note = "too little for the ranker: scored by the generators";
+  const char *note = reason_against(funnel, ranker);
   if (note != NULL) {
     wn_trace_note(funnel->trace, note);
     return WN_OK;
   }
-  wn_status status = ask(funnel, ranker, len, err);
-  if (status != WN_OK) return status;
+  uint64_t since = wn_mono_ns();
+  WN_TRY(wn_score_light(funnel, ranker, err));
+  wn_funnel_lap(funnel, &since, WN_STAGE_LIGHT);
+  size_t len = asked_of(funnel);
+  WN_TRY(ask(funnel, ranker, len, err));
   funnel->ranker = ranker;
   rescale(funnel, len);
-  wn_score_sort(funnel);
-  if (funnel->trace != NULL) {
-    funnel->trace->ranker = ranker;
-    funnel->trace->heavy_ms = wn_ms_since(start);
-  }
-  return WN_OK;
+  WN_TRY(wn_score_sort(funnel, err));
+  wn_funnel_lap(funnel, &since, WN_STAGE_HEAVY);
+  funnel->stages.out[WN_STAGE_HEAVY] = (uint32_t)len;
+  if (funnel->trace != NULL) funnel->trace->ranker = ranker;
+cleanup:
+  return status;
 }

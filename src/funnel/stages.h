@@ -61,10 +61,14 @@ WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
 WN_MUST_USE wn_status wn_filter_check(wn_funnel *funnel, wn_error *err);
 /* Score: normalise, weigh, boost, sort. */
 WN_MUST_USE wn_status wn_score(wn_funnel *funnel, wn_error *err);
+/* Which of many candidates are worth the ranker: the light ranker's order, where the snapshot has
+ * one. */
+WN_MUST_USE wn_status wn_score_light(wn_funnel *funnel, const wn_model *ranker, wn_error *err);
 /* The second half of it: the best again, by the snapshot's ranker. Candidates come and leave best
  * first. */
 WN_MUST_USE wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err);
-void wn_score_sort(wn_funnel *funnel);
+/* Best first, ties by item. */
+WN_MUST_USE wn_status wn_score_sort(wn_funnel *funnel, wn_error *err);
 /* Order: pins, caps, diversity → slate. */
 WN_MUST_USE wn_status wn_order(wn_funnel *funnel, wn_error *err);
 
@@ -84,6 +88,8 @@ void wn_trace_note(wn_trace *trace, const char *text);
 void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason);
 const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) WN_PRINTF(2, 3);
 double wn_ms_since(uint64_t mono_ns);
+/* Adds the time since *since to a stage's and starts the next. */
+void wn_funnel_lap(wn_funnel *funnel, uint64_t *since, int stage);
 
 #define WN_DROPS_MAX 512
 

@@ -69,6 +69,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->normalise = WN_NORM_MINMAX;
   surface->mmr_lambda = 1.0f;
   surface->log_features = true;
+  surface->light = true;
   surface->diversity_window = DIVERSITY_WINDOW;
 }
 

@@ -99,6 +99,7 @@ typedef struct wn_surface {
   wn_normalise normalise; /* default minmax (figures: README.md) */
   bool log_features;      /* what the ranker saw is logged with the impression; default true */
   uint32_t heavy;         /* the best of these that the snapshot's ranker scores again; 0: none */
+  bool light;             /* the light ranker says which; default true */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +

@@ -53,7 +53,7 @@ static void put_retrieve(wn_json *json, const wn_trace *trace) {
   wn_json_end_array(json);
   put_int(json, "candidates", trace->candidate_count);
   put_int(json, "duplicates", trace->merged_duplicates);
-  put_ms(json, "ms", trace->retrieve_ms);
+  put_ms(json, "ms", trace->stage_ms[WN_STAGE_RETRIEVE]);
   wn_json_end_object(json);
 }
 
@@ -83,7 +83,7 @@ static void put_filter(wn_json *json, const wn_trace *trace, const wn_catalog *c
   }
   wn_json_end_object(json);
   put_drops(json, trace, catalog, "filter");
-  put_ms(json, "ms", trace->filter_ms);
+  put_ms(json, "ms", trace->stage_ms[WN_STAGE_FILTER]);
   wn_json_end_object(json);
 }
 
@@ -118,7 +118,8 @@ static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate 
   put_int(json, "rank", candidate->rank_scored);
   put_float(json, "score", candidate->score);
   put_float(json, "boost", candidate->boost);
-  put_float(json, "light", candidate->light);
+  put_float(json, "points", candidate->points);
+  if (!isnan(candidate->light)) put_float(json, "light", candidate->light);
   wn_json_key(json, "proposals");
   wn_json_array(json);
   for (size_t g = 0; g < trace->generators_len; g++) {
@@ -151,15 +152,18 @@ static void put_score(wn_json *json, const wn_trace *trace, const wn_catalog *ca
   wn_json_object(json);
   put_cstring(json, "normalise", names[trace->normalise]);
   put_cstring(json, "by", trace->ranker != NULL ? "ranker" : "generators");
+  wn_json_key(json, "light");
+  wn_json_bool(json, trace->light);
   wn_json_key(json, "candidates");
   wn_json_array(json);
   for (size_t i = 0; i < trace->candidates_len && i < CANDIDATES_SHOWN; i++) {
     put_candidate(json, trace, &trace->candidates[i], catalog);
   }
   wn_json_end_array(json);
-  put_ms(json, "light_ms", trace->light_ms);
-  put_ms(json, "heavy_ms", trace->heavy_ms);
-  put_ms(json, "ms", trace->score_ms);
+  put_ms(json, "points_ms", trace->points_ms);
+  put_ms(json, "light_ms", trace->stage_ms[WN_STAGE_LIGHT]);
+  put_ms(json, "heavy_ms", trace->stage_ms[WN_STAGE_HEAVY]);
+  put_ms(json, "ms", trace->stage_ms[WN_STAGE_SCORE]);
   wn_json_end_object(json);
 }
 
@@ -218,7 +222,7 @@ static void put_order(wn_json *json, const wn_trace *trace, const wn_catalog *ca
   wn_json_array(json);
   for (size_t i = 0; i < trace->notes_len; i++) wn_json_cstring(json, trace->notes[i]);
   wn_json_end_array(json);
-  put_ms(json, "ms", trace->order_ms);
+  put_ms(json, "ms", trace->stage_ms[WN_STAGE_ORDER]);
   wn_json_end_object(json);
 }
 

@@ -191,9 +191,8 @@ static const wn_pulse *pulse_of(const filling *f, uint32_t item) {
 }
 
 static void fill_crowd(filling *f, wn_error *err WN_UNUSED) {
-  float usual = 0, stage;
-  size_t n = 0, len = f->query->history_len;
-  stage = log1pf((float)(len < WN_HISTORY_MAX ? len : WN_HISTORY_MAX));
+  float usual = 0, stage = wn_crowd_stage(f->query->history_len);
+  size_t n = 0;
   for (size_t h = 0; h < f->newest_len; h++) {
     const wn_pulse *p = pulse_of(f, f->newest[h].item);
     if (p == NULL) continue;
@@ -204,13 +203,8 @@ static void fill_crowd(filling *f, wn_error *err WN_UNUSED) {
     const wn_pulse *p = pulse_of(f, f->rows->item[r]);
     float *cell = cell_at(f, r);
     if (p == NULL) continue;
-    cell[0] = log1pf((float)p->count);
-    if (n > 0) cell[1] = cell[0] - usual / (float)n;
-    if (p->places == 0) continue;
-    float mean = p->place / (float)p->places;
-    float spread = sqrtf(fmaxf(p->place_squared / (float)p->places - mean * mean, 0.04f));
-    cell[2] = mean;
-    cell[3] = (stage - mean) / spread;
+    wn_pulse_crowd(p, stage, cell);
+    if (n > 0) cell[WN_CROWD_AGAINST] = cell[WN_CROWD_COUNT] - usual / (float)n;
   }
 }
 

@@ -18,10 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS      86400000.0
-#define TIMED_DAYS  7
-#define COLUMNS_MAX 64
-#define COVER_MIN   0.1 /* of the items */
+#define DAY_MS       86400000.0
+#define TIMED_DAYS   7
+#define COLUMNS_MAX  64
+#define COVER_MIN    0.1   /* of the items */
+#define SPREAD_LEAST 0.04f /* variance of the stages at which an item is taken */
 
 const double wn_pulse_window_ms[WN_PULSE_WINDOWS] = {DAY_MS / 24, DAY_MS, 7 * DAY_MS, 28 * DAY_MS};
 
@@ -47,6 +48,20 @@ void wn_pulse_add(wn_pulse *pulse, int64_t time_ms, uint32_t place) {
 
 float wn_pulse_at(const wn_pulse *pulse, unsigned window, int64_t now_ms) {
   return pulse->decayed[window] * faded(window, pulse->time_ms, now_ms);
+}
+
+void wn_pulse_crowd(const wn_pulse *pulse, float stage, float out[WN_CROWD]) {
+  out[WN_CROWD_COUNT] = log1pf((float)pulse->count);
+  if (pulse->places == 0) return;
+  float mean = pulse->place / (float)pulse->places;
+  float spread =
+      sqrtf(fmaxf(pulse->place_squared / (float)pulse->places - mean * mean, SPREAD_LEAST));
+  out[WN_CROWD_STAGE] = mean;
+  out[WN_CROWD_AWAY] = (stage - mean) / spread;
+}
+
+float wn_crowd_stage(size_t history_len) {
+  return log1pf((float)(history_len < WN_HISTORY_MAX ? history_len : WN_HISTORY_MAX));
 }
 
 bool wn_dataset_timed(const wn_dataset *data) {

@@ -27,6 +27,13 @@ extern const double wn_pulse_window_ms[WN_PULSE_WINDOWS]; /* 1 h, 1 d, 7 d, 28 d
  * the newest time. */
 void wn_pulse_add(wn_pulse *pulse, int64_t time_ms, uint32_t place);
 float wn_pulse_at(const wn_pulse *pulse, unsigned window, int64_t now_ms);
+/* The crowd's columns of an item: ln(1 + users), that against what is usual (not filled here), the
+ * mean stage at which users take it, and how many deviations `stage` is past that. What is not
+ * known stays as it is. */
+enum { WN_CROWD_COUNT, WN_CROWD_AGAINST, WN_CROWD_STAGE, WN_CROWD_AWAY, WN_CROWD };
+void wn_pulse_crowd(const wn_pulse *pulse, float stage, float out[WN_CROWD]);
+/* The stage of a user with so many items. */
+float wn_crowd_stage(size_t history_len);
 
 typedef struct wn_facts_head {
   uint32_t version;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "model/blend.h"
 #include "model/feature_log.h"
+#include "model/light.h"
 #include "model/query.h"
 #include "model/section.h"
 #include "model/train.h"
@@ -37,6 +38,8 @@ typedef struct ranker {
   wn_feature_set set;
   wn_item_facts facts;
   wn_forest forest;
+  wn_light light;
+  wn_light_places places;
   wn_feature_world world;
 } ranker;
 
@@ -44,6 +47,7 @@ static void ranker_free(wn_model *model) {
   ranker *m = (ranker *)model;
   wn_forest_clear(&m->forest);
   wn_facts_clear(&m->facts);
+  wn_light_places_clear(&m->places);
   wn_free(m);
 }
 
@@ -125,7 +129,8 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                             .depth = (uint32_t)wn_param(cls, params, "depth"),
                             .attrs = m->facts.head.attrs};
   wn_ranker_choose_opinions(env->run != NULL ? env->run : &defaults, &m->set);
-  WN_TRY(wn_ranker_fit(data, &o, env, &m->head, &m->forest, err));
+  WN_TRY(wn_ranker_fit(data, &o, env, &(wn_ranker_learnt){&m->head, &m->forest, &m->light}, err));
+  WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   report(m);
   *out = &m->base;
 cleanup:
@@ -178,6 +183,12 @@ const wn_feature_set *wn_ranker_features(const wn_model *model) {
 uint64_t wn_ranker_feature_set(const wn_model *model) {
   const ranker *m = (const ranker *)model;
   return wn_feature_set_hash(&m->set, &m->facts);
+}
+
+bool wn_ranker_light(const wn_model *model, wn_light_view *out) {
+  const ranker *m = (const ranker *)model;
+  *out = (wn_light_view){&m->light, &m->places, &m->facts};
+  return m->light.version > 0;
 }
 
 wn_status wn_ranker_score(const wn_model *model, const wn_query *query, const wn_feature_ask *ask,
@@ -240,6 +251,7 @@ static wn_status ranker_save(const wn_model *model, wn_snapshot_writer *writer, 
   WN_TRY(wn_snapshot_write(writer, "ranker/features", &m->set, sizeof m->set, err));
   WN_TRY(wn_facts_save(&m->facts, "ranker/facts", writer, err));
   WN_TRY(wn_forest_save(&m->forest, "ranker/forest", writer, err));
+  WN_TRY(wn_snapshot_write(writer, "ranker/light", &m->light, sizeof m->light, err));
 cleanup:
   return status;
 }
@@ -252,6 +264,16 @@ static wn_status check(const ranker *m, wn_error *err) {
     return wn_fail(err, WN_E_CORRUPT, "ranker/forest", "%u features, not %u", m->forest.features,
                    wn_features_count(&m->set));
   return WN_OK;
+}
+
+/* Snapshots from before it have no light ranker: all candidates are then the generators' order. */
+static wn_status map_light(const wn_snapshot *snapshot, wn_light *out, wn_error *err) {
+  const void *raw;
+  if (!wn_snapshot_has(snapshot, "ranker/light")) return WN_OK;
+  wn_status status = wn_section_array(snapshot, "ranker/light", sizeof *out, 1, &raw, err);
+  if (status != WN_OK) return status;
+  memcpy(out, raw, sizeof *out);
+  return wn_light_check(out, "ranker/light", err);
 }
 
 static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
@@ -270,6 +292,8 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   WN_TRY(wn_feature_set_check(&m->set, "ranker/features", err));
   WN_TRY(wn_facts_map(snapshot, "ranker/facts", &m->facts, err));
   WN_TRY(wn_forest_map(snapshot, "ranker/forest", &m->forest, err));
+  WN_TRY(map_light(snapshot, &m->light, err));
+  WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   WN_TRY(check(m, err));
   *out = &m->base;
 cleanup:

@@ -13,6 +13,18 @@ typedef struct wn_ranker_head {
   uint32_t reserved;
 } wn_ranker_head;
 
+/* Snapshot section "ranker/light": weights of the light ranker (light.h). version 0: none. */
+#define WN_LIGHT_SAID 4
+#define WN_LIGHT_OWN  6
+typedef struct wn_light {
+  uint32_t version;
+  uint32_t moments; /* held out, that `kept` was measured on */
+  float kept;       /* of the trees' best 20, among its best 200 */
+  float reserved;
+  float said[WN_OPINIONS_MAX][WN_LIGHT_SAID]; /* of each opinion of whole histories */
+  float own[WN_LIGHT_OWN];
+} wn_light;
+
 typedef struct wn_ranker_fit_options {
   uint32_t moments_max, negatives, trees, depth; /* depth: of a tree */
   double eta;
@@ -33,22 +45,29 @@ typedef struct wn_ranker_table {
   size_t rows, groups, features;
   size_t moments; /* replayed, of which `groups` teach something */
 } wn_ranker_table;
+/* `whole`: moments held out with all their candidates, some of them without anything that was
+ * taken. */
 WN_MUST_USE wn_status wn_ranker_table_make(const wn_dataset *data,
                                            const wn_ranker_fit_options *options,
                                            const wn_fit_env *env, wn_ranker_table *out,
-                                           wn_error *err);
+                                           wn_ranker_table *whole, wn_error *err);
 void wn_ranker_table_clear(wn_ranker_table *table);
-/* Fills head.rows, head.groups and the forest (without trees when there is nothing to learn from).
- */
+/* What is learnt: head.rows, head.groups, the forest and the light ranker (without trees and of
+ * version 0 when there is nothing to learn from). */
+typedef struct wn_ranker_learnt {
+  wn_ranker_head *head;
+  wn_forest *forest;
+  wn_light *light;
+} wn_ranker_learnt;
 WN_MUST_USE wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
-                                    const wn_fit_env *env, wn_ranker_head *head, wn_forest *out,
-                                    wn_error *err);
+                                    const wn_fit_env *env, wn_ranker_learnt *out, wn_error *err);
 /* --- for the funnel's score stage --- */
 
 /* The set's ranker; NULL: none, or one that learnt nothing. */
 const wn_model *wn_ranker_of(const wn_models *models);
 const wn_feature_set *wn_ranker_features(const wn_model *ranker);
 uint64_t wn_ranker_feature_set(const wn_model *ranker); /* wn_feature_set_hash */
+/* Its light ranker: wn_ranker_light (light.h). */
 /* Scores of given items; ask->lists (NULL: none) are those of opinions that the caller has, as for
  * wn_feature_lists. `rows`: the features, for wn_ranker_contributions. Memory from query->arena. */
 WN_MUST_USE wn_status wn_ranker_score(const wn_model *ranker, const wn_query *query,

@@ -10,7 +10,7 @@
  *
  * Cost: a second fit of each model; moments · negatives rows, about .5 ns a row, feature and tree.
  * Memory: 4 bytes a row and feature, and XGBoost's own copy of 8. */
-#include "model/ranker.h"
+#include "model/light.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -24,6 +24,7 @@
 #include <xgboost/c_api.h>
 
 #define GROUPS_MIN 30
+#define WHOLE      128 /* moments held out with all their candidates */
 #define ARENA_MAX  ((size_t)512 << 20)
 
 /* One moment's rows, chosen. */
@@ -31,6 +32,7 @@ typedef struct group {
   uint32_t *item;
   float *feature; /* [len × features], the relevant ones first */
   uint32_t len, relevant;
+  bool whole; /* held out: no tree sees it */
 } group;
 
 typedef struct scratch {
@@ -102,6 +104,11 @@ static wn_status keep_rows(const wn_feature_rows *rows, const uint32_t *order, s
   return WN_OK;
 }
 
+/* Few enough to be kept with all their rows, to measure the light ranker on. */
+static bool is_whole(const fit *f, size_t at) {
+  return f->past.len >= 8 * WHOLE && at % (f->past.len / WHOLE) == 0;
+}
+
 /* The relevant rows and a sample of the others. */
 static wn_status choose_rows(const fit *f, size_t at, wn_feature_rows *rows, wn_arena *arena,
                              wn_error *err) {
@@ -115,9 +122,10 @@ static wn_status choose_rows(const fit *f, size_t at, wn_feature_rows *rows, wn_
     order[r] = order[relevant];
     order[relevant++] = (uint32_t)r;
   }
+  bool whole = f->groups[at].whole = is_whole(f, at);
   size_t len = relevant + f->options->negatives;
-  if (len > rows->len) len = rows->len;
-  if (relevant == 0 || relevant == len) return WN_OK;
+  if (len > rows->len || whole) len = rows->len;
+  if (whole ? len == 0 : relevant == 0 || relevant == len) return WN_OK;
   wn_rng rng;
   wn_rng_seed(&rng, wn_mix64(f->env->seed ^ wn_mix64(m->user ^ wn_mix64(m->end))));
   for (size_t i = relevant; i < len; i++) {
@@ -233,9 +241,10 @@ static wn_status booster_fail(wn_error *err) {
     if ((call) != 0) WN_TRY(booster_fail(err));                                                    \
   } while (0)
 
-static wn_status size_table(const fit *f, wn_ranker_table *t, wn_error *err) {
+static wn_status size_table(const fit *f, bool whole, wn_ranker_table *t, wn_error *err) {
   t->features = wn_features_count(f->world.set);
   for (size_t at = 0; at < f->past.len; at++) {
+    if (f->groups[at].whole != whole) continue;
     t->rows += f->groups[at].len;
     t->groups += f->groups[at].len > 0;
   }
@@ -250,14 +259,14 @@ static wn_status size_table(const fit *f, wn_ranker_table *t, wn_error *err) {
              : wn_fail_memory(err);
 }
 
-/* Moves the groups into one table. */
-static wn_status make_table(const fit *f, wn_ranker_table *t, wn_error *err) {
-  wn_status status = size_table(f, t, err);
+/* Moves the groups into one table: those to learn from, or those held out. */
+static wn_status make_table(const fit *f, bool whole, wn_ranker_table *t, wn_error *err) {
+  wn_status status = size_table(f, whole, t, err);
   if (status != WN_OK) return status;
   size_t row = 0, n = 0;
   for (size_t at = 0; at < f->past.len; at++) {
     group *g = &f->groups[at];
-    if (g->len == 0) continue;
+    if (g->len == 0 || g->whole != whole) continue;
     memcpy(t->feature + row * t->features, g->feature, g->len * t->features * sizeof(float));
     memcpy(t->item + row, g->item, g->len * sizeof *g->item);
     for (uint32_t i = 0; i < g->relevant; i++) t->label[row + i] = 1;
@@ -348,11 +357,13 @@ static void clear(fit *f) {
 }
 
 wn_status wn_ranker_table_make(const wn_dataset *data, const wn_ranker_fit_options *options,
-                               const wn_fit_env *env, wn_ranker_table *out, wn_error *err) {
+                               const wn_fit_env *env, wn_ranker_table *out, wn_ranker_table *whole,
+                               wn_error *err) {
   fit f = {.data = data, .options = options, .env = env, .world = {.set = options->set}};
   wn_train_options defaults;
   wn_status status;
   memset(out, 0, sizeof *out);
+  memset(whole, 0, sizeof *whole);
   wn_train_options_defaults(&defaults);
   WN_TRY(wn_replay_make(data, options->moments_max, env->seed, &f.past, err));
   out->moments = f.past.len;
@@ -362,26 +373,43 @@ wn_status wn_ranker_table_make(const wn_dataset *data, const wn_ranker_fit_optio
   WN_TRY(fit_models(&f, env->run != NULL ? env->run : &defaults, err));
   WN_TRY(make_groups(&f, err));
   WN_TRY(follow_time(&f, err));
-  WN_TRY(make_table(&f, out, err));
+  WN_TRY(make_table(&f, false, out, err));
+  WN_TRY(make_table(&f, true, whole, err));
 cleanup:
   clear(&f);
   if (status != WN_OK) wn_ranker_table_clear(out);
+  if (status != WN_OK) wn_ranker_table_clear(whole);
+  return status;
+}
+
+/* The light ranker, from what the trees say. */
+static wn_status distil(const wn_feature_set *set, const wn_ranker_table *t,
+                        const wn_ranker_table *whole, wn_ranker_learnt *out, wn_error *err) {
+  wn_status status;
+  WN_TRY(wn_light_fit(set, t, out->forest, out->light, err));
+  WN_TRY(wn_light_measure(set, whole, out->forest, out->light, err));
+  if (out->light->moments > 0)
+    wn_log(WN_LOG_INFO,
+           "light ranker: %.1f%% of the trees' best %d among its best %d (%u moments held out)",
+           100.0 * (double)out->light->kept, WN_LIGHT_TOP, WN_LIGHT_CUT, out->light->moments);
+cleanup:
   return status;
 }
 
 wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
-                        const wn_fit_env *env, wn_ranker_head *head, wn_forest *out,
-                        wn_error *err) {
-  wn_ranker_table t;
-  memset(out, 0, sizeof *out);
-  wn_status status = wn_ranker_table_make(data, options, env, &t, err);
+                        const wn_fit_env *env, wn_ranker_learnt *out, wn_error *err) {
+  wn_ranker_table t, whole;
+  memset(out->forest, 0, sizeof *out->forest);
+  wn_status status = wn_ranker_table_make(data, options, env, &t, &whole, err);
   if (status != WN_OK) return status;
-  head->rows = (uint32_t)t.rows;
-  head->groups = (uint32_t)t.groups;
-  if (t.groups >= GROUPS_MIN) status = boost(&t, options, env, out, err);
+  out->head->rows = (uint32_t)t.rows;
+  out->head->groups = (uint32_t)t.groups;
+  if (t.groups >= GROUPS_MIN) status = boost(&t, options, env, out->forest, err);
   if (status == WN_OK)
     wn_log(WN_LOG_INFO, "ranker of %zu of %zu moments, %zu rows, %u features: %u trees", t.groups,
-           t.moments, t.rows, wn_features_count(options->set), out->trees.count);
+           t.moments, t.rows, wn_features_count(options->set), out->forest->trees.count);
+  if (status == WN_OK) status = distil(options->set, &t, &whole, out, err);
   wn_ranker_table_clear(&t);
+  wn_ranker_table_clear(&whole);
   return status;
 }

@@ -120,6 +120,7 @@ static const wn_yaml_key score_keys[] = {
     {"normalise", WN_YAML_CALL, 0, 0, 0, read_normalise},
     {"log_features", WN_YAML_BOOL, FIELD(log_features), 0, 0, NULL},
     {"heavy", WN_YAML_U32, FIELD(heavy), 0, WN_HEAVY_MAX, NULL},
+    {"light", WN_YAML_BOOL, FIELD(light), 0, 0, NULL},
 };
 
 static wn_status read_score(wn_yaml *y, const yaml_node_t *node, void *target) {

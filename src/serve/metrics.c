@@ -128,6 +128,7 @@ static size_t bucket_of(uint64_t ns) {
 void wn_metrics_stages(wn_metrics *metrics, const wn_stage_stats *stages) {
   shard *s = own_shard(metrics);
   for (size_t i = 0; i < WN_STAGES; i++) {
+    if (i > WN_STAGE_ORDER && stages->ns[i] == 0) continue; /* a part that was left out */
     add(&s->stage[i][bucket_of(stages->ns[i])], 1);
     add(&s->stage_ns[i], stages->ns[i]);
     add(&s->stage_out[i], stages->out[i]);
@@ -242,9 +243,12 @@ static void render_latency(const wn_metrics *metrics, wn_buf *out) {
 }
 
 static void render_stages(const wn_metrics *metrics, wn_buf *out) {
-  static const char *const names[WN_STAGES] = {"retrieve", "filter", "score", "order"};
+  static const char *const names[WN_STAGES] = {"retrieve", "filter",      "score",
+                                               "order",    "score.light", "score.heavy"};
   char label[40];
-  wn_metrics_head(out, "winnow_stage_seconds", "histogram", "Time of each stage of the funnel.");
+  wn_metrics_head(
+      out, "winnow_stage_seconds", "histogram",
+      "Time of each stage of the funnel; score.light and score.heavy are parts of score.");
   for (size_t i = 0; i < WN_STAGES; i++) {
     const size_t offsets[2] = {offsetof(shard, stage) + i * BUCKETS * sizeof(counter),
                                offsetof(shard, stage_ns) + i * sizeof(counter)};

@@ -1,7 +1,7 @@
 /* The heavy half of the score stage: the ranker's own order, the features told, and what happens
  * without a ranker, without a history, or with too little. */
 #include "fixture.h"
-#include "model/ranker.h"
+#include "model/light.h"
 #include "model/train.h"
 
 enum { ITEMS = 80, USERS = 300, LEN = 9 };
@@ -91,7 +91,7 @@ static void test_order_is_the_rankers(void **state) {
     if (above == NULL) continue;
     assert_true(above->score >= c->score);
     if (i < 25) assert_true(above->margin >= c->margin);
-    if (i > 25) assert_true(above->light >= c->light);
+    if (i > 25) assert_true(above->early >= c->early);
   }
   assert_float_equal(t->candidates[0].score, 1, 1e-6);
   clear(&w);
@@ -190,9 +190,71 @@ static void test_fallbacks(void **state) {
   clear(&w);
 }
 
+/* The light ranker says who is asked: its score is what the same weights give over the registry's
+ * own columns, and its best are the ones that have margins. */
+static float light_of(const wn_model *ranker, const wn_feature_set *set, const float *row) {
+  wn_light_view view;
+  assert_true(wn_ranker_light(ranker, &view));
+  const wn_light *light = view.light;
+  const float *place = row + wn_features_begin(set, WN_FEATURES_PLACE);
+  const float *score = row + wn_features_begin(set, WN_FEATURES_SCORE);
+  const float *crowd = row + wn_features_begin(set, WN_FEATURES_CROWD);
+  float total = 0, named = 0, best = 1000;
+  for (uint32_t o = 0; o < set->opinions; o++) {
+    if (set->opinion[o].newest > 0 || isnan(place[o])) continue;
+    total += light->said[o][0] + light->said[o][1] * log1pf(place[o]) +
+             light->said[o][2] / (1 + place[o]) + light->said[o][3] * score[o];
+    named += 1;
+    best = fminf(best, place[o]);
+  }
+  float away = fmaxf(fminf(crowd[3], 4), -4);
+  return total + light->own[0] * log1pf(best) + light->own[1] * named * named +
+         light->own[2] * crowd[0] + light->own[3] * crowd[0] * crowd[0] + light->own[4] * away +
+         light->own[5] * away * away;
+}
+
+static void test_light_chooses(void **state) {
+  (void)state;
+  world w;
+  wn_surface s;
+  size_t asked = 0, other = 0;
+  bool lit[ITEMS] = {false};
+  init(&w, true);
+  surface(&s, 20);
+  wn_slate slate = run(&w, &s);
+  const wn_trace *t = slate.trace;
+  assert_true(t->light && t->candidates_len > 30);
+  const wn_feature_set *set = wn_ranker_features(t->ranker);
+  for (size_t i = 0; i < t->candidates_len; i++) {
+    const wn_candidate *c = &t->candidates[i];
+    assert_true(isfinite(c->light));
+    if (c->row == NULL) continue;
+    assert_float_equal(c->light, light_of(t->ranker, set, c->row), 1e-4);
+    for (size_t j = 0; j < t->candidates_len; j++)
+      if (t->candidates[j].row == NULL) assert_true(c->light >= t->candidates[j].light);
+    lit[c->item] = true;
+    asked++;
+  }
+  assert_int_equal(asked, 20);
+  s.light = false;
+  slate = run(&w, &s);
+  assert_false(slate.trace->light);
+  for (size_t i = 0; i < slate.trace->candidates_len; i++) {
+    assert_true(isnan(slate.trace->candidates[i].light));
+    other += slate.trace->candidates[i].row != NULL && !lit[slate.trace->candidates[i].item];
+  }
+  assert_true(other > 0); /* points alone choose others */
+  s.light = true;
+  s.heavy = 200;
+  slate = run(&w, &s);
+  assert_false(slate.trace->light); /* all are asked about anyway */
+  clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_order_is_the_rankers),
+      cmocka_unit_test(test_light_chooses),
       cmocka_unit_test(test_same_as_the_model),
       cmocka_unit_test(test_explained),
       cmocka_unit_test(test_boosts),

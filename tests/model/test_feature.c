@@ -239,11 +239,11 @@ static size_t leaks(const world *w, const wn_ranker_table *t, unsigned family, b
 static void test_no_future(void **state) {
   (void)state;
   world w;
-  wn_ranker_table t;
+  wn_ranker_table t, whole;
   world_init(&w);
   wn_fit_env env = {.pool = wn_pool_create(2), .seed = 1, .run = &w.train};
   wn_ranker_fit_options o = {.moments_max = 400, .negatives = 10, .set = &w.set};
-  assert_ok(wn_ranker_table_make(&w.data, &o, &env, &t, err));
+  assert_ok(wn_ranker_table_make(&w.data, &o, &env, &t, &whole, err));
   assert_true(t.groups > 50 && t.features == wn_features_count(&w.set));
   static const unsigned families[] = {WN_FEATURES_CROWD, WN_FEATURES_PULSE};
   for (size_t i = 0; i < 2; i++) {
@@ -252,6 +252,7 @@ static void test_no_future(void **state) {
     assert_true(leaks(&w, &t, families[i], true) > t.rows / 10);
   }
   wn_ranker_table_clear(&t);
+  wn_ranker_table_clear(&whole);
   wn_pool_free(env.pool);
   world_clear(&w);
 }

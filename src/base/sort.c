@@ -1,0 +1,88 @@
+/* Quicksort by the median of three, insertion below INSERTION, and heapsort where it went wrong
+ * (Musser, "Introspective sorting", 1997). Hoare's partition: equal keys share the two sides. Keys
+ * are read and written as bytes, which compiles to plain moves: they may lie in structs of any
+ * alignment. */
+#include "base/sort.h"
+
+enum { INSERTION = 24, KEY = sizeof(uint64_t) };
+typedef unsigned char bytes;
+
+static inline uint64_t get(const bytes *keys, size_t i) {
+  uint64_t key;
+  memcpy(&key, keys + i * KEY, KEY);
+  return key;
+}
+
+static inline void put(bytes *keys, size_t i, uint64_t key) {
+  memcpy(keys + i * KEY, &key, KEY);
+}
+
+static void insertion(bytes *keys, size_t len) {
+  for (size_t i = 1; i < len; i++) {
+    uint64_t moving = get(keys, i);
+    size_t at = i;
+    for (; at > 0 && get(keys, at - 1) > moving; at--) put(keys, at, get(keys, at - 1));
+    put(keys, at, moving);
+  }
+}
+
+static void sift(bytes *heap, size_t len, size_t at) {
+  uint64_t moving = get(heap, at);
+  for (size_t child; (child = 2 * at + 1) < len; at = child) {
+    if (child + 1 < len && get(heap, child + 1) > get(heap, child)) child++;
+    if (get(heap, child) <= moving) break;
+    put(heap, at, get(heap, child));
+  }
+  put(heap, at, moving);
+}
+
+static void swap(bytes *keys, size_t i, size_t j) {
+  uint64_t kept = get(keys, i);
+  put(keys, i, get(keys, j));
+  put(keys, j, kept);
+}
+
+static void by_heap(bytes *keys, size_t len) {
+  for (size_t i = len / 2; i-- > 0;) sift(keys, len, i);
+  for (size_t end = len; end-- > 1;) {
+    swap(keys, 0, end);
+    sift(keys, end, 0);
+  }
+}
+
+static uint64_t median(uint64_t a, uint64_t b, uint64_t c) {
+  uint64_t low = a < b ? a : b, high = a < b ? b : a;
+  return c <= low ? low : c >= high ? high : c;
+}
+
+/* How many are at the left: at least one and not all, because no pivot is the only one of the
+ * largest keys and stands last. */
+static size_t partition(bytes *keys, size_t len) {
+  uint64_t pivot = median(get(keys, 0), get(keys, len / 2), get(keys, len - 1));
+  for (size_t left = 0, right = len - 1;; left++, right--) {
+    while (get(keys, left) < pivot) left++;
+    while (get(keys, right) > pivot) right--;
+    if (left >= right) return right + 1;
+    swap(keys, left, right);
+  }
+}
+
+static void sort(bytes *keys, size_t len, unsigned depth) {
+  while (len > INSERTION) {
+    if (depth-- == 0) {
+      by_heap(keys, len);
+      return;
+    }
+    size_t left = partition(keys, len);
+    sort(keys, left, depth);
+    keys += left * KEY;
+    len -= left;
+  }
+  insertion(keys, len);
+}
+
+void wn_sort_u64(void *keys, size_t len) {
+  unsigned depth = 2;
+  for (size_t n = len; n > 1; n /= 2) depth += 2;
+  sort(keys, len, depth);
+}

@@ -34,7 +34,7 @@ class Ingester(threading.Thread):
         self.retries = 0
         self.end = threading.Event()
         self.problems = []
-        self.fresh = 0
+        self.fresh, self.pause = 0, 0
 
     def batch(self):
         out = []
@@ -71,6 +71,7 @@ class Ingester(threading.Thread):
                 connection = None
                 self.retries += 1
                 time.sleep(0.01)
+            time.sleep(self.pause)
 
 
 def stored(data):
@@ -78,7 +79,7 @@ def stored(data):
     path = os.path.join(data, "winnow.db")
     db = sqlite3.connect("file:%s?mode=ro" % path, uri=True)
     out = {}
-    for value, item in db.execute("SELECT value, item FROM events_readable"):
+    for value, item in db.execute("SELECT value, item FROM events_readable WHERE value NOTNULL"):
         out.setdefault(int(value), []).append(item)
     db.close()
     return out

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "cli/objective_print.h"
 #include "model/snapshot.h"
 #include "serve/answer_json.h"
 #include "store/store.h"
@@ -49,7 +50,8 @@ static wn_status print_example(wn_store *store, const wn_store_counts *counts, w
   return WN_OK;
 }
 
-static void print_json(const wn_store_counts *c, const wn_snapshot_entry *current, wn_buf *out) {
+static void print_json(const wn_store_counts *c, const wn_snapshot_entry *current,
+                       const wn_objective_summary *objectives, wn_buf *out) {
   const struct {
     const char *key;
     int64_t value;
@@ -72,6 +74,8 @@ static void print_json(const wn_store_counts *c, const wn_snapshot_entry *curren
     wn_json_key(&j, rows[i].key);
     wn_json_int(&j, rows[i].value);
   }
+  wn_json_key(&j, "objectives");
+  wn_objective_summary_json(objectives, &j);
   wn_json_end_object(&j);
 }
 
@@ -124,6 +128,7 @@ static wn_status run(wn_buf *out, wn_error *err) {
   wn_store *store = NULL;
   wn_snapshot_entry *entries = NULL, *current = NULL;
   wn_store_counts counts;
+  wn_objective_summary objectives = {0};
   size_t count = 0;
   wn_status status;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
@@ -135,10 +140,13 @@ static wn_status run(wn_buf *out, wn_error *err) {
   WN_TRY(wn_snapshot_list(opt.data, false, &entries, &count, err));
   for (size_t i = 0; i < count; i++)
     if (entries[i].current && entries[i].readable) current = &entries[i];
+  if (current != NULL)
+    WN_TRY(wn_objective_summary_read(opt.data, current->number, &objectives, err));
   if (opt.json)
-    print_json(&counts, current, out);
+    print_json(&counts, current, &objectives, out);
   else
     print_text(store, &counts, current, out);
+  if (!opt.json) wn_objective_summary_print(&objectives, out);
 cleanup:
   wn_free(entries);
   wn_store_close(store);

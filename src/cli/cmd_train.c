@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/objective_print.h"
 #include "model/train.h"
 #include "serve/background.h"
 #include "serve/gate.h"
@@ -54,6 +55,7 @@ typedef struct outcome {
   wn_snapshot_about about;
   wn_dataset_report dataset;
   wn_gate_report gate;
+  wn_objective_summary objectives;
   uint32_t removed; /* old snapshots */
   bool cut;
 } outcome;
@@ -148,6 +150,7 @@ static wn_status run(outcome *out, wn_error *err) {
   WN_TRY(set_options(&config, err));
   out->cut = !wn_dataset_options_none(&config.train.dataset);
   WN_TRY(train(&config, &meter.progress, &plan, out, err));
+  WN_TRY(wn_objective_summary_read(opt.data, out->about.number, &out->objectives, err));
   (void)wn_progress_at(&meter.progress, "gate", 0, 0, "");
   WN_TRY(wn_cli_config(opt.config, opt.data, &judges, err));
   judges.train.threads = config.train.threads;
@@ -171,6 +174,7 @@ static void print_text(const outcome *out, wn_buf *text) {
                 " interactions, trained in %.1f s (%s)%s",
                 about->number, about->users, about->items, about->nnz, about->train_seconds,
                 about->models, gate->promoted ? "" : "; not promoted");
+  wn_objective_summary_print(&out->objectives, text);
   if (gate->verdict != WN_GATE_FIRST && !opt.no_promote && !opt.force)
     wn_buf_printf(text, "\ngate: %s; %s", wn_verdict_name(gate->verdict), gate->reason);
   if (out->removed > 0)
@@ -205,6 +209,8 @@ static void print_json(const outcome *out, wn_buf *text) {
   wn_json_bool(&j, out->gate.promoted);
   wn_json_key(&j, "gate");
   wn_gate_report_json(&out->gate, &j);
+  wn_json_key(&j, "objectives");
+  wn_objective_summary_json(&out->objectives, &j);
   wn_json_key(&j, "removed");
   wn_json_int(&j, out->removed);
   wn_json_key(&j, "dataset");

@@ -1,7 +1,12 @@
 /* Stage 3, second half: the best candidates again, by the snapshot's ranker (model/ranker.h), which
  * knows more than the generators' lists and has learnt from what users took next.
  *
- * Its scores are margins on no scale of their own; they are moved to FLOOR … 1 over what was
+ * Where the surface weighs objectives and the ranker has a model of one at least, a score is the
+ * item's value Σ weight · P(objective), P being calibrated (model/calibrate.h); an objective
+ * without a model adds nothing, and the trace says so. Otherwise a score is the ranker's own, which
+ * puts what is taken next first.
+ *
+ * Scores have no scale of their own; they are moved to FLOOR … 1 over what was
  * scored, in proportion, and multiplied by the boosts. What was not scored (too far down, newer
  * than training, proposed by fallbacks alone) stays below, in its old order. Where there is no
  * ranker, or no history to ask it about, everything stays as the generators' scores have it, and
@@ -62,8 +67,49 @@ static void rescale(wn_funnel *funnel, size_t len) {
   }
 }
 
-static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len, wn_error *err) {
+/* The surface's objectives that the ranker can predict; how many. */
+static size_t find_objectives(const wn_funnel *funnel, const wn_model *ranker,
+                              const wn_objective_model *model[WN_OBJECTIVES_MAX]) {
+  size_t found = 0;
+  for (size_t k = 0; k < funnel->surface->objectives_len; k++) {
+    const char *name = funnel->surface->objectives[k].name;
+    model[k] = wn_ranker_objective(ranker, name);
+    found += model[k] != NULL;
+    if (model[k] == NULL)
+      wn_trace_note(funnel->trace,
+                    wn_funnel_format(funnel, "objective %s has no model: it counts nothing", name));
+  }
+  return found;
+}
+
+/* Σ weight · P of each candidate. */
+static wn_status value_by_objectives(wn_funnel *funnel,
+                                     const wn_objective_model *const model[WN_OBJECTIVES_MAX],
+                                     const wn_feature_rows *rows, wn_error *err) {
+  size_t objectives = funnel->surface->objectives_len;
+  float *p = wn_arena_alloc(funnel->arena, (objectives * rows->len + 1) * sizeof *p);
+  float *of = wn_arena_alloc(funnel->arena, (rows->len + 1) * sizeof *of);
+  if (p == NULL || of == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < rows->len; i++) {
+    funnel->candidates[i].margin = 0;
+    funnel->candidates[i].p = p + i * objectives;
+  }
+  for (size_t k = 0; k < objectives; k++) {
+    if (model[k] != NULL) wn_objective_predict(model[k], rows, of);
+    for (size_t i = 0; i < rows->len; i++) {
+      p[i * objectives + k] = model[k] != NULL ? of[i] : NAN;
+      if (model[k] != NULL)
+        funnel->candidates[i].margin += funnel->surface->objectives[k].weight * of[i];
+    }
+  }
+  return WN_OK;
+}
+
+/* model: of the surface's objectives; by_objectives: there is one at least. */
+static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len,
+                     const wn_objective_model *const model[WN_OBJECTIVES_MAX], wn_error *err) {
   wn_feature_list known[WN_OPINIONS_MAX];
+  bool by_objectives = funnel->by_objectives;
   wn_feature_rows rows;
   wn_arena *arena = funnel->arena;
   uint32_t *item = wn_arena_alloc(arena, (len + 1) * sizeof *item);
@@ -72,13 +118,14 @@ static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len, wn_e
   for (size_t i = 0; i < len; i++) item[i] = funnel->candidates[i].item;
   known_lists(funnel, wn_ranker_features(ranker), known);
   wn_status status = wn_ranker_score(ranker, &funnel->query, &(wn_feature_ask){known, item, len},
-                                     margin, &rows, err);
+                                     by_objectives ? NULL : margin, &rows, err);
   if (status != WN_OK) return status;
   for (size_t i = 0; i < len; i++) {
-    funnel->candidates[i].margin = margin[i];
+    if (!by_objectives) funnel->candidates[i].margin = margin[i];
     funnel->candidates[i].row = rows.feature + i * rows.features;
   }
-  return WN_OK;
+  if (!by_objectives) return WN_OK;
+  return value_by_objectives(funnel, model, &rows, err);
 }
 
 /* Why nothing is scored again; NULL: something is. */
@@ -92,9 +139,13 @@ static const char *reason_against(const wn_funnel *funnel, const wn_model *ranke
 
 wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   wn_status status = WN_OK;
+  const wn_objective_model *model[WN_OBJECTIVES_MAX] = {0};
   const wn_model *ranker = wn_ranker_of(funnel->request->models);
   if (funnel->surface->heavy == 0) return WN_OK;
   const char *note = reason_against(funnel, ranker);
+  if (note == NULL && !(funnel->by_objectives = find_objectives(funnel, ranker, model) > 0) &&
+      !wn_ranker_orders(ranker))
+    note = "the ranker has no order of its own: scored by the generators";
   if (note != NULL) {
     wn_trace_note(funnel->trace, note);
     return WN_OK;
@@ -103,13 +154,16 @@ wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   WN_TRY(wn_score_light(funnel, ranker, err));
   wn_funnel_lap(funnel, &since, WN_STAGE_LIGHT);
   size_t len = asked_of(funnel);
-  WN_TRY(ask(funnel, ranker, len, err));
+  WN_TRY(ask(funnel, ranker, len, model, err));
   funnel->ranker = ranker;
   rescale(funnel, len);
   WN_TRY(wn_score_sort(funnel, err));
   wn_funnel_lap(funnel, &since, WN_STAGE_HEAVY);
   funnel->stages.out[WN_STAGE_HEAVY] = (uint32_t)len;
-  if (funnel->trace != NULL) funnel->trace->ranker = ranker;
+  if (funnel->trace != NULL) {
+    funnel->trace->ranker = ranker;
+    funnel->trace->by_objectives = funnel->by_objectives;
+  }
 cleanup:
   return status;
 }

@@ -50,6 +50,7 @@ typedef struct wn_funnel {
   wn_trace *trace; /* NULL without explain */
   wn_stage_stats stages;
   const wn_model *ranker; /* that scored; NULL: the generators did */
+  bool by_objectives;     /* by the surface's objectives */
 } wn_funnel;
 
 /* Filter, first half: compiles everything that forbids an item into `allowed`. */

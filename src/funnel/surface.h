@@ -6,6 +6,7 @@
 
 #include "base/record.h"
 #include "funnel/expr.h"
+#include "model/objective.h"
 
 #define WN_SURFACES_MAX   64
 #define WN_GENERATORS_MAX 16
@@ -80,6 +81,12 @@ typedef struct wn_mix {
   float weight; /* REPEAT: factor of a repeat, 0 to 1; else 0 to 100 */
 } wn_mix;
 
+/* What an objective's probability counts in an item's value. */
+typedef struct wn_objective_weight {
+  char name[WN_OBJECTIVE_NAME_MAX + 1];
+  float weight;
+} wn_objective_weight;
+
 typedef struct wn_surface {
   char name[WN_NAME_MAX + 1];
   wn_flavour flavour;
@@ -100,6 +107,8 @@ typedef struct wn_surface {
   bool log_features;      /* what the ranker saw is logged with the impression; default true */
   uint32_t heavy;         /* the best of these that the snapshot's ranker scores again; 0: none */
   bool light;             /* the light ranker says which; default true */
+  wn_objective_weight objectives[WN_OBJECTIVES_MAX];
+  size_t objectives_len; /* 0: the ranker's own order */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +

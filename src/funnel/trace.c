@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { CANDIDATES_SHOWN = 200, FEATURES_SHOWN = 6 };
+enum { CANDIDATES_SHOWN = 200, FEATURES_SHOWN = 6, OBJECTIVE_FEATURES_SHOWN = 3 };
 
 static void put_cstring(wn_json *json, const char *key, const char *value) {
   wn_json_key(json, key);
@@ -87,31 +87,77 @@ static void put_filter(wn_json *json, const wn_trace *trace, const wn_catalog *c
   wn_json_end_object(json);
 }
 
-/* The features that moved the ranker's score most, and what each added. */
-static void put_features(wn_json *json, const wn_model *ranker, const wn_candidate *candidate) {
-  float contribution[WN_FEATURES_MAX], rest = candidate->margin;
+/* Trees' sum for one row, taken apart. */
+typedef struct parts {
+  const wn_model *ranker;
+  const float *row;
+  float contribution[WN_FEATURES_MAX];
+  float base, sum;
+  unsigned shown_max;
+} parts;
+
+/* The features that moved the sum most, and what each added. */
+static void put_features(wn_json *json, parts *p) {
   char name[WN_FEATURE_NAME_MAX + 1];
-  uint32_t features = wn_features_count(wn_ranker_features(ranker));
-  put_float(json, "margin", candidate->margin);
-  float base = wn_ranker_contributions(ranker, candidate->row, contribution);
+  uint32_t features = wn_features_count(wn_ranker_features(p->ranker));
+  float rest = p->sum;
   wn_json_key(json, "features");
   wn_json_array(json);
-  for (unsigned shown = 0; shown < FEATURES_SHOWN; shown++) {
+  for (unsigned shown = 0; shown < p->shown_max; shown++) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < features; i++)
-      if (fabsf(contribution[i]) > fabsf(contribution[best])) best = i;
-    if (contribution[best] == 0) break;
+      if (fabsf(p->contribution[i]) > fabsf(p->contribution[best])) best = i;
+    if (p->contribution[best] == 0) break;
     wn_json_object(json);
-    put_cstring(json, "name", wn_ranker_feature_name(ranker, best, name, sizeof name));
-    if (!isnan(candidate->row[best])) put_float(json, "value", candidate->row[best]);
-    put_float(json, "adds", contribution[best]);
+    put_cstring(json, "name", wn_ranker_feature_name(p->ranker, best, name, sizeof name));
+    if (!isnan(p->row[best])) put_float(json, "value", p->row[best]);
+    put_float(json, "adds", p->contribution[best]);
     wn_json_end_object(json);
-    rest -= contribution[best];
-    contribution[best] = 0;
+    rest -= p->contribution[best];
+    p->contribution[best] = 0;
   }
   wn_json_end_array(json);
-  put_float(json, "base", base);
-  put_float(json, "others_add", rest - base);
+  put_float(json, "base", p->base);
+  put_float(json, "others_add", rest - p->base);
+}
+
+static void put_objective(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
+                          size_t k) {
+  const wn_objective_weight *weight = &trace->surface->objectives[k];
+  const wn_objective_model *model = wn_ranker_objective(trace->ranker, weight->name);
+  parts p = {.ranker = trace->ranker, .row = candidate->row, .shown_max = OBJECTIVE_FEATURES_SHOWN};
+  wn_json_object(json);
+  put_cstring(json, "name", weight->name);
+  put_float(json, "weight", weight->weight);
+  if (model != NULL) {
+    put_float(json, "p", candidate->p[k]);
+    put_float(json, "adds", weight->weight * candidate->p[k]);
+    p.base = wn_forest_contributions(&model->forest, candidate->row, p.contribution);
+    wn_forest_predict(&model->forest, candidate->row, 1, model->forest.features, &p.sum);
+    put_float(json, "margin", p.sum);
+    put_features(json, &p);
+  }
+  wn_json_end_object(json);
+}
+
+/* What the ranker said of a candidate, and why. */
+static void put_heavy(wn_json *json, const wn_trace *trace, const wn_candidate *candidate) {
+  parts p = {.ranker = trace->ranker,
+             .row = candidate->row,
+             .sum = candidate->margin,
+             .shown_max = FEATURES_SHOWN};
+  if (!trace->by_objectives) {
+    put_float(json, "margin", candidate->margin);
+    p.base = wn_ranker_contributions(trace->ranker, candidate->row, p.contribution);
+    put_features(json, &p);
+    return;
+  }
+  put_float(json, "value", candidate->margin);
+  wn_json_key(json, "objectives");
+  wn_json_array(json);
+  for (size_t k = 0; k < trace->surface->objectives_len; k++)
+    put_objective(json, trace, candidate, k);
+  wn_json_end_array(json);
 }
 
 static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate *candidate) {
@@ -135,7 +181,7 @@ static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate 
     wn_json_end_object(json);
   }
   wn_json_end_array(json);
-  if (candidate->row != NULL) put_features(json, trace->ranker, candidate);
+  if (candidate->row != NULL) put_heavy(json, trace, candidate);
 }
 
 static void put_candidate(wn_json *json, const wn_trace *trace, const wn_candidate *candidate,
@@ -151,7 +197,10 @@ static void put_score(wn_json *json, const wn_trace *trace, const wn_catalog *ca
   wn_json_key(json, "score");
   wn_json_object(json);
   put_cstring(json, "normalise", names[trace->normalise]);
-  put_cstring(json, "by", trace->ranker != NULL ? "ranker" : "generators");
+  put_cstring(json, "by",
+              trace->ranker == NULL  ? "generators"
+              : trace->by_objectives ? "objectives"
+                                     : "ranker");
   wn_json_key(json, "light");
   wn_json_bool(json, trace->light);
   wn_json_key(json, "candidates");

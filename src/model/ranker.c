@@ -29,8 +29,11 @@ static const wn_param_spec ranker_params[] = {
     {"trees", 250, 1, 2000, "boosted"},
     {"tree_depth", 6, 1, WN_TREES_DEPTH_MAX, "comparisons from root to leaf"},
     {"eta", 0.1, 0.001, 1, "share of each tree that counts"},
+    {"objective_trees", 100, 1, 2000, "boosted for each objective"},
     {"listwise", 1, 0, 1, "1: trees lift NDCG (rank:ndcg); 0: each item by itself (logistic)"},
 };
+
+#define RANKER_VERSION 3
 
 typedef struct ranker {
   wn_model base;
@@ -40,12 +43,15 @@ typedef struct ranker {
   wn_forest forest;
   wn_light light;
   wn_light_places places;
+  wn_objective_model objective[WN_OBJECTIVES_MAX];
+  size_t objectives;
   wn_feature_world world;
 } ranker;
 
 static void ranker_free(wn_model *model) {
   ranker *m = (ranker *)model;
   wn_forest_clear(&m->forest);
+  wn_objective_models_clear(m->objective, m->objectives);
   wn_facts_clear(&m->facts);
   wn_light_places_clear(&m->places);
   wn_free(m);
@@ -105,6 +111,63 @@ static void report(const ranker *m) {
   if (text[0] != '\0') wn_log(WN_LOG_INFO, "ranker by gain:%s", text);
 }
 
+/* What objectives learn from: impressions once there are enough of them, else the replayed table.
+ */
+static wn_status objective_rows(const ranker *m, const wn_label_log *log, const wn_labels *labels,
+                                wn_ranker_table *table, wn_objective_rows *out, wn_error *err) {
+  uint32_t features = wn_features_count(&m->set);
+  uint64_t set = wn_feature_set_hash(&m->set, &m->facts);
+  wn_status status = wn_objective_rows_logged(log, labels, set, features, out, err);
+  if (status != WN_OK || wn_objective_rows_enough(out, m->objectives)) return status;
+  wn_objective_rows_clear(out);
+  return wn_objective_rows_replayed(table, out, err);
+}
+
+/* Takes the table's features. */
+static wn_status fit_objectives(ranker *m, const wn_labels *labels, wn_ranker_table *table,
+                                const wn_boost_options *options, const wn_fit_env *env,
+                                wn_error *err) {
+  const wn_objectives *all = &env->run->objectives;
+  wn_objective_rows rows = {0};
+  wn_status status = WN_OK;
+  for (; m->objectives < all->len; m->objectives++)
+    m->objective[m->objectives].head.spec = all->data[m->objectives];
+  WN_TRY(objective_rows(m, env->run->label_log, labels, table, &rows, err));
+  for (size_t k = 0; k < m->objectives; k++)
+    WN_TRY(wn_objective_fit(&rows, k, options, env, &m->objective[k], err));
+cleanup:
+  wn_objective_rows_clear(&rows);
+  return status;
+}
+
+/* The order's trees and those of the objectives from one table. */
+static wn_status fit_forests(ranker *m, const wn_dataset *data, wn_ranker_fit_options *o,
+                             const wn_boost_options *per_objective, const wn_fit_env *env,
+                             wn_error *err) {
+  const wn_train_options *run = env->run;
+  bool any = run != NULL && run->label_log != NULL && run->objectives.len > 0;
+  wn_labels *labels = NULL;
+  wn_label_index *index = NULL;
+  wn_ranker_table table = {0}, whole = {0};
+  wn_status status = WN_OK;
+  if (any) {
+    WN_TRY(wn_labels_create(&run->objectives, run->label_log->signals, run->label_log->events, data,
+                            &labels, err));
+    WN_TRY(wn_label_index_create(labels, run->label_log->events, &index, err));
+    o->labels = index;
+  }
+  WN_TRY(wn_ranker_table_make(data, o, env, &table, &whole, err));
+  WN_TRY(wn_ranker_fit(&table, &whole, o, env, &(wn_ranker_learnt){&m->head, &m->forest, &m->light},
+                       err));
+  if (any) WN_TRY(fit_objectives(m, labels, &table, per_objective, env, err));
+cleanup:
+  wn_ranker_table_clear(&table);
+  wn_ranker_table_clear(&whole);
+  wn_label_index_free(index);
+  wn_labels_free(labels);
+  return status;
+}
+
 static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                             wn_model **out, wn_error *err) {
   const wn_model_class *cls = &wn_model_ranker;
@@ -120,7 +183,13 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                              .eta = wn_param(cls, params, "eta"),
                              .listwise = wn_param(cls, params, "listwise") >= 0.5,
                              .set = &m->set};
-  m->head.version = 2;
+  wn_boost_options per_objective = {(uint32_t)wn_param(cls, params, "objective_trees"),
+                                    o.depth,
+                                    o.eta,
+                                    false,
+                                    env->seed,
+                                    "objectives"};
+  m->head.version = RANKER_VERSION;
   wn_train_options_defaults(&defaults);
   WN_TRY(wn_facts_fit(data, &m->facts, err));
   WN_TRY(wn_facts_replay(data, &m->facts, err));
@@ -129,7 +198,7 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                             .depth = (uint32_t)wn_param(cls, params, "depth"),
                             .attrs = m->facts.head.attrs};
   wn_ranker_choose_opinions(env->run != NULL ? env->run : &defaults, &m->set);
-  WN_TRY(wn_ranker_fit(data, &o, env, &(wn_ranker_learnt){&m->head, &m->forest, &m->light}, err));
+  WN_TRY(fit_forests(m, data, &o, &per_objective, env, err));
   WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   report(m);
   *out = &m->base;
@@ -171,9 +240,28 @@ cleanup:
 
 const wn_model *wn_ranker_of(const wn_models *models) {
   const wn_model *found = models != NULL ? wn_models_find(models, wn_model_ranker.name) : NULL;
-  bool learnt = found != NULL && found->cls == &wn_model_ranker &&
-                ((const ranker *)found)->forest.trees.count > 0;
+  const ranker *m = (const ranker *)found;
+  if (found == NULL || found->cls != &wn_model_ranker) return NULL;
+  bool learnt = m->forest.trees.count > 0;
+  for (size_t k = 0; k < m->objectives; k++) learnt |= m->objective[k].forest.trees.count > 0;
   return learnt ? found : NULL;
+}
+
+size_t wn_ranker_objectives(const wn_model *model, const wn_objective_model **out) {
+  *out = ((const ranker *)model)->objective;
+  return ((const ranker *)model)->objectives;
+}
+
+const wn_objective_model *wn_ranker_objective(const wn_model *model, const char *name) {
+  const ranker *m = (const ranker *)model;
+  for (size_t k = 0; k < m->objectives; k++)
+    if (strcmp(m->objective[k].head.spec.name, name) == 0)
+      return m->objective[k].forest.trees.count > 0 ? &m->objective[k] : NULL;
+  return NULL;
+}
+
+bool wn_ranker_orders(const wn_model *model) {
+  return ((const ranker *)model)->forest.trees.count > 0;
 }
 
 const wn_feature_set *wn_ranker_features(const wn_model *model) {
@@ -200,7 +288,8 @@ wn_status wn_ranker_score(const wn_model *model, const wn_query *query, const wn
   WN_TRY(wn_feature_lists(&m->world, query, ask->lists, lists, err));
   all.lists = lists;
   WN_TRY(wn_feature_rows_of(&m->world, query, &all, rows, err));
-  wn_forest_predict(&m->forest, rows->feature, rows->len, rows->features, scores);
+  if (scores != NULL)
+    wn_forest_predict(&m->forest, rows->feature, rows->len, rows->features, scores);
 cleanup:
   return status;
 }
@@ -252,6 +341,7 @@ static wn_status ranker_save(const wn_model *model, wn_snapshot_writer *writer, 
   WN_TRY(wn_facts_save(&m->facts, "ranker/facts", writer, err));
   WN_TRY(wn_forest_save(&m->forest, "ranker/forest", writer, err));
   WN_TRY(wn_snapshot_write(writer, "ranker/light", &m->light, sizeof m->light, err));
+  WN_TRY(wn_objective_models_save(m->objective, m->objectives, writer, err));
 cleanup:
   return status;
 }
@@ -284,9 +374,9 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   m->base.cls = &wn_model_ranker;
   WN_TRY(wn_section_array(snapshot, "ranker/head", sizeof m->head, 1, &raw, err));
   memcpy(&m->head, raw, sizeof m->head);
-  if (m->head.version != 2)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ranker/head", "version %u, expected 2: train again",
-                   m->head.version));
+  if (m->head.version != RANKER_VERSION)
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ranker/head", "version %u, expected %d: train again",
+                   m->head.version, RANKER_VERSION));
   WN_TRY(wn_section_array(snapshot, "ranker/features", sizeof m->set, 1, &raw, err));
   memcpy(&m->set, raw, sizeof m->set);
   WN_TRY(wn_feature_set_check(&m->set, "ranker/features", err));
@@ -294,6 +384,8 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   WN_TRY(wn_forest_map(snapshot, "ranker/forest", &m->forest, err));
   WN_TRY(map_light(snapshot, &m->light, err));
   WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
+  WN_TRY(wn_objective_models_map(snapshot, wn_features_count(&m->set), m->objective, &m->objectives,
+                                 err));
   WN_TRY(check(m, err));
   *out = &m->base;
 cleanup:

@@ -1,12 +1,12 @@
 /* Training the ranker: replay past moments (replay.c), fit each model on what came before them,
  * make the features as they were then, and boost trees that put what was taken next first:
  * LambdaMART (Burges 2010) as XGBoost's rank:ndcg, one group a moment, what was taken against
- * candidates drawn at random.
+ * candidates drawn at random. Objectives learn from the same rows where nothing was shown yet: what
+ * is a success of theirs is always kept, the drawn ones weigh what they stand for.
  *
  * A moment none of whose items is among the candidates teaches nothing and is left out. Features
  * that follow the events met (feature.h) are filled by one pass over all events and moments in the
- * order of time. XGBoost runs on one thread, because its sums depend on their number; everything
- * else is deterministic whatever the threads.
+ * order of time. Deterministic whatever the threads.
  *
  * Cost: a second fit of each model; moments · negatives rows, about .5 ns a row, feature and tree.
  * Memory: 4 bytes a row and feature, and XGBoost's own copy of 8. */
@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xgboost/c_api.h>
 
 #define GROUPS_MIN 30
 #define WHOLE      128 /* moments held out with all their candidates */
@@ -32,7 +31,9 @@ typedef struct group {
   uint32_t *item;
   float *feature; /* [len × features], the relevant ones first */
   uint32_t len, relevant;
-  bool whole; /* held out: no tree sees it */
+  bool whole;    /* held out: no tree sees it */
+  uint32_t kept; /* the rest are a sample, */
+  float weight;  /* each of which stands for so many */
 } group;
 
 typedef struct scratch {
@@ -109,6 +110,25 @@ static bool is_whole(const fit *f, size_t at) {
   return f->past.len >= 8 * WHOLE && at % (f->past.len / WHOLE) == 0;
 }
 
+/* Where items were held out, a moment has no time of its own. */
+static uint8_t successes_of(const fit *f, const wn_moment *m, uint32_t item) {
+  return wn_label_index_at(f->options->labels, m->user, item,
+                           f->past.rounds == 0 ? m->time_ms : WN_ANY_TIME);
+}
+
+/* After the relevant rows those that an objective has a success in; how many that makes. */
+static size_t keep_labelled(const fit *f, const wn_moment *m, const wn_feature_rows *rows,
+                            uint32_t *order, size_t relevant) {
+  size_t kept = relevant;
+  for (size_t i = relevant; f->options->labels != NULL && i < rows->len; i++) {
+    uint32_t row = order[i];
+    if (successes_of(f, m, rows->item[row]) == 0) continue;
+    order[i] = order[kept];
+    order[kept++] = row;
+  }
+  return kept;
+}
+
 /* The relevant rows and a sample of the others. */
 static wn_status choose_rows(const fit *f, size_t at, wn_feature_rows *rows, wn_arena *arena,
                              wn_error *err) {
@@ -123,18 +143,21 @@ static wn_status choose_rows(const fit *f, size_t at, wn_feature_rows *rows, wn_
     order[relevant++] = (uint32_t)r;
   }
   bool whole = f->groups[at].whole = is_whole(f, at);
-  size_t len = relevant + f->options->negatives;
+  size_t kept = keep_labelled(f, m, rows, order, relevant);
+  size_t len = kept + f->options->negatives;
   if (len > rows->len || whole) len = rows->len;
   if (whole ? len == 0 : relevant == 0 || relevant == len) return WN_OK;
   wn_rng rng;
   wn_rng_seed(&rng, wn_mix64(f->env->seed ^ wn_mix64(m->user ^ wn_mix64(m->end))));
-  for (size_t i = relevant; i < len; i++) {
+  for (size_t i = kept; i < len; i++) {
     size_t from = i + (size_t)wn_rng_below(&rng, rows->len - i);
     uint32_t swap = order[i];
     order[i] = order[from];
     order[from] = swap;
   }
   f->groups[at].relevant = (uint32_t)relevant;
+  f->groups[at].kept = (uint32_t)kept;
+  f->groups[at].weight = len > kept ? (float)(rows->len - kept) / (float)(len - kept) : 1;
   return keep_rows(rows, order, len, &f->groups[at], err);
 }
 
@@ -230,16 +253,7 @@ cleanup:
   return status;
 }
 
-/* --- XGBoost --- */
-
-static wn_status booster_fail(wn_error *err) {
-  return wn_fail(err, WN_E_INTERNAL, "ranker", "XGBoost: %.300s", XGBGetLastError());
-}
-
-#define XGB(call)                                                                                  \
-  do {                                                                                             \
-    if ((call) != 0) WN_TRY(booster_fail(err));                                                    \
-  } while (0)
+/* --- one table --- */
 
 static wn_status size_table(const fit *f, bool whole, wn_ranker_table *t, wn_error *err) {
   t->features = wn_features_count(f->world.set);
@@ -251,9 +265,12 @@ static wn_status size_table(const fit *f, bool whole, wn_ranker_table *t, wn_err
   t->feature = wn_reallocarray(NULL, t->rows * t->features + 1, sizeof *t->feature);
   t->label = wn_calloc(t->rows + 1, sizeof *t->label);
   t->item = wn_calloc(t->rows + 1, sizeof *t->item);
+  t->weight = wn_calloc(t->rows + 1, sizeof *t->weight);
+  if (f->options->labels != NULL) t->success = wn_calloc(t->rows + 1, 1);
   t->size = wn_calloc(t->groups + 1, sizeof *t->size);
   t->moment = wn_calloc(t->groups + 1, sizeof *t->moment);
-  return t->feature != NULL && t->label != NULL && t->item != NULL && t->size != NULL &&
+  return t->feature != NULL && t->label != NULL && t->item != NULL && t->weight != NULL &&
+                 (t->success != NULL || f->options->labels == NULL) && t->size != NULL &&
                  t->moment != NULL
              ? WN_OK
              : wn_fail_memory(err);
@@ -270,9 +287,12 @@ static wn_status make_table(const fit *f, bool whole, wn_ranker_table *t, wn_err
     memcpy(t->feature + row * t->features, g->feature, g->len * t->features * sizeof(float));
     memcpy(t->item + row, g->item, g->len * sizeof *g->item);
     for (uint32_t i = 0; i < g->relevant; i++) t->label[row + i] = 1;
+    for (uint32_t i = 0; i < g->len; i++) t->weight[row + i] = i < g->kept ? 1 : g->weight;
     wn_free(g->feature);
     g->feature = NULL;
     const wn_moment *m = &f->past.moment[at];
+    for (uint32_t i = 0; t->success != NULL && i < g->len; i++)
+      t->success[row + i] = successes_of(f, m, g->item[i]);
     t->moment[n] = (wn_ranker_moment){m->user, m->time_ms};
     t->size[n++] = g->len;
     row += g->len;
@@ -284,58 +304,11 @@ void wn_ranker_table_clear(wn_ranker_table *t) {
   wn_free(t->feature);
   wn_free(t->label);
   wn_free(t->item);
+  wn_free(t->weight);
+  wn_free(t->success);
   wn_free(t->size);
   wn_free(t->moment);
   memset(t, 0, sizeof *t);
-}
-
-static wn_status set_params(BoosterHandle booster, const wn_ranker_fit_options *o, uint64_t seed,
-                            wn_error *err) {
-  char eta[32], depth[16], seed_text[24];
-  wn_status status = WN_OK;
-  snprintf(eta, sizeof eta, "%.9g", o->eta);
-  snprintf(depth, sizeof depth, "%u", o->depth);
-  snprintf(seed_text, sizeof seed_text, "%u", (unsigned)(seed & 0x7fffffff));
-  const char *const params[][2] = {
-      {"objective", o->listwise ? "rank:ndcg" : "binary:logistic"},
-      {"tree_method", "hist"},
-      {"eta", eta},
-      {"max_depth", depth},
-      {"min_child_weight", "5"},
-      {"subsample", "0.8"},
-      {"nthread", "1"},
-      {"seed", seed_text},
-      {"verbosity", "0"},
-  };
-  for (size_t i = 0; i < sizeof params / sizeof *params; i++)
-    XGB(XGBoosterSetParam(booster, params[i][0], params[i][1]));
-cleanup:
-  return status;
-}
-
-static wn_status boost(const wn_ranker_table *t, const wn_ranker_fit_options *o,
-                       const wn_fit_env *env, wn_forest *out, wn_error *err) {
-  DMatrixHandle matrix = NULL;
-  BoosterHandle booster = NULL;
-  bst_ulong bytes = 0;
-  const char *json = NULL;
-  wn_status status = WN_OK;
-  XGB(XGDMatrixCreateFromMat(t->feature, t->rows, t->features, NAN, &matrix));
-  XGB(XGDMatrixSetFloatInfo(matrix, "label", t->label, t->rows));
-  XGB(XGDMatrixSetUIntInfo(matrix, "group", t->size, t->groups));
-  XGB(XGBoosterCreate(&matrix, 1, &booster));
-  WN_TRY(set_params(booster, o, env->seed, err));
-  for (uint32_t i = 0; i < o->trees; i++) {
-    if (!wn_progress_at(env->progress, "ranker", i, o->trees, "trees"))
-      WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
-    XGB(XGBoosterUpdateOneIter(booster, (int)i, matrix));
-  }
-  XGB(XGBoosterSaveModelToBuffer(booster, "{\"format\": \"json\"}", &bytes, &json));
-  WN_TRY(wn_forest_parse((wn_str){json, bytes}, out, err));
-cleanup:
-  if (booster != NULL) (void)XGBoosterFree(booster);
-  if (matrix != NULL) (void)XGDMatrixFree(matrix);
-  return status;
 }
 
 /* --- the whole --- */
@@ -396,20 +369,21 @@ cleanup:
   return status;
 }
 
-wn_status wn_ranker_fit(const wn_dataset *data, const wn_ranker_fit_options *options,
-                        const wn_fit_env *env, wn_ranker_learnt *out, wn_error *err) {
-  wn_ranker_table t, whole;
+wn_status wn_ranker_fit(const wn_ranker_table *t, const wn_ranker_table *whole,
+                        const wn_ranker_fit_options *options, const wn_fit_env *env,
+                        wn_ranker_learnt *out, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_boost_data data = {t->feature, t->label, t->size, t->rows, t->features, t->groups};
+  wn_boost_options boost = {options->trees,    options->depth, options->eta,
+                            options->listwise, env->seed,      "ranker"};
   memset(out->forest, 0, sizeof *out->forest);
-  wn_status status = wn_ranker_table_make(data, options, env, &t, &whole, err);
-  if (status != WN_OK) return status;
-  out->head->rows = (uint32_t)t.rows;
-  out->head->groups = (uint32_t)t.groups;
-  if (t.groups >= GROUPS_MIN) status = boost(&t, options, env, out->forest, err);
+  out->head->rows = (uint32_t)t->rows;
+  out->head->groups = (uint32_t)t->groups;
+  if (t->groups >= GROUPS_MIN)
+    status = wn_boost_forest(&data, &boost, NULL, env->progress, out->forest, err);
   if (status == WN_OK)
-    wn_log(WN_LOG_INFO, "ranker of %zu of %zu moments, %zu rows, %u features: %u trees", t.groups,
-           t.moments, t.rows, wn_features_count(options->set), out->forest->trees.count);
-  if (status == WN_OK) status = distil(options->set, &t, &whole, out, err);
-  wn_ranker_table_clear(&t);
-  wn_ranker_table_clear(&whole);
+    wn_log(WN_LOG_INFO, "ranker of %zu of %zu moments, %zu rows, %u features: %u trees", t->groups,
+           t->moments, t->rows, wn_features_count(options->set), out->forest->trees.count);
+  if (status == WN_OK) status = distil(options->set, t, whole, out, err);
   return status;
 }

@@ -426,6 +426,13 @@ wn_status wn_train_store(wn_store *store, wn_signals *signals, const wn_train_op
   open_incumbent(&r, dir);
   wn_train_options wanted = *options;
   if (r.incumbent.len > 0) wanted.incumbent = &r.incumbent;
+  wn_label_log labels = {
+      .store = store,
+      .signals = signals,
+      .events = {wn_dataset_builder_events(r.builder), wn_dataset_builder_count(r.builder)},
+      .upto_seq = options->upto_seq,
+      .until_ms = r.data.now_ms};
+  wanted.label_log = &labels;
   WN_TRY(wn_train(&r.data, &wanted, progress, &r.models, err));
   WN_TRY(write_snapshot(&r, dir, err));
   if (options->promote) WN_TRY(wn_snapshot_set_current(dir, r.about.number, err));

@@ -5,6 +5,7 @@
 
 #include "data/dataset_options.h"
 #include "model/model.h"
+#include "model/objective.h"
 #include "store/store.h"
 
 typedef struct wn_train_spec {
@@ -13,6 +14,15 @@ typedef struct wn_train_spec {
   bool left_out;  /* not fitted */
   bool automatic; /* though left out, it is fitted where that is cheap (wn_train_choose) */
 } wn_train_spec;
+
+/* Where the labels of objectives come from. */
+typedef struct wn_label_log {
+  wn_store *store; /* of impressions */
+  const wn_signals *signals;
+  wn_event_list events; /* the log, by time */
+  uint64_t upto_seq;    /* answers after it do not count, nor slates after until_ms; 0: all do */
+  int64_t until_ms;     /* the log's last event */
+} wn_label_log;
 
 typedef struct wn_train_options {
   wn_train_spec models[WN_MODELS_MAX];
@@ -25,6 +35,8 @@ typedef struct wn_train_options {
   uint64_t upto_seq;          /* of the log, wn_train_store fits on events up to here; 0: all */
   wn_dataset_options dataset; /* what of the log is fitted on */
   wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
+  wn_objectives objectives;          /* what the ranker predicts beside its order */
+  const wn_label_log *label_log;     /* wn_train_store fills it in; NULL: no labels */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 

@@ -315,9 +315,9 @@ static wn_status read_vectors(wn_yaml *y, const yaml_node_t *node, void *target)
   return wn_yaml_fields(y, node, vectors_keys, sizeof vectors_keys / sizeof *vectors_keys, target);
 }
 
-/* Arms are variants of surfaces: read when those are known. */
-static wn_status read_later(wn_yaml *y WN_UNUSED, const yaml_node_t *node WN_UNUSED,
-                            void *target WN_UNUSED) {
+/* Objectives are named by surfaces, and arms are variants of these: read before and after. */
+static wn_status read_elsewhere(wn_yaml *y WN_UNUSED, const yaml_node_t *node WN_UNUSED,
+                                void *target WN_UNUSED) {
   return WN_OK;
 }
 
@@ -327,9 +327,10 @@ static const wn_yaml_key config_keys[] = {
     {"dataset", WN_YAML_CALL, 0, 0, 0, read_dataset},
     {"models", WN_YAML_CALL, 0, 0, 0, read_models},
     {"vectors", WN_YAML_CALL, 0, 0, 0, read_vectors},
+    {"objectives", WN_YAML_CALL, 0, 0, 0, read_elsewhere},
     {"surfaces", WN_YAML_CALL, 0, 0, 0, wn_config_read_surfaces},
-    {"holdout", WN_YAML_CALL, 0, 0, 0, read_later},
-    {"experiments", WN_YAML_CALL, 0, 0, 0, read_later},
+    {"holdout", WN_YAML_CALL, 0, 0, 0, read_elsewhere},
+    {"experiments", WN_YAML_CALL, 0, 0, 0, read_elsewhere},
     {"training", WN_YAML_CALL, 0, 0, 0, read_training},
     {"alerts", WN_YAML_CALL, 0, 0, 0, read_alerts},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
@@ -362,9 +363,11 @@ wn_status wn_config_parse(wn_str text, const char *name, wn_config *config, wn_e
   WN_TRY(wn_config_defaults(config, err));
   config->hash = text.len > 0 ? wn_hash64(text.ptr, text.len, 0) : 0;
   const yaml_node_t *root = wn_yaml_root(&yaml);
+  if (root != NULL) WN_TRY(wn_config_read_objectives(&yaml, root, config));
   if (root != NULL)
     WN_TRY(
         wn_yaml_fields(&yaml, root, config_keys, sizeof config_keys / sizeof *config_keys, config));
+  wn_config_spread_objectives(config);
   if (root != NULL) WN_TRY(wn_config_read_experiments(&yaml, root, config));
   want_asked(config);
   if (config->training.gate_surface[0] != '\0' &&

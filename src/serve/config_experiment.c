@@ -85,6 +85,7 @@ static wn_status read_variant(wn_yaml *y, wn_str name, const yaml_node_t *key,
   WN_TRY(new_variant(y, r->arm, base->name, &variant));
   WN_TRY(wn_yaml_names(y, value, WN_NAME_MAX, note_key, variant));
   WN_TRY(wn_config_read_surface_keys(y, value, changed));
+  WN_TRY(wn_config_check_objectives(y, value, &r->config->train.objectives, changed));
   for (size_t g = 0; g < changed->generators_len; g++)
     (void)wn_train_options_want(&r->config->train, changed->generators[g].model);
   WN_TRY(wn_surface_patch_between(base, changed, &variant->patch, y->err));

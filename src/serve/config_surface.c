@@ -121,6 +121,7 @@ static const wn_yaml_key score_keys[] = {
     {"log_features", WN_YAML_BOOL, FIELD(log_features), 0, 0, NULL},
     {"heavy", WN_YAML_U32, FIELD(heavy), 0, WN_HEAVY_MAX, NULL},
     {"light", WN_YAML_BOOL, FIELD(light), 0, 0, NULL},
+    {"objectives", WN_YAML_CALL, 0, 0, 0, wn_config_read_objective_weights},
 };
 
 static wn_status read_score(wn_yaml *y, const yaml_node_t *node, void *target) {
@@ -416,6 +417,7 @@ static wn_status read_surface(wn_yaml *y, wn_str name, const yaml_node_t *key,
     wn_surface_init(surface, copy, (wn_flavour)word);
   }
   WN_TRY(wn_config_read_surface_keys(y, value, surface));
+  WN_TRY(wn_config_check_objectives(y, value, &((wn_config *)ctx)->train.objectives, surface));
 cleanup:
   return status;
 }

@@ -44,12 +44,30 @@ typedef struct taken {
 
 typedef struct tail {
   const wn_signals *signals;
+  const wn_surface *surface; /* that is judged; NULL: none */
+  const wn_objectives *objectives;
   WN_VEC(taken) pairs;
 } tail;
 
+/* What a user took: events of positive weight; where the surface weighs objectives, the successes
+ * of those that it wants, or the gate would hold a snapshot back for avoiding clickbait. */
+static bool is_taken(const tail *t, const wn_stored_event *e) {
+  const wn_surface *surface = t->surface;
+  const wn_objectives *all = t->objectives;
+  if (surface == NULL || surface->objectives_len == 0)
+    return wn_signal_weight(t->signals, e->type, e->value, e->time_ms, e->time_ms) > 0;
+  for (size_t i = 0; i < surface->objectives_len; i++)
+    for (size_t k = 0; k < all->len && surface->objectives[i].weight > 0; k++)
+      if (strcmp(all->data[k].name, surface->objectives[i].name) == 0 &&
+          e->type < t->signals->len &&
+          wn_label_rule_holds(&all->data[k].rule, t->signals->data[e->type].name, e->value))
+        return true;
+  return false;
+}
+
 static wn_status take_event(void *ctx, const wn_stored_event *e, wn_error *err) {
   tail *t = ctx;
-  if (wn_signal_weight(t->signals, e->type, e->value, e->time_ms, e->time_ms) <= 0) return WN_OK;
+  if (!is_taken(t, e)) return WN_OK;
   return wn_vec_push(&t->pairs, ((taken){e->user, e->item})) ? WN_OK : wn_fail_memory(err);
 }
 
@@ -86,7 +104,9 @@ wn_status wn_gate_plan_make(wn_store *store, const wn_config *config, const wn_s
   char dir[4096];
   wn_snapshot *incumbent = NULL;
   wn_store_counts counts;
-  tail t = {.signals = signals};
+  tail t = {.signals = signals,
+            .surface = wn_config_gate_surface(&config->surfaces, training->gate_surface),
+            .objectives = &config->train.objectives};
   *out = (wn_gate_plan){0};
   snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(wn_store_dir(store)));
   WN_TRY(wn_snapshot_open_current(dir, wn_store_uuid(store), &incumbent, err));
@@ -99,7 +119,7 @@ wn_status wn_gate_plan_make(wn_store *store, const wn_config *config, const wn_s
   uint64_t held = fresh / 2 < training->gate_events_max ? fresh / 2 : training->gate_events_max;
   WN_TRY(read_tail(store, counts.last_seq - held, counts.last_seq, &t, err));
   size_t users = held > 0 ? count_users(&t) : 0;
-  if (wn_config_gate_surface(&config->surfaces, training->gate_surface) == NULL)
+  if (t.surface == NULL)
     snprintf(out->reason, sizeof out->reason, "no surface is made for a user");
   else if (users >= training->gate_users_min)
     out->upto_seq = counts.last_seq - held;
@@ -292,6 +312,8 @@ static wn_status prepare(gate *g, wn_error *err) {
       wn_config_gate_surface(&g->engine->policy->surfaces, config->training.gate_surface);
   g->ask.n = g->ask.surface->n;
   g->tail.signals = &g->engine->serving->signals;
+  g->tail.surface = g->ask.surface;
+  g->tail.objectives = &config->train.objectives;
   WN_TRY(read_tail(g->engine->store, g->plan->upto_seq, g->plan->last_seq, &g->tail, err));
   WN_TRY(choose_users(g, err));
 cleanup:

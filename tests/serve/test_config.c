@@ -238,6 +238,15 @@ static const struct bad {
     {"models: {als: {factors: 0}}", 1, 25, "models.als.factors", "must be"},
     {"models: {als: {factors: x}}", 1, 25, "models.als.factors", "must be a number"},
     {"surfaces: {home: {N: 1}}", 1, 19, "surfaces.home.N", "known here: flavour, n"},
+    {"objectives: {buy: {label: buy within}}", 1, 27, "objectives.buy.label", "expected a time"},
+    {"objectives: {buy: 'watch >= x'}", 1, 19, "objectives.buy", "expected a number"},
+    {"objectives: {buy: {wieght: 1}}", 1, 20, "objectives.buy.wieght", "label, weight, among"},
+    {"objectives: {buy: {weight: 2000}}", 1, 28, "objectives.buy.weight", "must be -1000 to 1000"},
+    {"objectives: {a b: }", 1, 14, "objectives.a b", "letters, digits"},
+    {"surfaces: {home: {score: {objectives: {buy: 1}}}}", 1, 39, "surfaces.home",
+     "no objective \"buy\"; under `objectives:` there is: none"},
+    {"objectives: {buy: }\nsurfaces: {similar: {score: {objectives: {buy: 1}}}}", 2, 42,
+     "surfaces.similar", "score.heavy must not be 0"},
     {"surfaces: {home: {n: 1001}}", 1, 22, "surfaces.home.n", "must be 1 to 1000"},
     {"surfaces: {'a b': {n: 1}}", 1, 12, "surfaces.a b", "letters, digits"},
     {"surfaces: {new: {n: 1}}", 1, 17, "surfaces.new.retrieve", "at least one generator"},
@@ -415,6 +424,35 @@ static void test_dataset(void **state) {
   wn_config_clear(&c);
 }
 
+static void test_objectives(void **state) {
+  (void)state;
+  wn_config config;
+  wn_error err = {0};
+  char rule[128];
+  static const char text[] = "objectives:\n"
+                             "  click:\n"
+                             "  finish: watch >= 0.75\n"
+                             "  buy: {label: buy or cart within 7d, weight: 5}\n"
+                             "  long: {label: watch >= 0.5, among: length, weight: -0.5}\n"
+                             "surfaces: {home: {score: {objectives: {buy: 2}}}}\n";
+  assert_int_equal(wn_config_parse(wn_str_of(text), "t", &config, &err), WN_OK);
+  const wn_objectives *all = &config.train.objectives;
+  assert_int_equal(all->len, 4);
+  static const char *const rules[] = {"click", "watch >= 0.75", "buy or cart within 7d",
+                                      "watch >= 0.5"};
+  for (size_t k = 0; k < 4; k++)
+    assert_string_equal(wn_label_rule_print(&all->data[k].rule, rule, sizeof rule), rules[k]);
+  assert_string_equal(all->data[3].among, "length");
+  assert_true(all->data[0].weight == 1 && all->data[2].weight == 5);
+  const wn_surface *home = wn_surfaces_find(&config.surfaces, WN_STR("home"));
+  const wn_surface *feed = wn_surfaces_find(&config.surfaces, WN_STR("feed"));
+  assert_true(home->objectives_len == 1 && home->objectives[0].weight == 2);
+  assert_true(feed->objectives_len == 4 && feed->objectives[3].weight == -0.5f);
+  const wn_train_spec *ranker = wn_train_options_want(&config.train, "ranker");
+  assert_false(ranker->left_out);
+  wn_config_clear(&config);
+}
+
 /* docs/configuration.md names every parameter with its default and range. */
 static void test_documented(void **state) {
   (void)state;
@@ -468,12 +506,12 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
-      cmocka_unit_test(test_training), cmocka_unit_test(test_surfaces),
-      cmocka_unit_test(test_errors),   cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_files),    cmocka_unit_test(test_models_by_name),
-      cmocka_unit_test(test_dataset),  cmocka_unit_test(test_documented),
-      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_objectives),     cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_values),         cmocka_unit_test(test_training),
+      cmocka_unit_test(test_surfaces),       cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_limits),         cmocka_unit_test(test_files),
+      cmocka_unit_test(test_models_by_name), cmocka_unit_test(test_dataset),
+      cmocka_unit_test(test_documented),     cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

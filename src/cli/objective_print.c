@@ -1,0 +1,87 @@
+#include "cli/objective_print.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+wn_status wn_objective_summary_read(const char *dir, uint64_t number, wn_objective_summary *out,
+                                    wn_error *err) {
+  char path[4096];
+  wn_snapshot *snapshot = NULL;
+  wn_status status;
+  memset(out, 0, sizeof *out);
+  WN_TRY(wn_snapshot_open(wn_snapshot_path(dir, number, path, sizeof path), &snapshot, err));
+  WN_TRY(wn_objective_heads_read(snapshot, out->head, &out->len, err));
+cleanup:
+  wn_snapshot_unref(snapshot);
+  return status;
+}
+
+void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out) {
+  char rule[256];
+  for (size_t k = 0; k < summary->len; k++) {
+    const wn_objective_head *h = &summary->head[k];
+    const wn_calibration_quality *before = &h->report.before, *after = &h->report.after;
+    wn_buf_printf(out, "\nobjective %s (%s%s%s): ", h->spec.name,
+                  wn_label_rule_print(&h->spec.rule, rule, sizeof rule),
+                  h->spec.among[0] != '\0' ? ", among like " : "", h->spec.among);
+    wn_buf_printf(out, "%" PRIu64 " successes of %" PRIu64 " labels", h->successes, h->rows);
+    if (h->source == WN_OBJECTIVE_UNLABELLED) {
+      wn_buf_str(out, ": too few, no model");
+      continue;
+    }
+    wn_buf_printf(out, " from %s; held-out users: AUC %.3f, ECE %.4f, Brier %.4f",
+                  wn_objective_source_name(h->source), after->auc, after->ece, after->brier);
+    if (h->calibration.method != WN_CALIBRATION_NONE)
+      wn_buf_printf(out, " (before calibration, %s: %.4f, %.4f)",
+                    wn_calibration_method_name(h->calibration.method), before->ece, before->brier);
+  }
+}
+
+static void put_quality(wn_json *json, const char *key, const wn_calibration_quality *q) {
+  const struct {
+    const char *name;
+    double value;
+  } rows[] = {{"log_loss", q->log_loss}, {"brier", q->brier}, {"ece", q->ece}, {"auc", q->auc}};
+  wn_json_key(json, key);
+  wn_json_object(json);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    wn_json_key(json, rows[i].name);
+    if (isfinite(rows[i].value))
+      wn_json_double(json, rows[i].value);
+    else
+      wn_json_null(json);
+  }
+  wn_json_end_object(json);
+}
+
+void wn_objective_summary_json(const wn_objective_summary *summary, wn_json *json) {
+  char rule[256];
+  wn_json_array(json);
+  for (size_t k = 0; k < summary->len; k++) {
+    const wn_objective_head *h = &summary->head[k];
+    wn_json_object(json);
+    wn_json_key(json, "name");
+    wn_json_cstring(json, h->spec.name);
+    wn_json_key(json, "label");
+    wn_json_cstring(json, wn_label_rule_print(&h->spec.rule, rule, sizeof rule));
+    if (h->spec.among[0] != '\0') {
+      wn_json_key(json, "among");
+      wn_json_cstring(json, h->spec.among);
+    }
+    wn_json_key(json, "labels");
+    wn_json_int(json, (int64_t)h->rows);
+    wn_json_key(json, "successes");
+    wn_json_int(json, (int64_t)h->successes);
+    wn_json_key(json, "source");
+    wn_json_cstring(json, wn_objective_source_name(h->source));
+    if (h->source != WN_OBJECTIVE_UNLABELLED) {
+      wn_json_key(json, "calibration");
+      wn_json_cstring(json, wn_calibration_method_name(h->calibration.method));
+      put_quality(json, "before", &h->report.before);
+      put_quality(json, "after", &h->report.after);
+    }
+    wn_json_end_object(json);
+  }
+  wn_json_end_array(json);
+}

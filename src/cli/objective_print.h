@@ -1,0 +1,20 @@
+#ifndef WN_CLI_OBJECTIVE_PRINT_H
+#define WN_CLI_OBJECTIVE_PRINT_H
+/* What training says of objectives: labels, discrimination, calibration. */
+
+#include "base/json_write.h"
+#include "model/ranker.h"
+
+typedef struct wn_objective_summary {
+  wn_objective_head head[WN_OBJECTIVES_MAX];
+  size_t len;
+} wn_objective_summary;
+
+/* Of snapshot `number` of the data directory. */
+WN_MUST_USE wn_status wn_objective_summary_read(const char *dir, uint64_t number,
+                                                wn_objective_summary *out, wn_error *err);
+/* A line an objective, each after a line break; nothing without objectives. */
+void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out);
+void wn_objective_summary_json(const wn_objective_summary *summary, wn_json *json);
+
+#endif

@@ -1,0 +1,37 @@
+#ifndef WN_MODEL_BOOST_H
+#define WN_MODEL_BOOST_H
+/* Boosting trees by XGBoost, on one thread (its sums depend on their number), read back as a forest
+ * of our own. */
+
+#include "base/progress.h"
+#include "model/forest.h"
+
+typedef struct wn_boost_options {
+  uint32_t trees, depth;
+  double eta;
+  bool listwise; /* rank:ndcg over groups; else logistic */
+  uint64_t seed;
+  const char *stage; /* for progress */
+} wn_boost_options;
+
+typedef struct wn_boost_data {
+  const float *feature; /* [rows × features]; NaN: absent */
+  const float *label;   /* [rows]; not used with a gradient of one's own */
+  const unsigned *size; /* [groups] rows of each; NULL: no groups */
+  size_t rows, features, groups;
+} wn_boost_data;
+
+/* Fills grad and hess [rows] of the loss at `margin` [rows] before tree number `tree`. */
+typedef void wn_boost_gradient(void *ctx, uint32_t tree, const float *margin, float *grad,
+                               float *hess);
+typedef struct wn_boost_loss {
+  wn_boost_gradient *gradient; /* NULL: the objective's own */
+  void *ctx;
+  float base; /* probability before the first tree, with a gradient */
+} wn_boost_loss;
+
+WN_MUST_USE wn_status wn_boost_forest(const wn_boost_data *data, const wn_boost_options *options,
+                                      const wn_boost_loss *loss, const wn_progress *progress,
+                                      wn_forest *out, wn_error *err);
+
+#endif

@@ -2,6 +2,12 @@
  * bitmap first and pushed down into retrieval, so that a strict filter still fills the slate; after
  * retrieval the candidates are held against it once more, in case a generator ignored it.
  *
+ * What is never relaxed: hidden and deleted items, the request's own filter, exclusions, what was
+ * seen or served. The surface's `where` is left out when no servable item of the whole catalogue
+ * satisfies it (a rule about an attribute that nobody fills in any more, mostly): the slate says
+ * so, and whoever would rather show nothing says `required`. One that merely leaves nothing for
+ * this request holds.
+ *
  * Cost: a few passes over items / 64 words, plus the user's seen items. */
 
 #include "base/clock.h"
@@ -28,11 +34,18 @@ static uint64_t seen_mask_of(const wn_surface *surface, const wn_signals *signal
   return mask;
 }
 
-/* How many items the rule just applied took from those that were left. */
-static void count_rule(wn_funnel *funnel, const char *reason, size_t *left) {
+/* What counts how many items each rule took from those that were left. */
+typedef struct tally {
+  size_t left;
+  bool blame; /* only who took the last */
+  const char *emptied;
+} tally;
+
+static void count_rule(wn_funnel *funnel, const char *reason, tally *t) {
   wn_trace *trace = funnel->trace;
-  if (trace == NULL || trace->filter_counts_len == WN_RULES_MAX) return;
-  size_t now = wn_bitset_count(&funnel->allowed);
+  if (t->blame && t->emptied == NULL && wn_bitset_count(&funnel->allowed) == 0) t->emptied = reason;
+  if (t->blame || trace == NULL || trace->filter_counts_len == WN_RULES_MAX) return;
+  size_t now = wn_bitset_count(&funnel->allowed), *left = &t->left;
   trace->filter_counts[trace->filter_counts_len].reason = reason;
   trace->filter_counts[trace->filter_counts_len++].count = (uint32_t)(*left - now);
   *left = now;
@@ -53,42 +66,69 @@ static void forbid(wn_funnel *funnel, const wn_item_ix *items, size_t len) {
   for (size_t i = 0; i < len; i++) wn_bitset_unset(&funnel->allowed, items[i]);
 }
 
-wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err) {
+static wn_status apply_where(wn_funnel *funnel, tally *t, wn_error *err) {
+  const wn_surface *surface = funnel->surface;
+  wn_status status = WN_OK;
+  bool any = wn_bitset_count(&funnel->allowed) > 0;
+  WN_TRY(apply_expression(funnel, wn_str_of(surface->where), "where", &funnel->where, err));
+  if (any && !surface->where_required && wn_bitset_count(&funnel->allowed) == 0) {
+    funnel->where.words = NULL;
+    funnel->relaxed = "where";
+    wn_bitset_copy(&funnel->allowed, wn_catalog_servable(funnel->request->catalog));
+    if (!t->blame)
+      wn_trace_note(funnel->trace, "where not kept: no item of the catalogue satisfies it");
+  }
+  count_rule(funnel, "where", t);
+cleanup:
+  return status;
+}
+
+static wn_status compile(wn_funnel *funnel, tally *t, wn_error *err) {
   const wn_request *request = funnel->request;
   wn_status status = WN_OK;
-  size_t left = funnel->items;
-  if (!wn_bitset_init_arena(&funnel->allowed, funnel->items, funnel->arena)) {
-    return wn_fail_memory(err);
-  }
   wn_bitset_copy(&funnel->allowed, wn_catalog_servable(request->catalog));
-  count_rule(funnel, "hidden", &left);
+  count_rule(funnel, "hidden", t);
+  if (funnel->surface->where[0] != '\0') WN_TRY(apply_where(funnel, t, err));
   if (request->within != NULL) {
     wn_bitset_and(&funnel->allowed, request->within);
-    count_rule(funnel, "outside", &left);
-  }
-  if (funnel->surface->where[0] != '\0') {
-    WN_TRY(
-        apply_expression(funnel, wn_str_of(funnel->surface->where), "where", &funnel->where, err));
-    count_rule(funnel, "where", &left);
+    count_rule(funnel, "outside", t);
   }
   if (request->filter.len > 0) {
     WN_TRY(apply_expression(funnel, request->filter, "filter", &funnel->filter, err));
-    count_rule(funnel, "request filter", &left);
+    count_rule(funnel, "request filter", t);
   }
   funnel->seen_mask = seen_mask_of(funnel->surface, request->signals);
   for (size_t i = 0; i < request->seen_len; i++) {
     const wn_seen_entry *entry = &request->seen[i];
     if ((entry->mask & funnel->seen_mask) != 0) wn_bitset_unset(&funnel->allowed, entry->item);
   }
-  count_rule(funnel, "seen", &left);
+  count_rule(funnel, "seen", t);
   forbid(funnel, request->exclude, request->exclude_len);
-  count_rule(funnel, "excluded", &left);
+  count_rule(funnel, "excluded", t);
   forbid(funnel, request->served, request->served_len);
-  count_rule(funnel, "served", &left);
+  count_rule(funnel, "served", t);
   forbid(funnel, &request->query.anchor, 1);
-  count_rule(funnel, "anchor", &left);
-  if (funnel->trace != NULL) funnel->trace->allowed_count = left;
+  count_rule(funnel, "anchor", t);
 cleanup:
+  return status;
+}
+
+wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err) {
+  tally t = {.left = funnel->items};
+  if (!wn_bitset_init_arena(&funnel->allowed, funnel->items, funnel->arena))
+    return wn_fail_memory(err);
+  wn_status status = compile(funnel, &t, err);
+  if (status == WN_OK && funnel->trace != NULL) funnel->trace->allowed_count = t.left;
+  return status;
+}
+
+wn_status wn_filter_blame(wn_funnel *funnel, const char **reason, wn_error *err) {
+  tally t = {.blame = true};
+  wn_funnel again = *funnel;
+  if (!wn_bitset_init_arena(&again.allowed, funnel->items, funnel->arena))
+    return wn_fail_memory(err);
+  wn_status status = compile(&again, &t, err);
+  *reason = t.emptied;
   return status;
 }
 

@@ -102,18 +102,34 @@ static void keep_servable(wn_funnel *funnel) {
   funnel->slate_len = kept;
 }
 
+/* A slate without items says why. */
+static wn_status explain_empty(wn_funnel *funnel, const char **reason, wn_error *err) {
+  *reason = NULL;
+  if (funnel->slate_len > 0) return WN_OK;
+  wn_status status = wn_filter_blame(funnel, reason, err);
+  if (status != WN_OK) return status;
+  if (*reason == NULL) *reason = "nothing proposed";
+  if (funnel->items == 0) *reason = "no items";
+  wn_trace_note(funnel->trace, wn_funnel_format(funnel, "empty: %s", *reason));
+  return WN_OK;
+}
+
 wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err) {
   wn_funnel funnel;
   wn_status status = WN_OK;
+  const char *empty;
   *out = (wn_slate){0};
   WN_TRY(check(request, err));
   WN_TRY(start(&funnel, request, err));
   WN_TRY(run_stages(&funnel, err));
   keep_servable(&funnel);
+  WN_TRY(explain_empty(&funnel, &empty, err));
   WN_TRY(wn_why_explain(&funnel, err));
   *out = (wn_slate){.items = funnel.slate,
                     .len = funnel.slate_len,
                     .trace = funnel.trace,
+                    .relaxed = funnel.relaxed,
+                    .empty = empty,
                     .stages = funnel.stages};
   if (funnel.ranker != NULL && request->surface->log_features) {
     out->features = wn_features_count(wn_ranker_features(funnel.ranker));

@@ -162,6 +162,8 @@ typedef struct wn_slate {
   size_t len;           /* ≤ n; less only when fewer items are allowed (or caps forbid more) */
   wn_trace *trace;      /* explain; else NULL */
   wn_stage_stats stages;
+  const char *relaxed;  /* the rule that was left out, because nothing satisfies it; NULL: none */
+  const char *empty;    /* why there is no item at all; NULL: there is one */
   uint32_t features;    /* of each row; 0: none to be logged */
   uint64_t feature_set; /* wn_feature_set_hash */
 } wn_slate;

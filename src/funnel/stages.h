@@ -51,10 +51,13 @@ typedef struct wn_funnel {
   wn_stage_stats stages;
   const wn_model *ranker; /* that scored; NULL: the generators did */
   bool by_objectives;     /* by the surface's objectives */
+  const char *relaxed;    /* as of wn_slate */
 } wn_funnel;
 
 /* Filter, first half: compiles everything that forbids an item into `allowed`. */
 WN_MUST_USE wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err);
+/* The rule that took the last allowed item; NULL: some are allowed. Memory: one more bitmap. */
+WN_MUST_USE wn_status wn_filter_blame(wn_funnel *funnel, const char **reason, wn_error *err);
 /* Retrieve: asks the sources, merges by item. */
 WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
 /* Filter, second half: no candidate that is not allowed passes, whatever its generator did; explain

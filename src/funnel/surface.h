@@ -102,6 +102,7 @@ typedef struct wn_surface {
   char seen[WN_RULES_MAX][WN_NAME_MAX + 1]; /* or these event types only */
   size_t seen_len;
   char where[WN_EXPR_BYTES_MAX]; /* "" = none */
+  bool where_required;           /* kept even when no item of the catalogue satisfies it */
   /* score */
   wn_normalise normalise; /* default minmax (figures: README.md) */
   bool log_features;      /* what the ranker saw is logged with the impression; default true */

@@ -93,6 +93,14 @@ void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {
   wn_json_array(&json);
   for (size_t i = 0; i < answer->len; i++) write_item(&json, answer, i);
   wn_json_end_array(&json);
+  if (answer->relaxed != NULL) {
+    wn_json_key(&json, "relaxed");
+    wn_json_cstring(&json, answer->relaxed);
+  }
+  if (answer->empty != NULL) {
+    wn_json_key(&json, "empty");
+    wn_json_cstring(&json, answer->empty);
+  }
   wn_json_key(&json, "took_ms");
   wn_json_double(&json, round(answer->took_ms * 1000) / 1000); /* whole microseconds */
   if (answer->explain_json.ptr != NULL) {

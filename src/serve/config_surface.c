@@ -103,6 +103,7 @@ static wn_status read_where(wn_yaml *y, const yaml_node_t *node, void *target) {
 static const wn_yaml_key filter_keys[] = {
     {"seen", WN_YAML_CALL, 0, 0, 0, read_seen},
     {"where", WN_YAML_CALL, 0, 0, 0, read_where},
+    {"required", WN_YAML_BOOL, FIELD(where_required), 0, 0, NULL},
 };
 
 static wn_status read_filter(wn_yaml *y, const yaml_node_t *node, void *target) {

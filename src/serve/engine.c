@@ -283,5 +283,6 @@ void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out) {
   out->swap_failures = atomic_load(&engine->swap_failures);
   if (engine->committer != NULL) wn_committer_stats(engine->committer, &out->commits);
   out->slates_lost = atomic_load(&engine->slates_lost);
+  out->slates_relaxed = atomic_load(&engine->slates_relaxed);
   out->writable = engine->committer != NULL && wn_store_writable(engine->store);
 }

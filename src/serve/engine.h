@@ -67,6 +67,8 @@ typedef struct wn_slate_answer {
   size_t source_count;
   uint32_t own_sources; /* the first of these: generators, and no fallbacks */
   wn_str explain_json;  /* the trace; absent without explain */
+  const char *relaxed;  /* the rule that was left out; NULL: none */
+  const char *empty;    /* why there is no item; NULL: there are some */
   wn_stage_stats stages;
   double took_ms;
   /* A feed's slate, and any slate while commits fail, is stored before it is shown. With `hold` the
@@ -123,6 +125,7 @@ typedef struct wn_engine_stats {
   uint32_t users, items, items_servable;
   uint64_t last_seq, replayed_events, delta_pairs, sessions;
   uint64_t swaps, swap_failures, slates_lost; /* shown, and then not logged */
+  uint64_t slates_relaxed;                    /* without a rule that nothing satisfies */
   size_t catalog_bytes, online_bytes, session_bytes, dict_bytes;
   uint32_t index_items, index_changes; /* items that als finds through an index; 0: it scans */
   double index_recall;                 /* measured when it was built */

@@ -70,7 +70,7 @@ struct wn_engine {
 
   pthread_mutex_t refresh_lock; /* one refresh at a time; guards mark */
   wn_current_mark mark;
-  atomic_uint_fast64_t swaps, swap_failures, slates_lost, applies, apply_ns;
+  atomic_uint_fast64_t swaps, swap_failures, slates_lost, slates_relaxed, applies, apply_ns;
   atomic_int_fast64_t last_event_ms;
   atomic_bool hurry;      /* see wn_engine_hurry */
   atomic_bool types_told; /* that there are more event types than signals can hold */

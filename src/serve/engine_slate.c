@@ -305,6 +305,16 @@ static wn_status copy_trace(passage *p, const wn_slate *slate, wn_error *err) {
   return status;
 }
 
+/* Now and then: a surface that nobody repairs would fill the log. */
+static void tell_relaxed(const passage *p, const wn_slate *slate) {
+  if (slate->relaxed == NULL) return;
+  uint64_t before = atomic_fetch_add(&p->engine->slates_relaxed, 1);
+  if ((before & (before + 1)) == 0) /* the 1st, 2nd, 4th, … */
+    wn_log(WN_LOG_WARN,
+           "no item satisfies the condition of surface %s: shown without it slates=%llu",
+           p->surface->name, (unsigned long long)before + 1);
+}
+
 /* Everything that needs the state, under the shared lock. */
 static wn_status run_locked(passage *p, wn_error *err) {
   wn_status status = WN_OK;
@@ -321,6 +331,9 @@ static wn_status run_locked(passage *p, wn_error *err) {
   WN_TRY(find_user(p, err));
   WN_TRY(wn_funnel_run(&p->funnel, &slate, err));
   p->out->stages = slate.stages;
+  p->out->empty = slate.empty;
+  p->out->relaxed = slate.relaxed;
+  tell_relaxed(p, &slate);
   WN_TRY(copy_items(p, &slate, err));
   p->slate = slate;
   WN_TRY(copy_trace(p, &slate, err));

@@ -374,6 +374,9 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
                                  : 0));
   wn_metrics_single(out, "winnow_commit_queue_ops", "gauge", "Changes that wait for a commit.",
                     (double)stats->commits.queued_ops);
+  wn_metrics_single(out, "winnow_slates_relaxed_total", "counter",
+                    "Slates made without their surface's condition, which no item satisfies.",
+                    (double)stats->slates_relaxed);
   wn_metrics_single(out, "winnow_slates_lost_total", "counter",
                     "Slates shown, and then not logged.", (double)stats->slates_lost);
   wn_metrics_single(out, "winnow_commit_failing", "gauge", "1: the last group commit failed.",

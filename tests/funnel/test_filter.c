@@ -145,6 +145,7 @@ static void test_random(void **state) {
     fx_generator(&s, "broken", 300, 1.0f);
     const char *where = filters[wn_rng_below(&rng, 5)], *filter = filters[wn_rng_below(&rng, 5)];
     snprintf(s.where, sizeof s.where, "%s", where);
+    s.where_required = wn_rng_below(&rng, 2) == 0;
     wn_request r = fx_request(&w, &s, 300);
     r.filter = wn_str_of(filter);
     r.seen = seen, r.seen_len = 40;
@@ -157,10 +158,16 @@ static void test_random(void **state) {
     assert_int_equal(wn_expr_parse(wn_str_of(where[0] ? where : "true"), "f", &exprs[0], &err), 0);
     assert_int_equal(wn_expr_parse(wn_str_of(filter[0] ? filter : "true"), "f", &exprs[1], &err),
                      0);
+    bool holds = s.where_required; /* or else of anything */
+    for (wn_item_ix i = 0; i < 200; i++)
+      holds = holds || (wn_catalog_status(w.catalog, i) == WN_ITEM_ACTIVE &&
+                        wn_expr_test(exprs[0], w.catalog, i));
+    assert_int_equal(slate.relaxed == NULL, holds);
     for (wn_item_ix i = 0; i < 200; i++) {
       bool allowed = wn_catalog_status(w.catalog, i) == WN_ITEM_ACTIVE &&
-                     wn_expr_test(exprs[0], w.catalog, i) && wn_expr_test(exprs[1], w.catalog, i) &&
-                     !in(served, 20, i) && !in(exclude, 20, i) && i != r.query.anchor;
+                     (!holds || wn_expr_test(exprs[0], w.catalog, i)) &&
+                     wn_expr_test(exprs[1], w.catalog, i) && !in(served, 20, i) &&
+                     !in(exclude, 20, i) && i != r.query.anchor;
       for (int k = 0; k < 40; k++) allowed = allowed && !(seen[k].item == i && seen[k].mask & 6);
       if (fx_has(&slate, i) != allowed) fail_msg("round %d item %u", round, i);
     }
@@ -186,10 +193,82 @@ static void test_bad_filter(void **state) {
   fx_clear(&w);
 }
 
+/* A condition that nothing satisfies is left out and told; one that must hold leaves nothing, and
+ * so does one that leaves nothing for this user alone. */
+static void test_where_of_nothing(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 40, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_PERSONAL);
+  fx_generator(&s, "a", 40, 1.0f);
+  snprintf(s.where, sizeof s.where, "no_such_attribute == 'x'");
+  wn_request r = fx_request(&w, &s, 10);
+  r.explain = true;
+  wn_slate slate = fx_run(&r);
+  assert_int_equal(slate.len, 10);
+  assert_string_equal(slate.relaxed, "where");
+  assert_null(slate.empty);
+  assert_string_equal(slate.trace->notes[0],
+                      "where not kept: no item of the catalogue satisfies it");
+  s.where_required = true;
+  slate = fx_run(&r);
+  assert_int_equal(slate.len, 0);
+  assert_null(slate.relaxed);
+  assert_string_equal(slate.empty, "where");
+  s.where_required = false;
+  snprintf(s.where, sizeof s.where, "id == 'i7'");
+  slate = fx_run(&r);
+  assert_int_equal(slate.len, 1);
+  wn_seen_entry seen = {7, 1u << 1};
+  r.seen = &seen, r.seen_len = 1;
+  slate = fx_run(&r);
+  assert_int_equal(slate.len, 0);
+  assert_null(slate.relaxed);
+  assert_string_equal(slate.empty, "seen");
+  fx_clear(&w);
+}
+
+/* Who took the last item, rule by rule; nothing of the user's or the request's is relaxed. */
+static void test_empty_says_why(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  enum { N = 12 };
+  wn_seen_entry seen[N];
+  wn_item_ix all[N];
+  fx_init(&w, N, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FEED);
+  fx_generator(&s, "a", 40, 1.0f);
+  for (uint32_t i = 0; i < N; i++) seen[i] = (wn_seen_entry){all[i] = i, 1u << 1};
+  wn_request r = fx_request(&w, &s, 5);
+  r.filter = WN_STR("id == 'nothing'");
+  assert_string_equal(fx_run(&r).empty, "request filter");
+  r = fx_request(&w, &s, 5);
+  r.seen = seen, r.seen_len = N;
+  assert_string_equal(fx_run(&r).empty, "seen");
+  r.seen_len = N - 1, r.exclude = all, r.exclude_len = N;
+  assert_string_equal(fx_run(&r).empty, "excluded");
+  r.exclude_len = 0, r.served = all + N - 1, r.served_len = 1;
+  assert_string_equal(fx_run(&r).empty, "served");
+  r.served_len = 0, r.query.anchor = N - 1;
+  assert_string_equal(fx_run(&r).empty, "anchor");
+  r = fx_request(&w, &s, 5);
+  s.generators_len = 0, s.short_slates = true;
+  assert_string_equal(fx_run(&r).empty, "nothing proposed");
+  for (uint32_t i = 0; i < N; i++) wn_catalog_set_status(w.catalog, i, WN_ITEM_HIDDEN);
+  snprintf(s.where, sizeof s.where, "id == 'i7'");
+  wn_slate slate = fx_run(&r);
+  assert_string_equal(slate.empty, "hidden");
+  assert_null(slate.relaxed); /* it is not the rule's fault */
+  fx_clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_each_rule),  cmocka_unit_test(test_seen_rules),
-      cmocka_unit_test(test_many_types), cmocka_unit_test(test_random),
+      cmocka_unit_test(test_each_rule),      cmocka_unit_test(test_where_of_nothing),
+      cmocka_unit_test(test_empty_says_why), cmocka_unit_test(test_seen_rules),
+      cmocka_unit_test(test_many_types),     cmocka_unit_test(test_random),
       cmocka_unit_test(test_bad_filter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

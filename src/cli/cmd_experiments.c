@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "lab/ledger.h"
 #include "lab/verdict.h"
+#include "serve/declared.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -130,7 +131,10 @@ cleanup:
 
 static void list_one(const sight *s, const wn_experiment *e, wn_table *table, wn_json *json) {
   const wn_ledger_entry *entry = wn_ledger_find(&s->ledger, e->name);
-  const char *state = entry == NULL ? "never ran" : e->stopped ? "stopped" : "running";
+  const char *state = entry == NULL      ? "never ran"
+                      : e->promoted != 0 ? "promoted"
+                      : e->stopped       ? "stopped"
+                                         : "running";
   char since[32] = "-";
   if (entry != NULL) wn_time_format(entry->started_ms, since, sizeof since);
   if (opt.json) {
@@ -240,6 +244,7 @@ static wn_status run(const char *name, wn_buf *out, wn_error *err) {
   wn_status status = WN_OK;
   sight s = {0};
   WN_TRY(wn_cli_config(opt.config, opt.data, &s.config, err));
+  WN_TRY(wn_declared_load(opt.data, &s.config, err));
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &s.store, err));
   WN_TRY(wn_ledger_read(opt.data, &s.ledger, err));
   if (name == NULL) {

@@ -7,6 +7,7 @@
 #include "cli/objective_print.h"
 #include "model/train.h"
 #include "serve/background.h"
+#include "serve/declared.h"
 #include "serve/gate.h"
 #include "store/store.h"
 
@@ -121,7 +122,20 @@ static bool is_pinned(const void *ctx, uint64_t number) {
   return false;
 }
 
-static wn_status conclude(outcome *out, const wn_config *config, wn_error *err) {
+/* By what is declared now: experiments begin while a model is trained. */
+static wn_status prune(outcome *out, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_config config = {0};
+  WN_TRY(wn_cli_config(opt.config, opt.data, &config, err));
+  WN_TRY(wn_declared_load(opt.data, &config, err));
+  status =
+      wn_snapshot_prune(opt.data, config.training.keep, is_pinned, &config, &out->removed, err);
+cleanup:
+  wn_config_clear(&config);
+  return status;
+}
+
+static wn_status conclude(outcome *out, wn_error *err) {
   wn_status status = WN_OK;
   wn_buf text = {0};
   wn_json json;
@@ -131,9 +145,7 @@ static wn_status conclude(outcome *out, const wn_config *config, wn_error *err) 
   if (text.failed) WN_TRY(wn_fail_memory(err));
   WN_TRY(
       wn_snapshot_verdict_write(opt.data, out->about.number, (wn_str){text.data, text.len}, err));
-  if (out->gate.promoted)
-    WN_TRY(
-        wn_snapshot_prune(opt.data, config->training.keep, is_pinned, config, &out->removed, err));
+  if (out->gate.promoted) WN_TRY(prune(out, err));
 cleanup:
   wn_buf_clear(&text);
   return status;
@@ -147,6 +159,7 @@ static wn_status run(outcome *out, wn_error *err) {
   wn_meter_init(&meter);
   if (opt.background != UINT64_MAX) meter.period_ns = 1000000000;
   WN_TRY(wn_cli_config(opt.config, opt.data, &config, err));
+  WN_TRY(wn_declared_load(opt.data, &config, err));
   WN_TRY(set_options(&config, err));
   out->cut = !wn_dataset_options_none(&config.train.dataset);
   WN_TRY(train(&config, &meter.progress, &plan, out, err));
@@ -159,7 +172,7 @@ static wn_status run(outcome *out, wn_error *err) {
   else if (opt.force)
     snprintf(plan.reason, sizeof plan.reason, "--force");
   WN_TRY(wn_gate_judge(opt.data, &judges, &plan, out->about.number, &out->gate, err));
-  WN_TRY(conclude(out, &config, err));
+  WN_TRY(conclude(out, err));
 cleanup:
   wn_meter_end(&meter);
   wn_config_clear(&config);

@@ -40,6 +40,23 @@ wn_status wn_surface_patch_between(const wn_surface *from, const wn_surface *to,
   return WN_OK;
 }
 
+wn_status wn_surface_patch_copy(const wn_surface_patch *from, wn_surface_patch *to, wn_error *err) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < from->runs_len; i++) bytes += from->runs[i].len;
+  *to = (wn_surface_patch){0};
+  if (from->runs_len == 0) return WN_OK;
+  to->runs = wn_reallocarray(NULL, from->runs_len, sizeof *to->runs);
+  to->bytes = wn_malloc(bytes);
+  if (to->runs == NULL || to->bytes == NULL) {
+    wn_surface_patch_clear(to);
+    return wn_fail_memory(err);
+  }
+  memcpy(to->runs, from->runs, from->runs_len * sizeof *to->runs);
+  memcpy(to->bytes, from->bytes, bytes);
+  to->runs_len = from->runs_len;
+  return WN_OK;
+}
+
 void wn_surface_patch_apply(const wn_surface_patch *patch, wn_surface *surface) {
   const unsigned char *bytes = patch->bytes;
   for (size_t i = 0; i < patch->runs_len; i++) {

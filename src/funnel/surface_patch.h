@@ -19,6 +19,8 @@ typedef struct wn_surface_patch {
 
 WN_MUST_USE wn_status wn_surface_patch_between(const wn_surface *from, const wn_surface *to,
                                                wn_surface_patch *out, wn_error *err);
+WN_MUST_USE wn_status wn_surface_patch_copy(const wn_surface_patch *from, wn_surface_patch *to,
+                                            wn_error *err);
 void wn_surface_patch_apply(const wn_surface_patch *patch, wn_surface *surface);
 void wn_surface_patch_clear(wn_surface_patch *patch);
 

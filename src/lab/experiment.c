@@ -28,6 +28,48 @@ void wn_experiment_clear(wn_experiment *e) {
   *e = (wn_experiment){0};
 }
 
+static wn_status copy_arm(const wn_arm_spec *from, wn_arm_spec *to, wn_error *err) {
+  to->variants = NULL;
+  to->variants_len = 0;
+  if (from->variants_len == 0) return WN_OK;
+  to->variants = wn_calloc(from->variants_len, sizeof *to->variants);
+  if (to->variants == NULL) return wn_fail_memory(err);
+  for (size_t v = 0; v < from->variants_len; v++) {
+    const wn_surface_patch *patch = &from->variants[v].patch;
+    to->variants[v] = from->variants[v];
+    to->variants[v].patch = (wn_surface_patch){0};
+    to->variants_len++;
+    wn_status status = wn_surface_patch_copy(patch, &to->variants[v].patch, err);
+    if (status != WN_OK) return status;
+  }
+  return WN_OK;
+}
+
+wn_status wn_experiment_copy(const wn_experiment *from, wn_experiment *to, wn_error *err) {
+  wn_status status = WN_OK;
+  *to = *from;
+  to->arms_len = to->surfaces_len = to->overrides_len = 0;
+  to->surfaces = NULL;
+  to->overrides = NULL;
+  if (from->surfaces_len > 0) to->surfaces = wn_calloc(from->surfaces_len, sizeof *to->surfaces);
+  if (from->overrides_len > 0)
+    to->overrides = wn_calloc(from->overrides_len, sizeof *to->overrides);
+  if ((from->surfaces_len > 0 && to->surfaces == NULL) ||
+      (from->overrides_len > 0 && to->overrides == NULL))
+    WN_TRY(wn_fail_memory(err));
+  for (; to->surfaces_len < from->surfaces_len; to->surfaces_len++)
+    memcpy(to->surfaces[to->surfaces_len], from->surfaces[to->surfaces_len], sizeof *to->surfaces);
+  for (; to->overrides_len < from->overrides_len; to->overrides_len++)
+    to->overrides[to->overrides_len] = from->overrides[to->overrides_len];
+  while (to->arms_len < from->arms_len) {
+    size_t a = to->arms_len++;
+    WN_TRY(copy_arm(&from->arms[a], &to->arms[a], err));
+  }
+cleanup:
+  if (status != WN_OK) wn_experiment_clear(to);
+  return status;
+}
+
 void wn_experiments_clear(wn_experiments *all) {
   for (size_t i = 0; i < all->len; i++) wn_experiment_clear(&all->data[i]);
   wn_free(all->data);
@@ -131,9 +173,14 @@ static bool exclusive(const wn_experiment *a, const wn_experiment *b) {
 }
 
 static bool pins(const wn_experiment *e) {
-  for (size_t a = 0; a < e->arms_len; a++)
+  for (size_t a = 0; a < e->arms_len && e->promoted == 0; a++)
     if (e->arms[a].snapshot != 0) return true;
   return false;
+}
+
+/* Of a promoted experiment only that arm changes anything. */
+static bool arm_acts(const wn_experiment *e, size_t arm) {
+  return e->promoted == 0 || e->promoted == arm + 1;
 }
 
 static bool surface_of_both(const wn_experiment *a, const wn_experiment *b) {
@@ -155,7 +202,8 @@ static bool both_change(const wn_experiment *a, const wn_experiment *b, char *wh
       for (size_t v = 0; v < a->arms[i].variants_len; v++)
         for (size_t w = 0; w < b->arms[j].variants_len; w++) {
           const wn_arm_variant *x = &a->arms[i].variants[v], *y = &b->arms[j].variants[w];
-          if (strcmp(x->surface, y->surface) != 0 || !keys_meet(x->keys, y->keys, key, sizeof key))
+          if (!arm_acts(a, i) || !arm_acts(b, j) || strcmp(x->surface, y->surface) != 0 ||
+              !keys_meet(x->keys, y->keys, key, sizeof key))
             continue;
           snprintf(what, size, "surfaces.%s.%s", x->surface, key);
           return true;
@@ -163,10 +211,21 @@ static bool both_change(const wn_experiment *a, const wn_experiment *b, char *wh
   return false;
 }
 
+static bool acts(const wn_experiment *e) {
+  return (!e->stopped || e->promoted != 0) && strcmp(e->name, WN_HOLDOUT) != 0;
+}
+
 static wn_status check_pair(const wn_experiment *a, const wn_experiment *b, wn_error *err) {
   char field[160], what[256];
-  bool holdout = strcmp(a->name, WN_HOLDOUT) == 0 || strcmp(b->name, WN_HOLDOUT) == 0;
-  if (a->stopped || b->stopped || holdout) return WN_OK;
+  const wn_experiment *promoted = a->promoted != 0 ? a : b, *other = promoted == a ? b : a;
+  if (!acts(a) || !acts(b)) return WN_OK;
+  if (promoted->promoted != 0) {
+    if (!both_change(a, b, what, sizeof what)) return WN_OK;
+    return wn_fail(err, WN_E_CONFIG, field_of(other, "arms", field),
+                   "changes %s, as the promoted arm of %s does: write that into `surfaces:` and "
+                   "stop it first",
+                   what, promoted->name);
+  }
   if (exclusive(a, b)) {
     if (a->group_to <= b->group_from || b->group_to <= a->group_from) return WN_OK;
     return wn_fail(err, WN_E_CONFIG, field_of(b, "group", field),
@@ -324,6 +383,37 @@ size_t wn_experiments_assign(const wn_experiments *all, const wn_assign_context 
     if (arm != WN_NO_IX) out[len++] = (wn_assigned){&all->data[i], arm};
   }
   return len;
+}
+
+static bool promoted_on(const wn_experiment *e, const wn_arm_variant **variant,
+                        const char *surface) {
+  if (e->promoted == 0) return false;
+  const wn_arm_spec *arm = &e->arms[e->promoted - 1];
+  for (size_t v = 0; v < arm->variants_len; v++) {
+    *variant = &arm->variants[v];
+    if (strcmp(arm->variants[v].surface, surface) == 0) return true;
+  }
+  return false;
+}
+
+void wn_experiments_promoted(const wn_experiments *all, wn_surface *surface, uint64_t *policy) {
+  const wn_arm_variant *variant = NULL;
+  for (size_t i = 0; i < all->len; i++) {
+    if (!promoted_on(&all->data[i], &variant, surface->name)) continue;
+    wn_surface_patch_apply(&variant->patch, surface);
+    *policy = wn_hash64(&all->data[i].digest, sizeof all->data[i].digest, *policy);
+    *policy = wn_hash64(&all->data[i].promoted, sizeof all->data[i].promoted, *policy);
+  }
+}
+
+bool wn_experiments_any_promoted(const wn_experiments *all, wn_str surface) {
+  const wn_arm_variant *variant = NULL;
+  char name[WN_NAME_MAX + 1];
+  if (surface.len > WN_NAME_MAX) return false;
+  snprintf(name, sizeof name, "%.*s", WN_STR_ARG(surface));
+  for (size_t i = 0; i < all->len; i++)
+    if (promoted_on(&all->data[i], &variant, name)) return true;
+  return false;
 }
 
 void wn_assigned_print(const wn_assigned *assigned, size_t len, wn_buf *out) {

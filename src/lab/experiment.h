@@ -74,7 +74,15 @@ typedef struct wn_experiment {
   char name[WN_NAME_MAX + 1];
   char salt[WN_NAME_MAX + 1]; /* default: the name */
   wn_unit unit;
-  bool stopped;                  /* assigns nobody; what it found stays readable */
+  bool stopped;      /* assigns nobody; what it found stays readable */
+  uint32_t promoted; /* 1 + the arm that everybody but the holdout has got since it was
+                        stopped; 0: none */
+  bool by_api;       /* declared over the API, not by the file */
+  struct {           /* as the file has them, where the API may say something else */
+    bool stopped;
+    uint32_t promoted;
+    double traffic;
+  } filed;
   double traffic;                /* share of the units that take part, 0 to 1 */
   char group[WN_NAME_MAX + 1];   /* of exclusive experiments; "": none */
   double group_from, group_to;   /* its part of the group's units, 0 ≤ from < to ≤ 1 */
@@ -101,6 +109,9 @@ typedef struct wn_experiments {
 } wn_experiments;
 
 void wn_experiment_defaults(wn_experiment *experiment, const char *name);
+/* A copy of its own. */
+WN_MUST_USE wn_status wn_experiment_copy(const wn_experiment *from, wn_experiment *to,
+                                         wn_error *err);
 void wn_experiment_clear(wn_experiment *experiment);
 void wn_experiments_clear(wn_experiments *experiments);
 const wn_experiment *wn_experiments_find(const wn_experiments *experiments, wn_str name);
@@ -108,7 +119,8 @@ const wn_experiment *wn_experiments_find(const wn_experiments *experiments, wn_s
 /* One experiment by itself. WN_E_CONFIG; field: "experiments.NAME.arms", … */
 WN_MUST_USE wn_status wn_experiment_validate(const wn_experiment *experiment, wn_error *err);
 /* All together: known surfaces, ranges of a group that do not overlap, no two experiments without a
- * common group that change the same key of a surface. Sorts by name. */
+ * common group that change the same key of a surface, none that changes what a promoted arm of
+ * another does. Sorts by name. */
 WN_MUST_USE wn_status wn_experiments_validate(wn_experiments *experiments,
                                               const wn_surfaces *surfaces, wn_error *err);
 /* Fills in the seeds of the draws and the digest: of name, salt, unit, group, audience, surfaces,
@@ -130,6 +142,10 @@ typedef struct wn_assign_context {
 /* Fills `out` (room for experiments->len), by name. Returns how many. */
 size_t wn_experiments_assign(const wn_experiments *experiments, const wn_assign_context *context,
                              wn_assigned *out);
+/* What promoted arms change on a surface. The policy of who has got them is mixed into *policy. */
+void wn_experiments_promoted(const wn_experiments *experiments, wn_surface *surface,
+                             uint64_t *policy);
+bool wn_experiments_any_promoted(const wn_experiments *experiments, wn_str surface);
 /* Whether assigning on this surface looks at users' attributes. */
 bool wn_experiments_need_attrs(const wn_experiments *experiments, wn_str surface);
 /* The arm of one unit, or WN_NO_IX: not in. Of a sealed experiment. Without groups' and the

@@ -126,6 +126,21 @@ static wn_status check(const wn_experiment *e, const wn_ledger_entry *entry, wn_
   return WN_OK;
 }
 
+static wn_status check_all(const wn_experiments *all, const wn_ledger *ledger, wn_error *err) {
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < all->len && status == WN_OK; i++)
+    status = check(&all->data[i], find(ledger, all->data[i].name), err);
+  return status;
+}
+
+wn_status wn_ledger_check(const char *dir, const wn_experiments *all, wn_error *err) {
+  wn_ledger ledger = {0};
+  wn_status status = wn_ledger_read(dir, &ledger, err);
+  if (status == WN_OK) status = check_all(all, &ledger, err);
+  wn_ledger_clear(&ledger);
+  return status;
+}
+
 static void enter(const wn_experiment *e, int64_t now_ms, wn_ledger *ledger) {
   wn_ledger_entry *entry = find(ledger, e->name);
   if (entry == NULL && e->stopped) return; /* never ran */
@@ -148,8 +163,7 @@ wn_status wn_ledger_update(const char *dir, const wn_experiments *all, int64_t n
   wn_ledger_entry *data = wn_reallocarray(ledger.data, ledger.len + all->len, sizeof *ledger.data);
   if (data == NULL) WN_TRY(wn_fail_memory(err));
   ledger.data = data;
-  for (size_t i = 0; i < all->len; i++)
-    WN_TRY(check(&all->data[i], find(&ledger, all->data[i].name), err));
+  WN_TRY(check_all(all, &ledger, err));
   for (size_t i = 0; i < ledger.len; i++)
     if (wn_experiments_find(all, wn_str_of(ledger.data[i].name)) == NULL &&
         ledger.data[i].stopped_ms == 0)

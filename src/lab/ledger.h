@@ -1,8 +1,9 @@
 #ifndef WN_LAB_LEDGER_H
 #define WN_LAB_LEDGER_H
 /* When each experiment began, and as what: DIR/experiments.json, written by the server when it
- * starts with a configuration. It is what makes a change under way an error instead of a mixture,
- * and what says from when on results count. */
+ * starts with a configuration and when one is declared, changed or stopped over the API. It is what
+ * makes a change under way an error instead of a mixture, and what says from when on results count.
+ */
 
 #include "lab/experiment.h"
 
@@ -23,6 +24,9 @@ typedef struct wn_ledger {
 WN_MUST_USE wn_status wn_ledger_read(const char *dir, wn_ledger *out, wn_error *err);
 void wn_ledger_clear(wn_ledger *ledger);
 const wn_ledger_entry *wn_ledger_find(const wn_ledger *ledger, const char *name);
+/* WN_E_CONFIG where wn_ledger_update would say so; writes nothing. */
+WN_MUST_USE wn_status wn_ledger_check(const char *dir, const wn_experiments *experiments,
+                                      wn_error *err);
 /* Brings the ledger up to what is declared and writes it: new experiments begin, stopped and
  * missing ones end, a stopped one that runs again begins anew. WN_E_CONFIG: a running experiment
  * was changed, or its traffic made smaller; nothing is written then. */

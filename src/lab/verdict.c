@@ -275,6 +275,26 @@ cleanup:
   return status;
 }
 
+bool wn_experiment_won(const wn_experiment *e, const wn_experiment_verdict *verdict, size_t arm,
+                       char *why, size_t size) {
+  const wn_arm_verdict *all = verdict->arms[arm];
+  if (verdict->hidden) {
+    snprintf(why, size, "the sizes of the arms contradict their shares");
+    return false;
+  }
+  if (all[0].verdict != WN_VERDICT_BETTER) {
+    snprintf(why, size, "%s is %s by %s", e->arms[arm].name, wn_verdict_names[all[0].verdict],
+             e->metrics[0].name);
+    return false;
+  }
+  for (size_t m = 1; m < e->metrics_len; m++)
+    if (all[m].verdict == WN_VERDICT_WORSE) {
+      snprintf(why, size, "%s is worse by the guardrail %s", e->arms[arm].name, e->metrics[m].name);
+      return false;
+    }
+  return true;
+}
+
 /* ---- JSON ---- */
 
 static void put(wn_json *json, const char *key, double value) {
@@ -383,7 +403,7 @@ void wn_experiment_verdict_to_json(const wn_experiment *e, const wn_outcome *out
                                    const wn_experiment_verdict *verdict, wn_json *json) {
   wn_json_object(json);
   put_text(json, "name", e->name);
-  put_text(json, "state", e->stopped ? "stopped" : "running");
+  put_text(json, "state", e->promoted != 0 ? "promoted" : e->stopped ? "stopped" : "running");
   put_text(json, "unit", e->unit == WN_UNIT_USER ? "user" : "session");
   put(json, "traffic", e->traffic);
   wn_json_key(json, "hidden");

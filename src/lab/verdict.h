@@ -60,6 +60,10 @@ WN_MUST_USE wn_status wn_experiment_look(wn_store *store, const char *dir,
                                          wn_experiment_verdict *verdict, wn_error *err);
 void wn_experiment_verdict_of(const wn_experiment *experiment, const wn_outcome *outcome,
                               wn_experiment_verdict *out);
+/* Whether the arm may become what everybody gets: its primary metric is better, no guardrail is
+ * worse, and the sizes are right. `why`: one sentence when not. */
+bool wn_experiment_won(const wn_experiment *experiment, const wn_experiment_verdict *verdict,
+                       size_t arm, char *why, size_t size);
 /* Units an arm for a two-sided test of a relative effect, from sums over units. */
 double wn_units_needed(const wn_ratio_sums *sums, double relative, double alpha, double power);
 /* One JSON object: the declaration, the counts, the verdicts. */

@@ -7,6 +7,7 @@
 
 #include "serve/config_internal.h"
 #include "base/map64.h"
+#include "base/mem.h"
 #include "base/thread.h"
 #include <math.h>
 #include <stdio.h>

@@ -72,6 +72,10 @@ WN_MUST_USE wn_status wn_config_load(const char *path, wn_config *config, wn_err
 WN_MUST_USE wn_status wn_config_parse(wn_str text, const char *name, wn_config *config,
                                       wn_error *err);
 void wn_config_clear(wn_config *config);
+/* Experiments that were declared over the API, in the form of `experiments:`, beside those of the
+ * file. Of one that the file declares, too, `state`, `traffic` and `promoted`. */
+WN_MUST_USE wn_status wn_config_declare(wn_config *config, wn_str text, const char *name,
+                                        wn_error *err);
 /* What `training.gate` compares snapshots on, `name` as the configuration says it; NULL: all
  * surfaces are flat. */
 const wn_surface *wn_config_gate_surface(const wn_surfaces *all, const char *name);

@@ -231,13 +231,21 @@ static wn_status read_audience(wn_yaml *y, const yaml_node_t *node, void *target
   return wn_yaml_names(y, node, WN_NAME_MAX, read_audience_attr, target);
 }
 
+static wn_status arm_named(wn_yaml *y, const wn_experiment *e, const yaml_node_t *node,
+                           size_t *arm) {
+  *arm = 0;
+  while (*arm < e->arms_len && !wn_str_is(wn_yaml_scalar(node), e->arms[*arm].name)) ++*arm;
+  if (*arm < e->arms_len) return WN_OK;
+  return wn_yaml_fail(y, node, "must be an arm of this experiment");
+}
+
 /* After the arms: `overrides: {alice: treatment}`. */
 static wn_status read_override(wn_yaml *y, wn_str unit, const yaml_node_t *key WN_UNUSED,
                                const yaml_node_t *value, void *ctx) {
   wn_experiment *e = &((reading *)ctx)->e;
   size_t arm = 0;
-  while (arm < e->arms_len && !wn_str_is(wn_yaml_scalar(value), e->arms[arm].name)) arm++;
-  if (arm == e->arms_len) return wn_yaml_fail(y, value, "must be an arm of this experiment");
+  wn_status status = arm_named(y, e, value, &arm);
+  if (status != WN_OK) return status;
   wn_override *data = wn_reallocarray(e->overrides, e->overrides_len + 1, sizeof *data);
   if (data == NULL) return wn_fail_memory(y->err);
   e->overrides = data;
@@ -246,11 +254,32 @@ static wn_status read_override(wn_yaml *y, wn_str unit, const yaml_node_t *key W
   return WN_OK;
 }
 
-static wn_status read_overrides(wn_yaml *y, const yaml_node_t *node, reading *r) {
+/* `promoted: ARM`: it is stopped, and everybody has what that arm changes. */
+static wn_status read_promoted(wn_yaml *y, const yaml_node_t *node, reading *r) {
+  size_t arm = 0;
+  wn_status status = arm_named(y, &r->e, node, &arm);
+  if (status != WN_OK) return status;
+  r->e.promoted = (uint32_t)arm + 1;
+  r->e.stopped = true;
+  return WN_OK;
+}
+
+/* What can only be read when the arms are known. */
+static wn_status read_of_arms(wn_yaml *y, const yaml_node_t *node, reading *r) {
+  wn_status status = WN_OK;
   size_t len = strlen(y->path);
-  snprintf(y->path + len, sizeof y->path - len, ".overrides");
-  wn_status status = wn_yaml_names(y, node, NAME_BYTES_MAX, read_override, r);
-  if (status == WN_OK) y->path[len] = '\0';
+  const yaml_node_t *overrides = wn_yaml_member(y, node, "overrides");
+  const yaml_node_t *promoted = wn_yaml_member(y, node, "promoted");
+  if (overrides != NULL) {
+    snprintf(y->path + len, sizeof y->path - len, ".overrides");
+    WN_TRY(wn_yaml_names(y, overrides, NAME_BYTES_MAX, read_override, r));
+  }
+  if (promoted != NULL) {
+    snprintf(y->path + len, sizeof y->path - len, ".promoted");
+    WN_TRY(read_promoted(y, promoted, r));
+  }
+  y->path[len] = '\0';
+cleanup:
   return status;
 }
 
@@ -310,7 +339,8 @@ static const wn_yaml_key experiment_keys[] = {
     {"surfaces", WN_YAML_CALL, 0, 0, 0, read_surfaces},
     {"audience", WN_YAML_CALL, 0, 0, 0, read_audience},
     {"arms", WN_YAML_CALL, 0, 0, 0, read_arms},
-    {"overrides", WN_YAML_CALL, 0, 0, 0, nothing}, /* needs the arms: read below */
+    {"overrides", WN_YAML_CALL, 0, 0, 0, nothing}, /* need the arms: read below */
+    {"promoted", WN_YAML_CALL, 0, 0, 0, nothing},
     {"metrics", WN_YAML_CALL, 0, 0, 0, read_metrics},
     {"planned_units", WN_YAML_U64, FIELD(e.planned_units), 0, 1e12, NULL},
     {"alpha", WN_YAML_DOUBLE, FIELD(e.alpha), 1e-6, 0.5, NULL},
@@ -319,6 +349,10 @@ static const wn_yaml_key experiment_keys[] = {
 static wn_status keep(wn_yaml *y, wn_experiments *all, wn_experiment *e) {
   wn_experiment *data = wn_reallocarray(all->data, all->len + 1, sizeof *data);
   if (data == NULL) return wn_fail_memory(y->err);
+  e->filed.stopped = e->stopped;
+  e->filed.promoted = e->promoted;
+  e->filed.traffic = e->traffic;
+  wn_experiment_seal(e);
   all->data = data;
   data[all->len++] = *e;
   *e = (wn_experiment){0};
@@ -337,7 +371,6 @@ static wn_status read_experiment(wn_yaml *y, wn_str name, const yaml_node_t *key
   wn_status status = WN_OK;
   reading r = {.config = config};
   char copy[WN_NAME_MAX + 1];
-  const yaml_node_t *overrides = wn_yaml_member(y, value, "overrides");
   snprintf(copy, sizeof copy, "%.*s", WN_STR_ARG(name));
   wn_experiment_defaults(&r.e, copy);
   WN_TRY(name_of(y, key, name, "an experiment"));
@@ -346,12 +379,11 @@ static wn_status read_experiment(wn_yaml *y, wn_str name, const yaml_node_t *key
   if (r.config->experiments.len >= WN_EXPERIMENTS_MAX)
     WN_TRY(wn_yaml_fail(y, key, "there may be at most %d experiments", WN_EXPERIMENTS_MAX));
   WN_TRY(wn_yaml_fields(y, value, experiment_keys, COUNT(experiment_keys), &r));
-  if (overrides != NULL) WN_TRY(read_overrides(y, overrides, &r));
+  WN_TRY(read_of_arms(y, value, &r));
   default_metric(&r.e);
   status = wn_experiment_validate(&r.e, y->err);
   if (status != WN_OK) status = wn_yaml_place(y, value, y->path);
   if (status != WN_OK) goto cleanup;
-  wn_experiment_seal(&r.e);
   WN_TRY(keep(y, &r.config->experiments, &r.e));
 cleanup:
   wn_experiment_clear(&r.e);
@@ -389,10 +421,58 @@ static wn_status read_holdout(wn_yaml *y, const yaml_node_t *node, wn_config *co
   for (size_t s = 0; s < config->surfaces.len; s++)
     WN_TRY(add_surface(y, &r.e, config->surfaces.data[s].name));
   default_metric(&r.e);
-  wn_experiment_seal(&r.e);
   WN_TRY(keep(y, &config->experiments, &r.e));
 cleanup:
   wn_experiment_clear(&r.e);
+  return status;
+}
+
+/* ---- declared over the API ---- */
+
+static const wn_yaml_key change_keys[] = {
+    {"state", WN_YAML_CALL, 0, 0, 0, read_state},
+    {"traffic", WN_YAML_DOUBLE, FIELD(e.traffic), 0, 1, NULL},
+    {"promoted", WN_YAML_CALL, 0, 0, 0, nothing},
+};
+
+/* What the API changed of an experiment that the file declares: the larger traffic counts, so that
+ * both may raise it. */
+static wn_status read_change(wn_yaml *y, const yaml_node_t *node, wn_experiment *e) {
+  wn_status status = WN_OK;
+  reading r = {.e = *e}; /* borrows what e owns */
+  WN_TRY(wn_yaml_fields(y, node, change_keys, COUNT(change_keys), &r));
+  WN_TRY(read_of_arms(y, node, &r));
+  if (e->filed.traffic > r.e.traffic) r.e.traffic = e->filed.traffic;
+  r.e.stopped = r.e.stopped || r.e.promoted != 0;
+  *e = r.e;
+cleanup:
+  return status;
+}
+
+static wn_status read_declared(wn_yaml *y, wn_str name, const yaml_node_t *key,
+                               const yaml_node_t *value, void *ctx) {
+  wn_config *config = ctx;
+  for (size_t i = 0; i < config->experiments.len; i++)
+    if (wn_str_is(name, config->experiments.data[i].name))
+      return read_change(y, value, &config->experiments.data[i]);
+  /* A change of what the file has no more. */
+  if (value->type == YAML_MAPPING_NODE && wn_yaml_member(y, value, "arms") == NULL) return WN_OK;
+  wn_status status = read_experiment(y, name, key, value, config);
+  if (status == WN_OK) config->experiments.data[config->experiments.len - 1].by_api = true;
+  return status;
+}
+
+wn_status wn_config_declare(wn_config *config, wn_str text, const char *name, wn_error *err) {
+  wn_yaml yaml = {0};
+  wn_status status = wn_yaml_open(&yaml, text, name, err);
+  if (status != WN_OK) return status;
+  const yaml_node_t *root = wn_yaml_root(&yaml);
+  snprintf(yaml.path, sizeof yaml.path, "experiments");
+  if (root != NULL) WN_TRY(wn_yaml_names(&yaml, root, WN_NAME_MAX, read_declared, config));
+  status = wn_experiments_validate(&config->experiments, &config->surfaces, err);
+  if (status != WN_OK && root != NULL) status = wn_yaml_place(&yaml, root, "experiments");
+cleanup:
+  wn_yaml_close(&yaml);
   return status;
 }
 

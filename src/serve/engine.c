@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "lab/ledger.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -52,6 +51,7 @@ static wn_engine *engine_create(const char *dir, wn_store_mode mode, wn_config *
   pthread_rwlockattr_destroy(&attr);
   pthread_mutex_init(&engine->refresh_lock, NULL);
   pthread_mutex_init(&engine->policy_lock, NULL);
+  pthread_mutex_init(&engine->change_lock, NULL);
   engine->filters = wn_expr_cache_create(FILTERS_MAX);
   wn_sessions_options options;
   wn_sessions_options_defaults(&options);
@@ -68,7 +68,7 @@ void wn_engine_close(wn_engine *engine) {
   if (engine == NULL) return;
   if (engine->committer != NULL) wn_committer_stop(engine->committer);
   wn_serving_free(engine->serving);
-  wn_engine_unpin(engine);
+  wn_engine_unpin(engine, NULL);
   wn_catalog_free(engine->catalog);
   wn_expr_cache_free(engine->filters);
   wn_sessions_free(engine->sessions);
@@ -80,6 +80,7 @@ void wn_engine_close(wn_engine *engine) {
   pthread_rwlock_destroy(&engine->lock);
   pthread_mutex_destroy(&engine->refresh_lock);
   pthread_mutex_destroy(&engine->policy_lock);
+  pthread_mutex_destroy(&engine->change_lock);
   wn_policy_unref(engine->policy);
   wn_config_clear(&engine->config);
   wn_free(engine->dir);
@@ -210,18 +211,22 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   wn_status status = WN_OK;
   opening o = {.progress = progress, .start_ns = wn_mono_ns()};
   *out = NULL;
+  status = wn_declared_load(dir, config, err);
+  if (status != WN_OK) {
+    wn_config_clear(config);
+    return status;
+  }
   o.engine = engine_create(dir, mode, config);
   if (o.engine == NULL) return wn_fail_memory(err);
   WN_TRY(step(&o, "store", err));
   WN_TRY(wn_store_open(dir, mode, &o.engine->store, err));
   wn_log(WN_LOG_INFO, "open: store users=%" PRIu32 " ms=%.1f",
          wn_dict_count(wn_store_users(o.engine->store)), step_ms(&o));
-  if (mode == WN_STORE_WRITE)
-    WN_TRY(wn_ledger_update(dir, &o.engine->policy->experiments, wn_now_ms(), err));
+  if (mode == WN_STORE_WRITE) WN_TRY(wn_engine_begin_experiments(o.engine, err));
   WN_TRY(load_catalog(&o, err));
   WN_TRY(load_snapshot(&o, err));
   WN_TRY(replay_log(&o, err));
-  WN_TRY(wn_engine_pin(o.engine, err));
+  WN_TRY(wn_engine_pin(o.engine, &o.engine->policy->experiments, err));
   WN_TRY(replay_sessions(&o, err));
   WN_TRY(start_committer(o.engine, err));
   wn_log(WN_LOG_INFO, "open: ready ms=%.1f", (double)(wn_mono_ns() - o.start_ns) / 1e6);

@@ -8,6 +8,7 @@
 #include "base/map64.h"
 #include "funnel/funnel.h"
 #include "online/online.h"
+#include "serve/declared.h"
 #include "serve/policy.h"
 #include "store/commit.h"
 
@@ -24,8 +25,18 @@ const wn_config *wn_engine_config(const wn_engine *engine);
 /* What serves now; a reference of the caller's (wn_policy_unref). */
 wn_policy *wn_engine_policy(wn_engine *engine);
 /* From the next request on; takes the reference over, also on failure. Those under way end with the
- * policy that they began with. WN_E_CONFIG: an arm pins a snapshot that is not loaded. */
+ * policy that they began with. Snapshots that arms pin are opened first, which may take seconds;
+ * WN_E_CONFIG: one cannot be. Under the change lock (wn_engine_change_begin). */
 WN_MUST_USE wn_status wn_engine_policy_swap(wn_engine *engine, wn_policy *policy, wn_error *err);
+/* One change of the policy at a time. */
+void wn_engine_change_begin(wn_engine *engine);
+void wn_engine_change_end(wn_engine *engine);
+/* Durable when it returns, and in force for every request that begins then. WN_E_ARGUMENT: what
+ * winnow.yaml would be refused for, with the same field and message. WN_E_CONFLICT: a name that is
+ * taken, a running experiment that would become another one. WN_E_NOT_FOUND. Thread-safe. */
+WN_MUST_USE wn_status wn_engine_change_experiment(wn_engine *engine,
+                                                  const wn_experiment_change *change,
+                                                  wn_error *err);
 wn_store *wn_engine_store(const wn_engine *engine);
 const char *wn_engine_dir(const wn_engine *engine); /* the data directory */
 

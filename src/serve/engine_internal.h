@@ -52,13 +52,14 @@ struct wn_engine {
   wn_expr_cache *filters;
   wn_sessions *sessions;
 
+  pthread_mutex_t change_lock; /* one change of the policy at a time; taken first */
   pthread_mutex_t policy_lock; /* of the pointer alone: held for nanoseconds */
   wn_policy *policy;           /* in READ mode never replaced */
 
   pthread_rwlock_t lock; /* guards what follows */
   wn_catalog *catalog;
   wn_serving *serving;
-  wn_serving *pinned[WN_PINS_MAX]; /* by arms of experiments; they live as long as the engine */
+  wn_serving *pinned[WN_PINS_MAX]; /* by arms of experiments */
   size_t pinned_len;
   uint64_t applied_seq;  /* last event of the log that the state has seen */
   wn_map64 erased;       /* deleted user → last_seq when she was deleted */
@@ -128,6 +129,7 @@ bool wn_engine_item_bare(const wn_item_record *item);
  * engine's; *swapped false: a user was deleted since build (or memory was short), build again. */
 typedef struct wn_swap {
   wn_engine *engine;
+  bool pin;            /* beside the engine's, in place of it */
   wn_serving *serving; /* the old state after swap */
   uint64_t erased_count;
   wn_arena arena;
@@ -136,9 +138,12 @@ WN_MUST_USE wn_status wn_swap_build(wn_swap *swap, wn_snapshot *snapshot, wn_err
 WN_MUST_USE wn_status wn_swap_finish(wn_swap *swap, bool *swapped, wn_error *err);
 void wn_swap_clear(wn_swap *swap);
 
-/* Pinned snapshots (engine_pinned.c). WN_E_CONFIG: one that is not there. */
-WN_MUST_USE wn_status wn_engine_pin(wn_engine *engine, wn_error *err);
-void wn_engine_unpin(wn_engine *engine);
+/* Pinned snapshots (engine_pinned.c): those that running experiments need. WN_E_CONFIG: one that is
+ * not there. */
+WN_MUST_USE wn_status wn_engine_pin(wn_engine *engine, const wn_experiments *experiments,
+                                    wn_error *err);
+/* Drops those that these do not need (NULL: all). */
+void wn_engine_unpin(wn_engine *engine, const wn_experiments *experiments);
 /* The state of that snapshot if it is pinned, else (0: in any case) the current one. */
 const wn_serving *wn_engine_serving(const wn_engine *engine, uint64_t pin);
 /* A snapshot of this store by its number. */
@@ -146,6 +151,10 @@ WN_MUST_USE wn_status wn_engine_open_snapshot(const wn_engine *engine, uint64_t 
                                               wn_snapshot **out, wn_error *err);
 
 wn_current_mark wn_engine_current_mark(const wn_engine *engine);
+
+/* What runs is entered into the ledger (engine_experiments.c). WN_E_CONFIG: it was changed under
+ * way, or begins with a metric of events that nobody knows. */
+WN_MUST_USE wn_status wn_engine_begin_experiments(wn_engine *engine, wn_error *err);
 
 /* The session's name of a feed request: the session, else the user; absent when there is neither.
  */

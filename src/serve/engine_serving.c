@@ -303,9 +303,10 @@ wn_status wn_swap_finish(wn_swap *swap, bool *swapped, wn_error *err) {
     status = catch_up_events(engine, swap->serving, engine->applied_seq, err);
   *swapped = *swapped && status == WN_OK;
   if (*swapped) {
-    wn_serving *old = engine->serving;
-    engine->serving = swap->serving;
-    swap->serving = old;
+    wn_serving **place = swap->pin ? &engine->pinned[engine->pinned_len++] : &engine->serving,
+               *old = *place;
+    *place = swap->serving;
+    swap->serving = swap->pin ? NULL : old;
   }
   pthread_rwlock_unlock(&engine->lock);
   return status;

@@ -64,9 +64,18 @@ static wn_status find_attrs(const passage *p, wn_user_record *record, const wn_a
   return status == WN_E_NOT_FOUND ? WN_OK : status;
 }
 
-/* The surface as the arms change it: a copy where one does. */
+/* The surface as promoted arms and the request's own change it: a copy where one does. */
 static wn_status apply_arms(passage *p, const wn_assigned *assigned, size_t len, wn_error *err) {
+  const wn_experiments *all = &p->policy->experiments;
   wn_surface *changed = NULL;
+  bool held = len > 0 && strcmp(assigned[0].experiment->name, WN_HOLDOUT) == 0 &&
+              assigned[0].arm == 0; /* stays on the old policy */
+  if (!held && wn_experiments_any_promoted(all, p->in->surface)) {
+    changed = wn_arena_alloc(p->arena, sizeof *changed);
+    if (changed == NULL) return wn_fail_memory(err);
+    *changed = *p->surface;
+    wn_experiments_promoted(all, changed, &p->policy_hash);
+  }
   for (size_t i = 0; i < len; i++) {
     const wn_arm_spec *arm = &assigned[i].experiment->arms[assigned[i].arm];
     if (arm->snapshot != 0) p->pin = arm->snapshot;
@@ -97,8 +106,8 @@ static wn_status take_arms(passage *p, wn_error *err) {
   wn_assigned *assigned = wn_arena_alloc(p->arena, all->len * sizeof *assigned);
   if (assigned == NULL) WN_TRY(wn_fail_memory(err));
   size_t len = wn_experiments_assign(all, &context, assigned);
-  if (len == 0) return WN_OK;
   WN_TRY(apply_arms(p, assigned, len, err));
+  if (len == 0) return WN_OK;
   wn_assigned_print(assigned, len, &text);
   p->policy_hash = wn_hash64(text.data, text.len, p->policy_hash);
   p->out->arms = wn_arena_str(p->arena, (wn_str){text.data, text.len});

@@ -31,6 +31,32 @@ void wn_policy_unref(wn_policy *policy) {
   wn_free(policy);
 }
 
+wn_status wn_policy_filed(const wn_policy *policy, wn_config *config, wn_error *err) {
+  wn_status status = WN_OK;
+  const wn_surfaces *surfaces = &policy->surfaces;
+  const wn_experiments *all = &policy->experiments;
+  config->hash = policy->hash;
+  config->experiments = (wn_experiments){NULL, 0};
+  config->surfaces = (wn_surfaces){wn_calloc(surfaces->len + 1, sizeof *surfaces->data), 0};
+  config->experiments.data = wn_calloc(all->len + 1, sizeof *all->data);
+  if (config->surfaces.data == NULL || config->experiments.data == NULL)
+    WN_TRY(wn_fail_memory(err));
+  memcpy(config->surfaces.data, surfaces->data, surfaces->len * sizeof *surfaces->data);
+  config->surfaces.len = surfaces->len;
+  for (size_t i = 0; i < all->len; i++) {
+    wn_experiment *to = &config->experiments.data[config->experiments.len];
+    if (all->data[i].by_api) continue;
+    WN_TRY(wn_experiment_copy(&all->data[i], to, err));
+    to->stopped = to->filed.stopped;
+    to->promoted = to->filed.promoted;
+    to->traffic = to->filed.traffic;
+    config->experiments.len++;
+  }
+cleanup:
+  if (status != WN_OK) wn_config_clear(config);
+  return status;
+}
+
 /* Surfaces are plain data in memory that was zeroed first: equal bytes are equal surfaces, as for
  * the patches of arms. */
 wn_change wn_policy_surface_change(const wn_policy *from, const wn_policy *to, const char *name) {

@@ -20,6 +20,10 @@ wn_policy *wn_policy_create(wn_config *config);
 wn_policy *wn_policy_ref(wn_policy *policy);
 void wn_policy_unref(wn_policy *policy); /* NULL is fine */
 
+/* Copies of surfaces and experiments into `config`, which has none: those of the API left out, and
+ * what it changed of others as the file has it. */
+WN_MUST_USE wn_status wn_policy_filed(const wn_policy *policy, wn_config *config, wn_error *err);
+
 /* Whether `to` may replace `from` while it serves. WN_E_CONFIG: an experiment that runs has units
  * on a surface that would be another one for them (field: "surfaces.NAME"); what an experiment
  * itself may not become is the ledger's (lab/ledger.h). The holdout is no reason: its units keep

@@ -206,6 +206,12 @@ class OpenApi(ApiTest):
                  ("post", "/v1/events", event), ("post", "/v1/items", [{"id": "n", **item}]),
                  ("post", "/v1/users", [{"id": "n"}]), ("post", "/v1/admin/refresh", None),
                  ("post", "/v1/surfaces/{surface}/explain", {"user": "user-2", "n": 3, "why": ["item-1", "item-2", "no"]}),
+                 ("post", "/v1/experiments", {"name": "y", "surfaces": ["home"], "arms": {"a": {}, "b": {}}}),
+                 ("patch", "/v1/experiments/{experiment}", {"traffic": 1}),
+                 ("post", "/v1/experiments/{experiment}/ramp", {"traffic": 1}),
+                 ("post", "/v1/experiments/{experiment}/promote", {"arm": "b", "force": True}),
+                 ("post", "/v1/experiments/{experiment}/stop", None),
+                 ("delete", "/v1/experiments/{experiment}", None),
                  ("post", "/v1/train", None), ("delete", "/v1/train", None),
                  ("post", "/v1/surfaces/{surface}/slate", {"user": "user-2", "n": 3, "explain": True})]
         for method, path, body in calls:

@@ -145,20 +145,26 @@ static void test_refused(void **state) {
   wn_policy_unref(b);
 }
 
+/* A swap opens what it pins and drops what it does not. */
 static void test_pins(void **state) {
   (void)state;
+  static const char missing[] = "experiments:\n  try:\n    arms:\n      a: {}\n"
+                                "      b: {snapshot: 9}\n    surfaces: [home]\n";
   static const char pinned[] = "experiments:\n  try:\n    arms:\n      a: {}\n"
                                "      b: {snapshot: 1}\n    surfaces: [home]\n";
   world w;
   wn_error err = {0};
   world_ready(&w, "");
   uint64_t before = w.engine->policy->hash;
-  assert_int_equal(wn_engine_policy_swap(w.engine, policy_of(pinned), &err), WN_E_CONFIG);
+  assert_int_equal(wn_engine_policy_swap(w.engine, policy_of(missing), &err), WN_E_CONFIG);
   assert_string_equal(err.field, "experiments.try.arms.b.snapshot");
   assert_int_equal(w.engine->policy->hash, before);
-  world_close(&w);
-  world_open_as(&w, pinned);
   assert_ok(wn_engine_policy_swap(w.engine, policy_of(pinned), &err));
+  assert_int_equal(w.engine->pinned_len, 1);
+  assert_int_equal(w.engine->pinned[0]->about.number, 1);
+  assert_int_equal(w.engine->pinned[0]->last_seq, w.engine->applied_seq);
+  assert_ok(wn_engine_policy_swap(w.engine, policy_of(one), &err));
+  assert_int_equal(w.engine->pinned_len, 0);
   world_remove(&w);
 }
 

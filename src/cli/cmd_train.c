@@ -161,6 +161,7 @@ static wn_status run(outcome *out, wn_error *err) {
   WN_TRY(wn_cli_config(opt.config, opt.data, &config, err));
   WN_TRY(wn_declared_load(opt.data, &config, err));
   WN_TRY(set_options(&config, err));
+  snprintf(config.train.config, sizeof config.train.config, "%016" PRIx64, config.hash);
   out->cut = !wn_dataset_options_none(&config.train.dataset);
   WN_TRY(train(&config, &meter.progress, &plan, out, err));
   WN_TRY(wn_objective_summary_read(opt.data, out->about.number, &out->objectives, err));

@@ -29,6 +29,7 @@ typedef struct wn_snapshot_about {
   double train_seconds;
   char models[256]; /* comma-separated names */
   char version[32]; /* of Winnow */
+  char config[17];  /* hash of the configuration that it was trained by; "": none, or not told */
 } wn_snapshot_about;
 
 /* Writing: create, add sections, finish. The file appears under its name only once it is whole

@@ -16,10 +16,11 @@ typedef struct field {
   field_kind kind;
   size_t offset;
   size_t size; /* FIELD_TEXT: with the NUL */
+  bool optional;
 } field;
 
 #define FIELD(kind, name)                                                                          \
-  { #name, kind, offsetof(wn_snapshot_about, name), sizeof((wn_snapshot_about *)0)->name }
+  { #name, kind, offsetof(wn_snapshot_about, name), sizeof((wn_snapshot_about *)0)->name, false }
 static const field fields[] = {
     FIELD(FIELD_U64, number),
     FIELD(FIELD_TEXT, store_uuid),
@@ -33,6 +34,8 @@ static const field fields[] = {
     FIELD(FIELD_TEXT, models),
     FIELD(FIELD_DOUBLE, train_seconds),
     FIELD(FIELD_TEXT, version),
+    {"config", FIELD_TEXT, offsetof(wn_snapshot_about, config),
+     sizeof((wn_snapshot_about *)0)->config, true}, /* older snapshots lack it */
 };
 #define FIELDS (sizeof fields / sizeof *fields)
 
@@ -70,6 +73,7 @@ static wn_status read_integer(const field *f, const json_t *value, void *at, wn_
 }
 
 static wn_status read_field(const field *f, const json_t *value, void *at, wn_error *err) {
+  if (value == NULL && f->optional) return WN_OK;
   if (value == NULL) return wn_fail(err, WN_E_CORRUPT, f->name, "is missing");
   if (f->kind == FIELD_DOUBLE) {
     if (!json_is_number(value)) return wn_fail(err, WN_E_CORRUPT, f->name, "must be a number");

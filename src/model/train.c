@@ -355,6 +355,7 @@ static void describe(run *r) {
   about->created_ms = wn_now_ms();
   about->train_seconds = (double)(wn_mono_ns() - r->started_ns) * 1e-9;
   snprintf(about->version, sizeof about->version, "%s", WINNOW_VERSION);
+  memcpy(about->config, r->options->config, sizeof about->config);
   size_t at = 0;
   for (size_t i = 0; i < r->models.len && at < sizeof about->models; i++)
     at += (size_t)snprintf(about->models + at, sizeof about->models - at, "%s%s", i > 0 ? "," : "",

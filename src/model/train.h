@@ -37,6 +37,7 @@ typedef struct wn_train_options {
   wn_dataset_report *dataset_report; /* NULL, or filled in by wn_train_store */
   wn_objectives objectives;          /* what the ranker predicts beside its order */
   const wn_label_log *label_log;     /* wn_train_store fills it in; NULL: no labels */
+  char config[17];                   /* hash of the configuration; for the snapshot's description */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 

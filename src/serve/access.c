@@ -106,16 +106,19 @@ static const char *address_of(struct MHD_Connection *connection, char *buf, size
   return buf;
 }
 
+const char *wn_http_actor(const wn_http *http) {
+  return http->key_id[0] != '\0' ? http->key_id : http->loopback ? "loopback" : "anybody";
+}
+
 void wn_http_audit(const wn_http *http) {
   char dir[4096], address[64], action[300];
   bool erasure = http->action != NULL && http->action->audited;
   if (!http->admin && !erasure) return;
+  if (strcmp(http->method, "GET") == 0 || strcmp(http->method, "HEAD") == 0) return;
   wn_str data = wn_store_dir(wn_engine_store(http->engine));
   snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(data));
   snprintf(action, sizeof action, "%s %.250s", http->method, http->url);
-  wn_audit(dir, &(wn_audit_entry){.actor = http->key_id[0] != '\0' ? http->key_id
-                                           : http->loopback        ? "loopback"
-                                                                   : "anybody",
+  wn_audit(dir, &(wn_audit_entry){.actor = wn_http_actor(http),
                                   .address = address_of(http->connection, address, sizeof address),
                                   .action = action,
                                   .status = http->http,

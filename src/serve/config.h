@@ -9,6 +9,8 @@
 #include "model/train.h"
 #include "serve/alert_rules.h"
 
+#define WN_CONFIG_BYTES_MAX (1 << 20) /* of the text */
+
 typedef struct wn_server_config {
   char host[256];                     /* default 127.0.0.1 */
   uint16_t port;                      /* default 8088; 0 = any free one */

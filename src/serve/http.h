@@ -131,7 +131,8 @@ wn_status wn_http_access(wn_http *http, size_t method, wn_error *err);
 unsigned wn_action_scope(const wn_action *action, size_t method);
 /* The client's own, where it is of good form; else a new one. */
 void wn_http_request_id(wn_http *http);
-void wn_http_audit(const wn_http *http); /* with its answer known */
+const char *wn_http_actor(const wn_http *http); /* a key's id, "loopback" or "anybody" */
+void wn_http_audit(const wn_http *http);        /* with its answer known */
 /* A browser that asks whether a page of another origin may ask: then the action is set. */
 bool wn_http_preflight(wn_http *http, const char *method);
 void wn_http_cors_headers(const wn_http *http, struct MHD_Response *response);
@@ -164,6 +165,8 @@ wn_http_handler wn_route_experiment_declare, wn_route_experiment_patch, wn_route
     wn_route_experiment_done;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_drift, wn_route_digest, wn_route_snapshots, wn_route_snapshot_serve;
+wn_http_handler wn_route_config_get, wn_route_config_put, wn_route_config_preview,
+    wn_route_config_history, wn_route_config_version, wn_route_config_revert;
 wn_http_handler wn_route_map, wn_route_stats, wn_route_item_stats;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

@@ -4,13 +4,16 @@
 
 #include "base/mem.h"
 #include "model/snapshot.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static void put_int(wn_json *json, const char *key, uint64_t value) {
   wn_json_key(json, key);
   wn_json_int(json, (int64_t)value);
 }
 
-static void put_entry(wn_json *json, const wn_snapshot_entry *entry) {
+static void put_entry(wn_json *json, const wn_snapshot_entry *entry,
+                      const wn_config_history *history) {
   const wn_snapshot_about *about = &entry->about;
   wn_json_object(json);
   put_int(json, "number", entry->number);
@@ -27,6 +30,12 @@ static void put_entry(wn_json *json, const wn_snapshot_entry *entry) {
   put_int(json, "interactions", about->nnz);
   wn_json_key(json, "train_seconds");
   wn_json_double(json, about->train_seconds);
+  const wn_config_version *config = wn_config_history_of(history, about->config);
+  wn_json_key(json, "config");
+  if (config != NULL)
+    wn_json_int(json, (int64_t)config->number);
+  else
+    wn_json_null(json);
   wn_json_key(json, "models");
   wn_json_cstring(json, about->models);
   wn_json_end_object(json);
@@ -51,6 +60,7 @@ wn_status wn_route_snapshots(wn_http *http, wn_error *err) {
   static const char *const allowed[] = {"verify", NULL};
   wn_status status = WN_OK;
   wn_snapshot_entry *entries = NULL;
+  wn_config_history history = {NULL, 0};
   size_t count = 0;
   bool verify = false;
   wn_json json;
@@ -59,30 +69,70 @@ wn_status wn_route_snapshots(wn_http *http, wn_error *err) {
   const char *dir = store_dir(http);
   if (dir == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_snapshot_list(dir, verify, &entries, &count, err));
+  WN_TRY(wn_config_history_read(dir, &history, err));
   wn_json_init(&json, &http->out);
   wn_json_object(&json);
   wn_json_key(&json, "verified");
   wn_json_bool(&json, verify);
   wn_json_key(&json, "snapshots");
   wn_json_array(&json);
-  for (size_t i = 0; i < count; i++) put_entry(&json, &entries[i]);
+  for (size_t i = 0; i < count; i++) put_entry(&json, &entries[i], &history);
   wn_json_end_array(&json);
   wn_json_end_object(&json);
 cleanup:
+  wn_config_history_clear(&history);
   wn_free(entries);
+  return status;
+}
+
+/* The configuration that the snapshot was trained by serves again, as a new version. */
+static wn_status restore_config(wn_http *http, const char *dir, uint64_t number, wn_error *err) {
+  wn_status status = WN_OK;
+  char path[4096], comment[64];
+  wn_snapshot *snapshot = NULL;
+  wn_config_history history = {NULL, 0};
+  wn_live_state now = {.policy = NULL};
+  wn_live_result result;
+  wn_buf text = {0};
+  WN_TRY(wn_snapshot_open(wn_snapshot_path(dir, number, path, sizeof path), &snapshot, err));
+  WN_TRY(wn_config_history_read(dir, &history, err));
+  const wn_config_version *version =
+      wn_config_history_of(&history, wn_snapshot_about_of(snapshot)->config);
+  if (version == NULL)
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "config",
+                   "the configuration that snapshot %" PRIu64
+                   " was trained by is not in the history",
+                   number));
+  WN_TRY(wn_config_history_text(dir, version->number, &text, err));
+  WN_TRY(wn_live_get(http->server->live, &now, err));
+  snprintf(comment, sizeof comment, "with snapshot %" PRIu64, number);
+  const wn_live_edit edit = {.text = {text.data, text.len},
+                             .based_on = now.version.number,
+                             .author = wn_http_actor(http),
+                             .comment = comment,
+                             .revert_of = version->number};
+  WN_TRY(wn_live_put(http->server->live, &edit, &result, err));
+cleanup:
+  wn_snapshot_unref(snapshot);
+  wn_config_history_clear(&history);
+  wn_live_state_clear(&now);
+  wn_buf_clear(&text);
   return status;
 }
 
 /* Names it in CURRENT, once every checksum is right; then the server looks, as by itself. */
 wn_status wn_route_snapshot_serve(wn_http *http, wn_error *err) {
-  static const char *const none[] = {NULL};
+  static const char *const allowed[] = {"config", NULL};
   wn_status status = WN_OK;
   int64_t number = 0;
-  WN_TRY(wn_query_check(&http->query, none, NULL, err));
+  bool config = false;
+  WN_TRY(wn_query_check(&http->query, allowed, NULL, err));
+  WN_TRY(wn_query_bool(&http->query, "config", &config, err));
   if (!wn_parse_int64(http->id, &number) || number < 1)
     WN_TRY(wn_fail(err, WN_E_ARGUMENT, "number", "must be a snapshot's number"));
   const char *dir = store_dir(http);
   if (dir == NULL) WN_TRY(wn_fail_memory(err));
+  if (config) WN_TRY(restore_config(http, dir, (uint64_t)number, err));
   WN_TRY(wn_snapshot_set_current(dir, (uint64_t)number, err));
   http->refresh = true;
 cleanup:

@@ -253,6 +253,7 @@ static wn_status server_prepare(wn_server *server, wn_error *err) {
   wn_str data = wn_store_dir(wn_engine_store(server->engine));
   snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(data));
   wn_status status = wn_keyring_open(dir, &server->keys, err);
+  if (status == WN_OK) status = wn_live_open(server->engine, &server->live, err);
   if (status != WN_OK) return status;
   for (size_t i = 0; i < routes; i++) route_names[i] = wn_routes[i].path;
   route_names[routes] = "unknown";
@@ -309,6 +310,7 @@ static void server_free(wn_server *server) {
   if (server->listen_fd >= 0) close(server->listen_fd);
   wn_keyring_close(server->keys);
   wn_drift_free(server->drift);
+  wn_live_close(server->live);
   wn_shown_free(server->shown);
   wn_metrics_free(server->metrics);
   wn_free(server->workers);

@@ -4,6 +4,7 @@
 
 #include "serve/drift.h"
 #include "serve/http.h"
+#include "serve/live.h"
 #include "serve/server.h"
 #include "serve/trainer.h"
 #include <pthread.h>
@@ -60,6 +61,7 @@ struct wn_server {
   bool refresh_end;
   wn_large large;
   wn_trainer *trainer;
+  wn_live *live;
   wn_keyring *keys;
   wn_shown *shown;
   wn_drift *drift;

@@ -181,7 +181,7 @@ class OpenApi(ApiTest):
         """Described parameters are taken; another one is refused."""
         values = {"user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
                   "exclude": "item-2", "explain": "true", "q": "item", "id": "item-1", "status": "any",
-                  "cursor": "0", "hours": "24", "category": "section", "verify": "true", "random": "false"}
+                  "cursor": "0", "hours": "24", "category": "section", "verify": "true", "random": "false", "against": "1"}
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
                 if method != "get" or (self.asset is None and "{asset}" in path):
@@ -212,6 +212,9 @@ class OpenApi(ApiTest):
                  ("post", "/v1/experiments/{experiment}/promote", {"arm": "b", "force": True}),
                  ("post", "/v1/experiments/{experiment}/stop", None),
                  ("delete", "/v1/experiments/{experiment}", None),
+                 ("put", "/v1/config", {"text": self.config, "based_on": 1, "comment": "as it was"}),
+                 ("post", "/v1/config/preview", {"text": self.config + "\nsurfaces: {popular: {n: 2}}", "users": 4}),
+                 ("post", "/v1/config/history/{number}/revert", {"based_on": 1}),
                  ("post", "/v1/train", None), ("delete", "/v1/train", None),
                  ("post", "/v1/surfaces/{surface}/slate", {"user": "user-2", "n": 3, "explain": True})]
         for method, path, body in calls:

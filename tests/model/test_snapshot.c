@@ -57,6 +57,7 @@ static const wn_snapshot_about sample_about = {
     .train_seconds = 1.25,
     .models = "popular,als",
     .version = "0.1.0",
+    .config = "00112233445566ff",
 };
 
 static const float floats[5] = {1, 2, 3, 4, 5};

@@ -5,9 +5,16 @@ Activity of users is lognormal, popularity of items Zipf-Mandelbrot; each item h
 user likes four of them more than the rest. Distinct pairs; the same file for the same arguments.
 Defaults: 19.9 million of 138,493 users and 26,744 items. With fewer events there are fewer users in
 the same proportion, so that rows keep their lengths. bench_fit.c tells the layout of the file."""
+import bisect
+import itertools
+import random
 import sys
+from array import array
 
-import numpy as np
+try:
+    import numpy as np
+except ModuleNotFoundError:
+    np = None  # generate_plain does without
 
 TOPICS, LIKED, SEED = 48, 4, 20240607
 
@@ -50,6 +57,33 @@ def draw(rng, users, items, events):
     low, high = np.where(of_topic, edge[t], 0), np.where(of_topic, edge[t + 1], edge[-1])
     at = np.searchsorted(cumulative, low + (high - low) * rng.random(len(user)), side="right")
     return user, by_topic[np.minimum(at, items - 1)]
+
+
+def generate_plain(path, events, items=26_744):
+    """The same kind of data by the standard library alone: seconds for some 100,000."""
+    rng, users = random.Random(SEED), max(100, round(138_493 * events / 19_900_000))
+    activity = [min(max(rng.lognormvariate(0, 1.1), .12), 60) for _ in range(users)]
+    share = events / sum(activity)
+    of_topic = [[] for _ in range(TOPICS)]
+    for item in range(items):
+        of_topic[rng.randrange(TOPICS)].append(item)
+    of_topic.append(range(items))  # all
+    edges = [list(itertools.accumulate(1 / (item + 12) for item in topic)) for topic in of_topic]
+    row_ptr, col = array("Q", [0]), array("I")
+    for user in range(users):
+        liked, taken = rng.sample(range(TOPICS), LIKED), set()
+        want = max(1, round(activity[user] * share))
+        for _ in range(20 * want):
+            t = rng.choices(liked, (4, 3, 2, 1))[0] if rng.random() < .7 else TOPICS
+            taken.add(of_topic[t][bisect.bisect(edges[t], rng.random() * edges[t][-1], 0, len(edges[t]) - 1)])
+            if len(taken) == want:
+                break
+        col.extend(sorted(taken))
+        row_ptr.append(len(col))
+    with open(path, "wb") as out:
+        out.write(b"WNCSR1\0\0")
+        for values in (array("I", [users, items]), array("Q", [len(col)]), row_ptr, col):
+            values.tofile(out)
 
 
 def generate(path, events=19_900_000, users=None, items=26_744):

@@ -26,7 +26,10 @@ typedef struct wn_als_system {
 
 /* What one solve needs besides; memory of wn_als_scratch_floats() floats. */
 typedef struct wn_als_scratch {
-  size_t asked;   /* entries whose rows are on their way */
+  size_t asked; /* entries whose rows are on their way */
+  const uint32_t
+      *after; /* [after_len] entries of the row that will be solved next; NULL: unknown */
+  size_t after_len;
   size_t width;   /* d padded to whole vectors */
   size_t side;    /* padded unknowns of the largest dual system */
   float *z;       /* [panel × stride(width)] scaled rows */
@@ -53,6 +56,11 @@ typedef struct wn_als_row {
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x);
 
+struct wn_als_task;
+/* The same of a task whose entries have been counted. */
+wn_als_row wn_als_solve_task(const wn_als_system *system, const struct wn_als_task *task,
+                             wn_als_scratch *scratch);
+
 /* λᵤ of a row whose confidences add up to `sum`. */
 double wn_als_ridge(const wn_als_system *system, double sum);
 /* out[k] = 1 / √(α₀·eigen[k] + ridge), zero from d to the next multiple of WN_SIMD_PAD. */
@@ -72,6 +80,8 @@ typedef struct wn_als_task {
   size_t n;
   double sum;   /* of |c| */
   double liked; /* of the c > 0; at least one */
+  size_t said;  /* entries with c ≠ 0: all, but for wn_als_solve_task */
+  bool plain;   /* all c are 1 */
   float *x;     /* [d] */
   wn_als_row *row;
 } wn_als_task;

@@ -97,22 +97,38 @@ static void worker_init(worker *w, const als_fit *f, int number) {
   w->col = (uint32_t *)(void *)(w->c + entries_of(f->free->longest));
 }
 
-/* The row's entries, from place `at` of the worker's buffers. */
+/* The row's entries: the data as they are where all confidences are 1, else from place `at` of the
+ * worker's buffers. */
 static wn_als_task task_of(const als_fit *f, const worker *w, uint32_t row, size_t at) {
   const wn_csr *csr = f->free->csr;
   float *c = w->c + at;
   uint32_t *col = w->col + at;
   wn_als_task task = {
       .col = col, .c = c, .x = f->free->factors + row * f->d, .row = &f->free->solved[row]};
+  if (f->uniform) {
+    task.col = csr->col + csr->row_ptr[row];
+    task.c = f->ones;
+    task.n = task.said = (size_t)(csr->row_ptr[row + 1] - csr->row_ptr[row]);
+    task.sum = task.liked = (double)task.n;
+    task.plain = true;
+    return task;
+  }
   for (uint64_t i = csr->row_ptr[row]; i < csr->row_ptr[row + 1]; i++) {
-    float ci = f->uniform ? 1.0f : wn_als_confidence(f->head, wn_csr_weight(csr, i));
+    float ci = wn_als_confidence(f->head, wn_csr_weight(csr, i));
     if (!(fabsf(ci) > 0)) continue;
     c[task.n] = ci;
     col[task.n++] = csr->col[i];
     task.sum += (double)fabsf(ci);
     task.liked += ci > 0 ? (double)ci : 0;
   }
+  task.said = task.n;
   return task;
+}
+
+static void look_ahead(const als_side *side, size_t at, size_t end, wn_als_scratch *scratch) {
+  const uint64_t *begin = &side->csr->row_ptr[at < end ? side->order[at] : 0];
+  scratch->after = side->csr->col + begin[0];
+  scratch->after_len = at < end ? (size_t)(begin[1] - begin[0]) : 0;
 }
 
 static void solve_chunk(const als_fit *f, worker *w, const wn_als_system *system, size_t chunk) {
@@ -121,14 +137,16 @@ static void solve_chunk(const als_fit *f, worker *w, const wn_als_system *system
   size_t end = chunk < side->crowded ? at + 1 : at + TOGETHER, tasks = 0;
   size_t lanes = wn_simd()->lanes, limit = padded(f->d);
   if (limit > WN_ALS_SHORT_N) limit = WN_ALS_SHORT_N;
-  for (; at < end && at < side->active; at++) {
+  if (end > side->active) end = side->active;
+  for (; at < end; at++) {
+    look_ahead(side, at + 1, end, &w->one);
     wn_als_task task = task_of(f, w, side->order[at], tasks * WN_ALS_SHORT_N);
     if (task.n <= limit && task.liked > 0) {
       w->task[tasks++] = task;
     } else if (f->steps > 0 && task.liked > 0) {
       *task.row = wn_als_solve_pcg(system, &task, f->steps, w->pcg);
     } else {
-      *task.row = wn_als_solve(system, task.col, task.c, task.n, &w->one, task.x);
+      *task.row = wn_als_solve_task(system, &task, &w->one);
     }
     if (tasks == lanes) {
       wn_als_solve_short(system, w->task, tasks, w->batch);

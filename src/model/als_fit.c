@@ -33,6 +33,7 @@ static void fit_clear(als_fit *f) {
     wn_free(sides[i]->solved);
     wn_free(sides[i]->order);
   }
+  wn_free(f->ones);
   wn_free(f->gram);
   wn_free(f->eigen);
   wn_free(f->work);
@@ -98,8 +99,10 @@ static wn_status fit_init(als_fit *f, const wn_dataset *data, wn_error *err) {
   f->basis = wn_calloc(d * (d + WN_SIMD_PAD), sizeof *f->basis);
   f->scratch =
       wn_calloc((size_t)wn_pool_threads(f->env->pool) * f->scratch_floats, sizeof *f->scratch);
-  if (f->gram == NULL || f->eigen == NULL || f->work == NULL || f->basis == NULL ||
-      f->scratch == NULL) {
+  if (f->uniform) f->ones = wn_malloc((longest + 1) * sizeof *f->ones);
+  for (size_t i = 0; f->ones != NULL && i <= longest; i++) f->ones[i] = 1;
+  if ((f->uniform && f->ones == NULL) || f->gram == NULL || f->eigen == NULL || f->work == NULL ||
+      f->basis == NULL || f->scratch == NULL) {
     return wn_fail_memory(err);
   }
   if (f->head->alpha0 == 0) {

@@ -21,6 +21,7 @@ typedef struct als_fit {
   size_t d;
   int steps;    /* of conjugate gradients for long rows; 0: exact */
   bool uniform; /* all confidences are 1 */
+  float *ones;  /* [longest] then; else NULL */
   als_side user, item;
   double *gram, *eigen, *work; /* [d × d], [d], [d] */
   float *basis;                /* [d × padded d] columns are eigenvectors */

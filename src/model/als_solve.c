@@ -17,7 +17,6 @@
  * rows, the dual transposes what it gathers. Widths are padded with zeros, so that the padding's
  * unknowns are zero. Float throughout; deterministic. */
 #include "model/als.h"
-#include "model/linalg.h"
 #include "base/rng.h"
 #include "base/simd/simd.h"
 
@@ -48,6 +47,8 @@ size_t wn_als_scratch_floats(size_t d, size_t n) {
 void wn_als_scratch_init(wn_als_scratch *scratch, size_t d, size_t n, float *memory) {
   size_t width = padded(d), side = padded(n < d ? n : d), both = larger(width, side);
   size_t lead = (size_t)(-(uintptr_t)memory / sizeof *memory) % WN_SIMD_PAD;
+  scratch->after = NULL;
+  scratch->after_len = 0;
   scratch->width = width;
   scratch->side = side;
   scratch->half = memory + lead;
@@ -95,10 +96,10 @@ static void add_to_diagonal(float *m, size_t n, size_t ld) {
 }
 
 /* x' = Zᵀa into x; returns ⟨t, a⟩. */
-static double solve_dual(const wn_als_system *system, const wn_als_task *task, size_t n,
-                         wn_als_scratch *s) {
+static double solve_dual(const wn_als_system *system, const wn_als_task *task, wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
-  size_t side = padded(n), ld = wn_simd_stride(side), stride = wn_simd_stride(s->width), at = 0;
+  size_t n = task->said, side = padded(n), ld = wn_simd_stride(side),
+         stride = wn_simd_stride(s->width), at = 0;
   s->asked = 0;
   memset(s->rhs, 0, side * sizeof *s->rhs);
   memset(s->m, 0, side * ld * sizeof *s->m);
@@ -114,39 +115,22 @@ static double solve_dual(const wn_als_system *system, const wn_als_task *task, s
   }
   add_to_diagonal(s->m, side, ld);
   simd->cholesky(s->m, side, ld, 1.0f, s->inverse);
-  wn_upper_solve_transposed(s->m, side, ld, s->inverse, s->rhs);
+  simd->upper_solve_transposed(s->m, side, ld, s->inverse, s->rhs);
   double least = norm2(s->rhs, n);
-  wn_upper_solve(s->m, side, ld, s->inverse, s->rhs);
+  simd->upper_solve(s->m, side, ld, s->inverse, s->rhs);
   simd->gemv(s->zt, system->d, ld, s->rhs, side, task->x);
   return least;
 }
 
+/* The next panel's rows, or after the last one those of the next row to be solved. */
 static void ask_for_panel(const wn_als_system *system, const wn_als_task *task, size_t at,
-                          size_t count, wn_simd_rows *rows) {
+                          size_t count, const wn_als_scratch *s, wn_simd_rows *rows) {
+  bool more = at < task->n;
+  size_t left = more ? task->n - at : s->after_len;
   rows->next_of = system->factors;
-  rows->next = task->col + at;
-  rows->next_count = task->n - at < count ? task->n - at : count;
+  rows->next = more ? task->col + at : s->after;
+  rows->next_count = left < count ? left : count;
   rows->next_width = system->d;
-}
-
-/* The same as add_scaled where all c are 1 and rows are whole vectors: they are added up where they
- * lie, and the sum is scaled. */
-static void add_plain(const wn_als_system *system, const wn_als_task *task, wn_als_scratch *s) {
-  const wn_simd_table *simd = wn_simd();
-  size_t d = system->d, ld = wn_simd_stride(d), count, panel = PLAIN_FLOATS / d;
-  for (size_t at = 0; at < task->n; at += count) {
-    count = task->n - at < panel ? task->n - at : panel;
-    wn_simd_rows rows = {.data = system->factors, .count = count, .ld = d, .row = task->col + at};
-    ask_for_panel(system, task, at + count, panel, &rows);
-    simd->sum(&rows, d, s->rhs);
-    simd->syrk(&rows, d, s->m, ld);
-  }
-  simd->scale_by(1, s->half, s->rhs, d, s->rhs);
-  for (size_t i = 0; i < d; i++) {
-    size_t from = i / WN_SIMD_PAD * WN_SIMD_PAD;
-    float *row = s->m + i * ld + from;
-    simd->scale_by(s->half[i], s->half + from, row, d - from, row);
-  }
 }
 
 /* ZᵀZ into m, Zᵀt into rhs. */
@@ -158,31 +142,58 @@ static void add_scaled(const wn_als_system *system, const wn_als_task *task, wn_
     size_t got = gather(system, task, &at, PANEL, s);
     simd->combine(s->target, s->z, got, ld, width, s->rhs);
     wn_simd_rows rows = {.data = s->z, .count = got, .ld = ld};
-    ask_for_panel(system, task, at, PANEL, &rows);
-    s->asked = at + rows.next_count;
+    ask_for_panel(system, task, at, PANEL, s, &rows);
+    s->asked = at + (at < task->n ? rows.next_count : 0);
     simd->syrk(&rows, width, s->m, ld);
   }
 }
 
-/* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
-static double solve_primal(const wn_als_system *system, const wn_als_task *task, bool plain,
-                           wn_als_scratch *s) {
+/* x of the system m, whose pivots are at least `least`, and of rhs; returns what the minimum is. */
+static double solve_for(const wn_als_task *task, size_t d, float least, wn_als_scratch *s) {
   const wn_simd_table *simd = wn_simd();
   size_t width = s->width, ld = wn_simd_stride(width);
-  memset(s->rhs, 0, width * sizeof *s->rhs);
-  memset(s->m, 0, width * ld * sizeof *s->m);
-  if (plain && width == system->d) {
-    add_plain(system, task, s);
-  } else {
-    add_scaled(system, task, s);
+  simd->cholesky(s->m, width, ld, least, s->inverse);
+  simd->upper_solve_transposed(s->m, width, ld, s->inverse, s->rhs);
+  double minimum = task->liked - norm2(s->rhs, width);
+  simd->upper_solve(s->m, width, ld, s->inverse, s->rhs);
+  memcpy(task->x, s->rhs, d * sizeof *task->x);
+  return minimum > 0 ? minimum : 0;
+}
+
+static void clear_system(wn_als_scratch *s) {
+  memset(s->rhs, 0, s->width * sizeof *s->rhs);
+  memset(s->m, 0, s->width * wn_simd_stride(s->width) * sizeof *s->m);
+}
+
+/* x' into x; returns ⟨t, t⟩ − ⟨Zᵀt, x'⟩. */
+static double solve_primal(const wn_als_system *system, const wn_als_task *task,
+                           wn_als_scratch *s) {
+  clear_system(s);
+  add_scaled(system, task, s);
+  add_to_diagonal(s->m, s->width, wn_simd_stride(s->width));
+  return solve_for(task, system->d, 1, s);
+}
+
+/* Where all c are 1 and rows are whole vectors they are added up where they lie, and the system is
+ * not scaled: (Σ h·hᵀ + D) x = Σ h. Rounding of a Cholesky factor does not depend on scale. */
+static double solve_plain(const wn_als_system *system, const wn_als_task *task, double ridge,
+                          wn_als_scratch *s) {
+  size_t d = system->d, ld = wn_simd_stride(d), count, panel = PLAIN_FLOATS / d;
+  float least = INFINITY;
+  clear_system(s);
+  for (size_t at = 0; at < task->n; at += count) {
+    count = task->n - at < panel ? task->n - at : panel;
+    wn_simd_rows rows = {
+        .data = system->factors, .count = count, .ld = d, .row = task->col + at, .sum = s->rhs};
+    ask_for_panel(system, task, at + count, panel, s, &rows);
+    wn_simd()->syrk(&rows, d, s->m, ld);
   }
-  add_to_diagonal(s->m, width, ld);
-  simd->cholesky(s->m, width, ld, 1.0f, s->inverse);
-  wn_upper_solve_transposed(s->m, width, ld, s->inverse, s->rhs);
-  double least = task->liked - norm2(s->rhs, width);
-  wn_upper_solve(s->m, width, ld, s->inverse, s->rhs);
-  memcpy(task->x, s->rhs, system->d * sizeof *task->x);
-  return least > 0 ? least : 0;
+  for (size_t k = 0; k < d; k++) {
+    float own = (float)(system->alpha0 * system->eigen[k] + ridge);
+    s->m[k * ld + k] += own;
+    least = own < least ? own : least;
+  }
+  return solve_for(task, d, least, s);
 }
 
 double wn_als_ridge(const wn_als_system *system, double sum) {
@@ -202,28 +213,37 @@ double wn_als_unscale(const float *half, size_t d, float *x) {
   return (double)wn_simd()->dot(x, x, d);
 }
 
+wn_als_row wn_als_solve_task(const wn_als_system *system, const wn_als_task *task,
+                             wn_als_scratch *scratch) {
+  if (!(task->liked > 0)) {
+    memset(task->x, 0, system->d * sizeof *task->x);
+    return (wn_als_row){0, 0};
+  }
+  const size_t d = system->d;
+  double ridge = wn_als_ridge(system, task->sum);
+  wn_als_row row;
+  if (task->plain && task->said > d && d == scratch->width) {
+    row.loss = solve_plain(system, task, ridge, scratch);
+    row.penalty = ridge * (double)wn_simd()->dot(task->x, task->x, d);
+    return row;
+  }
+  wn_als_half(system, ridge, scratch->half);
+  row.loss =
+      task->said <= d ? solve_dual(system, task, scratch) : solve_primal(system, task, scratch);
+  row.penalty = ridge * wn_als_unscale(scratch->half, d, task->x);
+  return row;
+}
+
 wn_als_row wn_als_solve(const wn_als_system *system, const uint32_t *col, const float *c, size_t n,
                         wn_als_scratch *scratch, float *x) {
-  wn_als_task task = {.col = col, .c = c, .n = n, .x = x};
-  size_t d = system->d, entries = 0;
-  bool plain = true;
+  wn_als_task task = {.col = col, .c = c, .n = n, .plain = true, .x = x};
   for (size_t i = 0; i < n; i++) {
-    plain &= c[i] == 1.0f;
-    entries += fabsf(c[i]) > 0;
+    task.plain &= c[i] == 1.0f;
+    task.said += fabsf(c[i]) > 0;
     task.sum += (double)fabsf(c[i]);
     task.liked += c[i] > 0 ? (double)c[i] : 0;
   }
-  if (!(task.liked > 0)) {
-    memset(x, 0, d * sizeof *x);
-    return (wn_als_row){0, 0};
-  }
-  double ridge = wn_als_ridge(system, task.sum);
-  wn_als_half(system, ridge, scratch->half);
-  wn_als_row row;
-  row.loss = entries <= d ? solve_dual(system, &task, entries, scratch)
-                          : solve_primal(system, &task, plain, scratch);
-  row.penalty = ridge * wn_als_unscale(scratch->half, d, x);
-  return row;
+  return wn_als_solve_task(system, &task, scratch);
 }
 
 void wn_als_init_row(uint64_t seed, uint32_t row, size_t d, double sigma, float *out) {

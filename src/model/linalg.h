@@ -13,10 +13,6 @@ void wn_cholesky(float *A, size_t n, size_t ld, float pivot_min, float *work);
 /* x ← (L·Lᵀ)⁻¹ x */
 void wn_cholesky_solve(const float *L, size_t n, size_t ld, float *x);
 
-/* x ← U⁻ᵀx and x ← U⁻¹x for the factor that wn_simd()->cholesky leaves; n padded. */
-void wn_upper_solve_transposed(const float *U, size_t n, size_t ld, const float *inverse, float *x);
-void wn_upper_solve(const float *U, size_t n, size_t ld, const float *inverse, float *x);
-
 /* A ← A⁻¹ for the symmetric positive definite A (n × n, dense, its lower triangle is read, both are
  * written), in place by `pool`'s threads; pivots as in wn_cholesky. About n³ multiplications. */
 WN_MUST_USE wn_status wn_inverse(wn_pool *pool, float *A, size_t n, float pivot_min, wn_error *err);

@@ -76,7 +76,7 @@ static void check_row(size_t d, size_t n, double weight_spread, wn_rng *rng) {
   for (size_t i = 0; i < n; i++) {
     col[i] = (uint32_t)wn_rng_below(rng, ROWS);
     float sign = i % 7 == 3 ? -1 : i % 11 == 5 ? 0 : 1;
-    c[i] = sign * (float)exp(weight_spread * wn_rng_normal(rng));
+    c[i] = weight_spread < 0 ? 1 : sign * (float)exp(weight_spread * wn_rng_normal(rng));
   }
   wn_als_system system = {H, eigen, d, ROWS, p[0], p[1], p[2]};
   float *memory = wn_calloc(wn_als_scratch_floats(d, n), sizeof *memory);
@@ -123,7 +123,13 @@ static void test_row(void **state) {
     for (size_t j = 0; j < sizeof n / sizeof *n; j++) {
       check_row(d[i], n[j], 0, &rng);
       check_row(d[i], n[j], 2, &rng);
+      check_row(d[i], n[j], -1, &rng);
     }
+  }
+  for (size_t wide = 16; wide <= 80; wide += 16) { /* rows that are added up where they lie */
+    check_row(wide, wide + 1, -1, &rng);
+    check_row(wide, 150, -1, &rng);
+    check_row(wide, 700, -1, &rng);
   }
 }
 

@@ -34,6 +34,7 @@ typedef struct wn_simd_rows {
   const float *data;
   size_t count, ld;
   const uint32_t *row;  /* [count] which rows of `data`; NULL: the first ones */
+  float *sum;           /* [n] += the rows, where `row` is not NULL; NULL: not wanted */
   const float *next_of; /* matrix of next_width floats a row */
   const uint32_t *next; /* [next_count] rows of it; NULL: none */
   size_t next_count, next_width;
@@ -91,11 +92,13 @@ typedef struct wn_simd_table {
   /* upper triangle of C[n × n] += rowsᵀ·rows; n padded; the blocks on the diagonal are written as a
    * whole */
   void (*syrk)(const wn_simd_rows *rows, size_t n, float *C, size_t ldc);
-  /* out[j] += Σ rows[k][j]; n padded */
-  void (*sum)(const wn_simd_rows *rows, size_t n, float *out);
   /* A = Uᵀ·U in place, by and of its upper triangle; n padded; inverse[n] = 1 / diagonal. A's
    * pivots are known to be ≥ pivot_min; smaller ones are rounding and raised. */
   void (*cholesky)(float *A, size_t n, size_t ld, float pivot_min, float *inverse);
+  /* x ← U⁻ᵀx and x ← U⁻¹x for the factor and the inverse of its diagonal that cholesky leaves */
+  void (*upper_solve_transposed)(const float *U, size_t n, size_t ld, const float *inverse,
+                                 float *x);
+  void (*upper_solve)(const float *U, size_t n, size_t ld, const float *inverse, float *x);
   /* out[j] += Σ a[k]·rows[k][j]; n padded */
   void (*combine)(const float *a, const float *rows, size_t count, size_t ld, size_t n, float *out);
   /* out[k] = 1 / √(a·x[k] + b) */

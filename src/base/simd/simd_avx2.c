@@ -138,16 +138,18 @@ static void count(const float *x, size_t n, float at, uint32_t beside[2]) {
 #define TILE_VECS  3
 #define BATCH_ROWS 2
 typedef __m256 V;
-#define v_load      _mm256_loadu_ps
-#define v_store     _mm256_storeu_ps
-#define v_set       _mm256_set1_ps
-#define v_fma       _mm256_fmadd_ps
-#define v_fnma      _mm256_fnmadd_ps
-#define v_add       _mm256_add_ps
-#define v_mul       _mm256_mul_ps
-#define v_div       _mm256_div_ps
-#define v_max(a, b) _mm256_max_ps(a, b)
-#define v_sqrt(a)   _mm256_sqrt_ps(a)
+#define v_load       _mm256_loadu_ps
+#define v_store      _mm256_storeu_ps
+#define v_set        _mm256_set1_ps
+#define v_fma        _mm256_fmadd_ps
+#define v_fnma       _mm256_fnmadd_ps
+#define v_add        _mm256_add_ps
+#define v_mul        _mm256_mul_ps
+#define v_div        _mm256_div_ps
+#define v_max(a, b)  _mm256_max_ps(a, b)
+#define v_sqrt(a)    _mm256_sqrt_ps(a)
+#define v_lane(a, i) _mm256_permutevar8x32_ps(a, _mm256_set1_epi32((int)(i)))
+#define v_first      _mm256_cvtss_f32
 
 /* Two rows at a time: sixteen sums and their operands would not fit into sixteen registers. */
 static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {

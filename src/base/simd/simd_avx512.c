@@ -122,16 +122,18 @@ static void count(const float *x, size_t n, float at, uint32_t beside[2]) {
 #define TILE_VECS  3
 #define BATCH_ROWS 4
 typedef __m512 V;
-#define v_load      _mm512_loadu_ps
-#define v_store     _mm512_storeu_ps
-#define v_set       _mm512_set1_ps
-#define v_fma       _mm512_fmadd_ps
-#define v_fnma      _mm512_fnmadd_ps
-#define v_add       _mm512_add_ps
-#define v_mul       _mm512_mul_ps
-#define v_div       _mm512_div_ps
-#define v_max(a, b) _mm512_max_ps(a, b)
-#define v_sqrt(a)   _mm512_sqrt_ps(a)
+#define v_load       _mm512_loadu_ps
+#define v_store      _mm512_storeu_ps
+#define v_set        _mm512_set1_ps
+#define v_fma        _mm512_fmadd_ps
+#define v_fnma       _mm512_fnmadd_ps
+#define v_add        _mm512_add_ps
+#define v_mul        _mm512_mul_ps
+#define v_div        _mm512_div_ps
+#define v_max(a, b)  _mm512_max_ps(a, b)
+#define v_sqrt(a)    _mm512_sqrt_ps(a)
+#define v_lane(a, i) _mm512_permutexvar_ps(_mm512_set1_epi32((int)(i)), a)
+#define v_first      _mm512_cvtss_f32
 
 #define PAIR(a, b) _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
 #define PAIR_2(a, b)                                                                               \

@@ -5,44 +5,54 @@
  * BATCH_ROWS, v_load … v_sqrt, transpose_block and gram4.
  *
  * All products are sums of outer products held in registers: TILE_ROWS × TILE_VECS vectors of C
- * meet a few loads of A (one float, broadcast) and B (vectors) a step. Cholesky is left-looking by
- * panels of W rows of U, so that its work is the same product. The batch solver puts one system
- * into each lane: no lane waits for another, and square roots and divisions are shared by W
- * systems. Every sum has a fixed order; results do not depend on alignment or threads. */
+ * meet a few loads of A (one float, broadcast) and B (vectors) a step. simd_factor.h has Cholesky,
+ * whose work is the same product. The batch solver puts one system into each lane: no lane waits
+ * for another, and square roots and divisions are shared by W systems. Every sum has a fixed order;
+ * results do not depend on alignment or threads. */
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* C[rows × vecs·W] ± A·B; rows and vecs are constants where this is called. `of` (or NULL): step k
- * is number of[k] of A and B. */
-INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, bool minus,
-                 const uint32_t *of) {
-  V s[TILE_ROWS][TILE_VECS];
+/* How tiles are made, constants where they are called. */
+typedef struct manner {
+  bool minus;         /* C −= A·B */
+  const uint32_t *of; /* step k is number of[k] of A and B; NULL: k */
+  float *sum;         /* of a strip's rows of B, made by its first tile; NULL: not wanted */
+} manner;
+
+/* C[rows × vecs·W] ± A·B; rows and vecs are constants where this is called. */
+INLINE void tile(const wn_simd_product *p, size_t rows, size_t vecs, manner how) {
+  V s[TILE_ROWS][TILE_VECS], sum[TILE_VECS];
   const size_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row, c_row = p->c_row;
   float *c = p->c;
 #pragma GCC unroll 8
-  for (size_t r = 0; r < rows; r++) {
+  for (size_t v = 0; v < vecs; v++) {
 #pragma GCC unroll 8
-    for (size_t v = 0; v < vecs; v++) s[r][v] = v_load(c + r * c_row + v * W);
+    for (size_t r = 0; r < rows; r++) s[r][v] = v_load(c + r * c_row + v * W);
+    if (how.sum != NULL) sum[v] = v_load(how.sum + v * W);
   }
   for (size_t k = 0; k < p->depth; k++) {
-    size_t step = of != NULL ? of[k] : k;
+    size_t step = how.of != NULL ? how.of[k] : k;
     const float *a = p->a + step * a_step, *b = p->b + step * b_row;
     V bv[TILE_VECS];
 #pragma GCC unroll 8
-    for (size_t v = 0; v < vecs; v++) bv[v] = v_load(b + v * W);
+    for (size_t v = 0; v < vecs; v++) {
+      bv[v] = v_load(b + v * W);
+      if (how.sum != NULL) sum[v] = v_add(sum[v], bv[v]);
+    }
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
       V ar = v_set(a[r * a_row]);
 #pragma GCC unroll 8
       for (size_t v = 0; v < vecs; v++) {
-        s[r][v] = minus ? v_fnma(ar, bv[v], s[r][v]) : v_fma(ar, bv[v], s[r][v]);
+        s[r][v] = how.minus ? v_fnma(ar, bv[v], s[r][v]) : v_fma(ar, bv[v], s[r][v]);
       }
     }
   }
 #pragma GCC unroll 8
-  for (size_t r = 0; r < rows; r++) {
+  for (size_t v = 0; v < vecs; v++) {
 #pragma GCC unroll 8
-    for (size_t v = 0; v < vecs; v++) v_store(c + r * c_row + v * W, s[r][v]);
+    for (size_t r = 0; r < rows; r++) v_store(c + r * c_row + v * W, s[r][v]);
+    if (how.sum != NULL) v_store(how.sum + v * W, sum[v]);
   }
 }
 
@@ -54,28 +64,34 @@ INLINE wn_simd_product part(const wn_simd_product *p, size_t row, size_t column)
   return q;
 }
 
-/* One strip of C: `vecs` vectors wide from `column`, rows 0 … m − 1. */
-INLINE void strip(const wn_simd_product *p, size_t m, size_t column, size_t vecs, bool minus,
-                  const uint32_t *of) {
+/* One strip of C: `vecs` vectors wide from `column`, rows 0 … m − 1; with a sum, m ≥ TILE_ROWS. */
+INLINE void strip(const wn_simd_product *p, size_t m, size_t column, size_t vecs, manner how) {
   size_t r = 0;
+  if (how.sum != NULL) {
+    wn_simd_product q = part(p, r, column);
+    tile(&q, TILE_ROWS, vecs, how);
+    how.sum = NULL;
+    r = TILE_ROWS;
+  }
   for (; r + TILE_ROWS <= m; r += TILE_ROWS) {
     wn_simd_product q = part(p, r, column);
-    tile(&q, TILE_ROWS, vecs, minus, of);
+    tile(&q, TILE_ROWS, vecs, how);
   }
   for (; r < m; r++) {
     wn_simd_product q = part(p, r, column);
-    tile(&q, 1, vecs, minus, of);
+    tile(&q, 1, vecs, how);
   }
 }
 
 INLINE void strips(const wn_simd_product *p, size_t m, size_t n, bool minus) {
+  const manner how = {.minus = minus};
   size_t j = 0;
-  for (; j + TILE_VECS * W <= n; j += TILE_VECS * W) strip(p, m, j, TILE_VECS, minus, NULL);
+  for (; j + TILE_VECS * W <= n; j += TILE_VECS * W) strip(p, m, j, TILE_VECS, how);
   if (n - j >= 2 * W) {
-    strip(p, m, j, 2, minus, NULL);
+    strip(p, m, j, 2, how);
     j += 2 * W;
   }
-  if (j < n) strip(p, m, j, 1, minus, NULL);
+  if (j < n) strip(p, m, j, 1, how);
 }
 
 static void product(const wn_simd_product *p, size_t m, size_t n) {
@@ -96,98 +112,49 @@ INLINE void ask(ahead *a) {
   }
 }
 
-/* Rows row … row + W − 1 of C, from `column` on. */
-INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs, ahead *a,
-                      const uint32_t *of) {
-  ask(a);
+/* Rows row … row + W − 1 of C, `vecs` vectors from `column` on. */
+INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs,
+                      manner how) {
   wn_simd_product q = part(p, row, 0);
-  strip(&q, W, column, vecs, false, of);
+  if (vecs == 3) {
+    strip(&q, W, column, 3, how);
+  } else if (vecs == 2) {
+    strip(&q, W, column, 2, how);
+  } else {
+    strip(&q, W, column, 1, how);
+  }
 }
 
 /* Strips of columns, the rows above each, and on the diagonal ever fewer vectors. */
-INLINE void syrk_of(const wn_simd_rows *rows, size_t n, float *C, size_t ldc, const uint32_t *of) {
+INLINE void syrk_of(const wn_simd_rows *rows, size_t n, float *C, size_t ldc, manner how) {
   const wn_simd_product p = {rows->data, 1, rows->ld, rows->data, rows->ld, C, ldc, rows->count};
+  const manner plain = {.of = how.of};
   size_t blocks = n / W;
   ahead a = {rows, 0, rows->next_count * 5 / (blocks * (blocks + 5)) + 1};
   for (size_t j = 0, vecs; j < n; j += vecs * W) {
     vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
     for (size_t i = 0; i <= j; i += W) {
-      if (vecs == 3) {
-        syrk_rows(&p, i, j, 3, &a, of);
-      } else if (vecs == 2) {
-        syrk_rows(&p, i, j, 2, &a, of);
+      ask(&a);
+      if (i == 0 && how.sum != NULL) {
+        syrk_rows(&p, i, j, vecs, (manner){.of = how.of, .sum = how.sum + j});
       } else {
-        syrk_rows(&p, i, j, 1, &a, of);
+        syrk_rows(&p, i, j, vecs, plain);
       }
     }
-    if (vecs == 3) syrk_rows(&p, j + W, j + W, 2, &a, of);
-    if (vecs >= 2) syrk_rows(&p, j + (vecs - 1) * W, j + (vecs - 1) * W, 1, &a, of);
+    for (size_t v = 1; v < vecs; v++) {
+      ask(&a);
+      syrk_rows(&p, j + v * W, j + v * W, vecs - v, plain);
+    }
   }
 }
 
 static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
-  if (rows->row != NULL) {
-    syrk_of(rows, n, C, ldc, rows->row);
+  if (rows->row != NULL && rows->sum != NULL) {
+    syrk_of(rows, n, C, ldc, (manner){.of = rows->row, .sum = rows->sum});
+  } else if (rows->row != NULL) {
+    syrk_of(rows, n, C, ldc, (manner){.of = rows->row});
   } else {
-    syrk_of(rows, n, C, ldc, NULL);
-  }
-}
-
-INLINE void sum_vecs(const wn_simd_rows *rows, size_t column, size_t vecs, float *out) {
-  V s[8];
-#pragma GCC unroll 8
-  for (size_t v = 0; v < vecs; v++) s[v] = v_load(out + v * W);
-  for (size_t k = 0; k < rows->count; k++) {
-    const float *row = rows->data + (rows->row != NULL ? rows->row[k] : k) * rows->ld + column;
-#pragma GCC unroll 8
-    for (size_t v = 0; v < vecs; v++) s[v] = v_add(s[v], v_load(row + v * W));
-  }
-#pragma GCC unroll 8
-  for (size_t v = 0; v < vecs; v++) v_store(out + v * W, s[v]);
-}
-
-static void sum(const wn_simd_rows *rows, size_t n, float *out) {
-  size_t j = 0;
-  for (; j + 8 * W <= n; j += 8 * W) sum_vecs(rows, j, 8, out + j);
-  for (; j < n; j += W) sum_vecs(rows, j, 1, out + j);
-}
-
-/* The W × W block at A becomes U, inverse[W] the reciprocals of its diagonal. */
-INLINE void factor_block(float *A, size_t ld, float pivot_min, float *inverse) {
-  for (size_t r = 0; r < W; r++) {
-    float *row = A + r * ld, pivot = row[r];
-    if (!(pivot >= pivot_min)) pivot = pivot_min;
-    inverse[r] = 1.0f / sqrtf(pivot);
-    V u = v_mul(v_load(row), v_set(inverse[r]));
-    v_store(row, u);
-    row[r] = pivot * inverse[r];
-    for (size_t s = r + 1; s < W; s++) {
-      v_store(A + s * ld, v_fnma(v_set(row[s]), u, v_load(A + s * ld)));
-    }
-  }
-}
-
-/* X ← U⁻ᵀX for the W × W blocks X right of U. */
-INLINE void solve_block(const float *U, size_t ld, const float *inverse, float *X) {
-  V x[W];
-#pragma GCC unroll 16
-  for (size_t r = 0; r < W; r++) x[r] = v_load(X + r * ld);
-#pragma GCC unroll 16
-  for (size_t r = 0; r < W; r++) {
-    x[r] = v_mul(x[r], v_set(inverse[r]));
-    v_store(X + r * ld, x[r]);
-#pragma GCC unroll 16
-    for (size_t s = r + 1; s < W; s++) x[s] = v_fnma(v_set(U[r * ld + s]), x[r], x[s]);
-  }
-}
-
-static void cholesky(float *A, size_t n, size_t ld, float pivot_min, float *inverse) {
-  for (size_t p = 0; p < n; p += W) {
-    float *block = A + p * ld + p;
-    const wn_simd_product before = {A + p, 1, ld, A + p, ld, block, ld, p};
-    strips(&before, W, n - p, true);
-    factor_block(block, ld, pivot_min, inverse + p);
-    for (size_t j = W; j < n - p; j += W) solve_block(block, ld, inverse + p, block + j);
+    syrk_of(rows, n, C, ldc, (manner){.sum = NULL});
   }
 }
 
@@ -212,6 +179,8 @@ static void combine(const float *a, const float *rows, size_t count, size_t ld, 
   for (; j + 4 * W <= n; j += 4 * W) combine_vecs(a, rows + j, count, ld, out + j, 4);
   for (; j < n; j += W) combine_vecs(a, rows + j, count, ld, out + j, 1);
 }
+
+#include "base/simd/simd_factor.h"
 
 static void rsqrt(float a, const float *x, float b, size_t n, float *out) {
   size_t k = 0;
@@ -466,7 +435,8 @@ static void batch(const wn_simd_batch *b, float *least) {
 }
 
 #define DENSE_KERNELS                                                                              \
-  .lanes = W, .product = product, .syrk = syrk, .sum = sum, .cholesky = cholesky,                  \
+  .lanes = W, .product = product, .syrk = syrk, .cholesky = cholesky,                              \
+  .upper_solve_transposed = upper_solve_transposed, .upper_solve = upper_solve,                    \
   .combine = combine, .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4,                        \
   .transpose = transpose, .batch = batch, .normal = normal
 

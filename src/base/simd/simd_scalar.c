@@ -105,6 +105,8 @@ static inline V v_sqrt(V a) {
 #define v_add(a, b)     ((a) + (b))
 #define v_mul(a, b)     ((a) * (b))
 #define v_div(a, b)     ((a) / (b))
+#define v_lane(a, i)    v_set((a)[i])
+#define v_first(a)      ((a)[0])
 
 static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
   for (size_t i = 0; i < 16; i++) out[i] = dot(a + i / 4 * ld, b + i % 4 * ld, n);

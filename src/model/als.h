@@ -100,6 +100,9 @@ size_t wn_als_pcg_floats(size_t d, size_t n);
 wn_als_row wn_als_solve_pcg(const wn_als_system *system, const wn_als_task *task, int steps,
                             float *memory);
 
+/* True where `steps` steps for a row of n entries cost less than half of the exact solution. */
+bool wn_als_pcg_pays(size_t d, size_t n, int steps);
+
 /* Initial factors of one row, N(0, sigma²): a function of seed and row alone. */
 void wn_als_init_row(uint64_t seed, uint32_t row, size_t d, double sigma, float *out);
 

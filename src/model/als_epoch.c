@@ -143,7 +143,8 @@ static void solve_chunk(const als_fit *f, worker *w, const wn_als_system *system
     wn_als_task task = task_of(f, w, side->order[at], tasks * WN_ALS_SHORT_N);
     if (task.n <= limit && task.liked > 0) {
       w->task[tasks++] = task;
-    } else if (f->steps > 0 && task.liked > 0) {
+    } else if (f->steps > 0 && task.liked > 0 &&
+               (!f->counted || wn_als_pcg_pays(f->d, task.n, f->steps))) {
       *task.row = wn_als_solve_pcg(system, &task, f->steps, w->pcg);
     } else {
       *task.row = wn_als_solve_task(system, &task, &w->one);

@@ -15,8 +15,9 @@
  *
  * Shapes: U × d and I × d floats, 20 bytes a row, the longest row's entries and scratch of some
  * 3·d KB a thread. Cost of an epoch: als_epoch.c. Threads: rows are independent and sums are merged
- * in a fixed order, so the model has the same bits for any number of threads. With `cg_steps` long
- * rows are moved instead of solved (als_pcg.c), but for the last half-epoch. */
+ * in a fixed order, so the model has the same bits for any number of threads. With the
+ * solvers `cg` and `auto` long rows are moved instead of solved (als_pcg.c), all or those where
+ * that costs less, but for the last half-epoch. */
 #include "model/als_fit.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -266,6 +267,22 @@ static wn_status keep_users(als_fit *f, wn_als *als, wn_error *err) {
   return WN_OK;
 }
 
+#define STEPS 2 /* where the solver is chosen and their number is not */
+
+static wn_status choose_solver(als_fit *f, const wn_params *params, wn_error *err) {
+  const char *solver = params->text;
+  f->steps = (int)wn_param(&wn_model_als, params, "cg_steps");
+  f->counted = strcmp(solver, "auto") == 0;
+  if (f->counted || strcmp(solver, "cg") == 0) {
+    if (f->steps == 0) f->steps = STEPS;
+  } else if (strcmp(solver, "exact") == 0) {
+    f->steps = 0;
+  } else if (solver[0] != '\0') {
+    return wn_fail(err, WN_E_ARGUMENT, "solver", "`%s` is not exact, cg or auto", solver);
+  }
+  return WN_OK;
+}
+
 wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                      wn_model **out, wn_error *err) {
   const wn_model_class *cls = &wn_model_als;
@@ -284,9 +301,10 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
                             .power = wn_param(cls, params, "power"),
                             .negative = wn_param(cls, params, "negative"),
                             .cold_scale = wn_param(cls, params, "cold_scale")};
-  als_fit f = {.env = env, .head = &als->head, .steps = (int)wn_param(cls, params, "cg_steps")};
+  als_fit f = {.env = env, .head = &als->head};
   wn_status status = WN_OK;
   if (als->coded == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(choose_solver(&f, params, err));
   WN_TRY(fit_init(&f, data, err));
   init_items(&f, wn_param(cls, params, "sigma"));
   WN_TRY(run_epochs(&f, (uint32_t)wn_param(cls, params, "epochs"),

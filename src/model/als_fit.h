@@ -20,6 +20,7 @@ typedef struct als_fit {
   wn_als_head *head;
   size_t d;
   int steps;    /* of conjugate gradients for long rows; 0: exact */
+  bool counted; /* only for those where they cost less */
   bool uniform; /* all confidences are 1 */
   float *ones;  /* [longest] then; else NULL */
   als_side user, item;

@@ -296,6 +296,51 @@ static void test_pcg(void **state) {
   wn_free(few);
 }
 
+/* What `solver` stands for. */
+static void check_solvers(const wn_dataset *data) {
+  const char *common = "factors=40 epochs=6 tolerance=0";
+  const struct {
+    const char *one, *other; /* the same model */
+  } same[] = {
+      {"solver=exact cg_steps=3", ""},
+      {"solver=cg", "cg_steps=2"},
+      {"solver=cg cg_steps=3", "cg_steps=3"},
+      {"solver=auto", "solver=exact"}, /* at 40 factors steps do not pay */
+  };
+  for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+    char one[120], other[120];
+    snprintf(one, sizeof one, "%s %s", common, same[i].one);
+    snprintf(other, sizeof other, "%s %s", common, same[i].other);
+    wn_model *a = fit_threads(&wn_model_als, data, one, 1);
+    wn_model *b = fit_threads(&wn_model_als, data, other, 2);
+    assert_same_model(a, b);
+    a->cls->free(a);
+    b->cls->free(b);
+  }
+  wn_params params = params_of(&wn_model_als, "solver=fast");
+  wn_model *model = NULL;
+  wn_fit_env env = {.seed = 1};
+  wn_error wrong = {0};
+  assert_int_equal(wn_als_fit(data, &params, &env, &model, &wrong), WN_E_ARGUMENT);
+  assert_non_null(strstr(wrong.message, "exact, cg or auto"));
+}
+
+/* At 256 factors the longest rows are moved and the others solved. */
+static void check_auto(const wn_dataset *data) {
+  const char *solvers[] = {"exact", "auto", "cg"};
+  double objective[3];
+  for (size_t i = 0; i < 3; i++) {
+    char text[80];
+    snprintf(text, sizeof text, "factors=256 epochs=3 tolerance=0 cg_steps=1 solver=%s",
+             solvers[i]);
+    wn_model *model = fit(&wn_model_als, data, text);
+    objective[i] = ((const wn_als *)model)->head.objective;
+    model->cls->free(model);
+  }
+  assert_true(objective[1] != objective[0] && objective[1] != objective[2]);
+  assert_true(fabs(objective[1] - objective[0]) < .05 * objective[0]);
+}
+
 /* Rows on both sides of every border between the solvers; steps reach nearly what is exact. */
 static void test_long_rows(void **state) {
   (void)state;
@@ -326,9 +371,23 @@ static void test_long_rows(void **state) {
     one->cls->free(one);
     three->cls->free(three);
   }
+  check_solvers(&data);
+  check_auto(&data);
   exact->cls->free(exact);
   wn_dataset_clear(&data);
   wn_free(facts);
+}
+
+static void test_counted_cost(WN_UNUSED void **state) {
+  assert_false(wn_als_pcg_pays(64, 100000, 2)); /* products are faster than memory */
+  assert_false(wn_als_pcg_pays(128, 200, 2));
+  assert_true(wn_als_pcg_pays(256, 400, 2));
+  assert_false(wn_als_pcg_pays(256, 400, 10));
+  assert_false(wn_als_pcg_pays(1024, 100, 2)); /* short rows: the dual */
+  assert_true(wn_als_pcg_pays(1024, 600, 2));
+  for (size_t n = 49; n < 2000; n++) { /* once it pays it does for every longer row */
+    assert_true(!wn_als_pcg_pays(512, n, 2) || wn_als_pcg_pays(512, n + 1, 2));
+  }
 }
 
 static void test_objective_falls(void **state) {
@@ -772,6 +831,7 @@ int main(void) {
       cmocka_unit_test(test_fold_in_is_training),
       cmocka_unit_test(test_pcg),
       cmocka_unit_test(test_long_rows),
+      cmocka_unit_test(test_counted_cost),
       cmocka_unit_test(test_objective_falls),
       cmocka_unit_test(test_threads_and_snapshot),
       cmocka_unit_test(test_twins),

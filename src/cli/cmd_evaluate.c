@@ -21,14 +21,18 @@
 
 static struct {
   const char *report, *incumbent;
-  const char *data, *config, *split, *train, *test, *format, *surface, *k, *metrics;
+  const char *data, *config, *split, *train, *test, *format, *k, *metrics;
   const char *items, *negatives, *candidates;
   const char *compat, *per_user, *predictions;
-  wn_text_list models, set, dataset, runs, slices, map;
+  wn_text_list models, surfaces, set, dataset, runs, slices, map;
   uint64_t users, seed, threads, bootstrap, protocols;
   double test_share;
   bool no_funnel, json;
-} opt = {.seed = 1, .bootstrap = 1000, .test_share = 0.1, .surface = "home"};
+} opt = {
+    .seed = 1,
+    .bootstrap = 1000,
+    .test_share = 0.1,
+};
 
 static const wn_option options[] = {
     {"data", WN_OPT_TEXT, &opt.data, "DIR", "evaluate on this data directory"},
@@ -47,7 +51,8 @@ static const wn_option options[] = {
      "this model alone (and the baselines), also one that training leaves out; may be given again"},
     {"set", WN_OPT_LIST, &opt.set, "KEY=VALUE",
      "a parameter: of the one --model, or MODEL.KEY=VALUE"},
-    {"surface", WN_OPT_TEXT, &opt.surface, "NAME", "the funnel to measure, default home"},
+    {"surface", WN_OPT_LIST, &opt.surfaces, "NAME",
+     "the funnel to measure, default home; may be given again"},
     {"no-funnel", WN_OPT_FLAG, &opt.no_funnel, NULL, "models alone"},
     {"k", WN_OPT_TEXT, &opt.k, "K,K,…", "cutoffs, default 10,20,50"},
     {"metrics", WN_OPT_TEXT, &opt.metrics, "NAME@K,…",
@@ -298,6 +303,21 @@ static wn_status read_slices(run *r, wn_error *err) {
   return status;
 }
 
+static wn_status choose_surfaces(run *r, wn_error *err) {
+  wn_evaluate_options *o = &r->options;
+  size_t len = opt.surfaces.len > 0 ? opt.surfaces.len : 1;
+  if (len > WN_FUNNELS_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "surface", "at most %d, got %zu", WN_FUNNELS_MAX, len);
+  for (size_t i = 0; i < len; i++) {
+    const char *name = opt.surfaces.len > 0 ? opt.surfaces.data[i] : "home";
+    const wn_surface *found = wn_surfaces_find(&r->config.surfaces, wn_str_of(name));
+    if (found == NULL)
+      return wn_fail(err, WN_E_NOT_FOUND, "surface", "there is no surface `%s`", name);
+    o->surfaces[o->surfaces_len++] = found;
+  }
+  return WN_OK;
+}
+
 static wn_status from_store(run *r, wn_error *err) {
   wn_status status;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &r->store, err));
@@ -320,10 +340,8 @@ static wn_status from_store(run *r, wn_error *err) {
   WN_TRY(wn_vectors_open(opt.data, wn_store_items(r->store), wn_catalog_count(r->catalog),
                          &r->vectors, err));
   r->options.vectors = r->vectors.vectors;
-  if (!opt.no_funnel && opt.models.len == 0 && opt.runs.len == 0) {
-    r->options.surface = wn_surfaces_find(&r->config.surfaces, wn_str_of(opt.surface));
-    if (r->options.surface == NULL)
-      WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "surface", "there is no surface `%s`", opt.surface));
+  if (!opt.no_funnel && opt.runs.len == 0 && (opt.models.len == 0 || opt.surfaces.len > 0)) {
+    WN_TRY(choose_surfaces(r, err));
   }
 cleanup:
   return status;

@@ -12,7 +12,7 @@ double wn_ms_since(uint64_t mono_ns) {
 }
 
 void wn_trace_note(wn_trace *trace, const char *text) {
-  if (trace != NULL && trace->notes_len < WN_RULES_MAX) trace->notes[trace->notes_len++] = text;
+  if (trace != NULL && trace->notes_len < WN_NOTES_MAX) trace->notes[trace->notes_len++] = text;
 }
 
 void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason) {

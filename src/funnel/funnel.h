@@ -75,6 +75,9 @@ typedef struct wn_slate_item {
   const float *row; /* the ranker's features; NULL: it was not asked */
 } wn_slate_item;
 
+/* Room for one on each pin, slot and quota, and on what else there is to say. */
+#define WN_NOTES_MAX (4 * WN_RULES_MAX)
+
 /* What each stage took and left, always measured: retrieve, filter, score, order; then what the
  * light and the heavy ranker took of score, and how many they were asked about. */
 enum {
@@ -144,7 +147,7 @@ typedef struct wn_trace {
   size_t candidates_len;
   wn_move_trace *moves;
   size_t moves_len;
-  const char *notes[WN_RULES_MAX]; /* rules that could not be kept, and why */
+  const char *notes[WN_NOTES_MAX]; /* rules that could not be kept, and why */
   size_t notes_len;
   wn_why *whys;
   size_t whys_len;

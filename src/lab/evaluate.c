@@ -437,10 +437,11 @@ static wn_status measure_models(wn_bench *b, wn_evaluation *out, wn_error *err) 
     WN_TRY(fit_and_measure(b, &specs[i], out, err));
     if (i == 1) WN_TRY(measure_recent(b, out, err));
   }
-  if (o->surface != NULL) {
+  for (size_t s = 0; s < o->surfaces_len; s++) {
     char name[64];
-    snprintf(name, sizeof name, "funnel:%.50s", o->surface->name);
+    snprintf(name, sizeof name, "funnel:%.50s", o->surfaces[s]->name);
     b->model = NULL;
+    b->surface = o->surfaces[s];
     WN_TRY(measure(b, out, name, 0, err));
   }
 cleanup:

@@ -94,6 +94,7 @@ typedef struct wn_given_lists {
 #define WN_GIVEN_MAX 8
 
 #define WN_ATTRIBUTES_MAX 4
+#define WN_FUNNELS_MAX    32
 
 struct wn_content_ids;
 
@@ -106,8 +107,9 @@ typedef struct wn_evaluate_options {
   uint32_t bootstrap; /* resamples, default 1,000 */
   uint64_t seed;
   wn_train_options train;
-  const wn_surface *surface; /* the whole funnel as one more row; NULL: models alone */
-  const wn_catalog *catalog; /* of the funnel; NULL with surface NULL */
+  const wn_surface *surfaces[WN_FUNNELS_MAX]; /* the whole funnel as a row each */
+  size_t surfaces_len;                        /* 0: models alone */
+  const wn_catalog *catalog;                  /* of the funnel; NULL without surfaces */
   wn_item_source items_source;
   wn_user_source users_source;
   const int64_t *created_ms;
@@ -207,7 +209,7 @@ typedef struct wn_constant {
   double expected[WN_TIED_METRICS][WN_CUTOFFS_MAX], by_number[WN_TIED_METRICS][WN_CUTOFFS_MAX];
 } wn_constant;
 
-#define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + 4)
+#define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + WN_FUNNELS_MAX + 4)
 
 /* The same models under another split. */
 typedef struct wn_second_protocol {

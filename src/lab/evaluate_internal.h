@@ -44,7 +44,8 @@ typedef struct wn_bench {
   wn_dataset whole;            /* all of train, where that is not the same */
   const wn_dataset *histories; /* the one that histories come from: all of train */
   wn_models models;
-  wn_model *recent; /* popular, fitted on the newest part of train */
+  const wn_surface *surface; /* the row being measured is its funnel's, when `model` is NULL */
+  wn_model *recent;          /* popular, fitted on the newest part of train */
   wn_dataset_report dataset;
   wn_pool *pool;
   wn_bitset known;     /* items that train may know of */

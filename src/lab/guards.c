@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define SIGMAS   4  /* a fair difference is beyond in one run of 16,000 */
+#define SIGMAS   4 /* a fair difference is beyond in one run of 16,000 */
+#define Z95      1.96
 #define FEW_HITS 10 /* in sum over all users */
 
 static void guard(wn_evaluation *e, const char *name, wn_guard_state state, const char *format, ...)
@@ -77,6 +78,31 @@ static void someone_beats_popular(wn_evaluation *e) {
         d.low, d.high);
 }
 
+/* Is a plain rule as good as what was learnt? The best learnt row less `top`, on the same users. */
+static void plain_rule(wn_evaluation *e) {
+  size_t at = wn_evaluation_find(e, "top");
+  const wn_model_result *best = NULL;
+  if (at == WN_ROWS_MAX) return;
+  for (size_t i = 0; i < e->rows_len; i++) {
+    double mean = e->rows[i].at[0].of[e->primary].mean;
+    if (i != at && (best == NULL || mean > best->at[0].of[e->primary].mean)) best = &e->rows[i];
+  }
+  double sum = 0, squares = 0, users = (double)e->users_evaluated;
+  if (best == NULL || users < 2) return;
+  for (uint64_t u = 0; u < e->users_evaluated; u++) {
+    double d = best->user_value[u] - e->rows[at].user_value[u];
+    sum += d;
+    squares += d * d;
+  }
+  double mean = sum / users, error = sqrt(fmax(0, squares / users - mean * mean) / (users - 1));
+  double low = mean - Z95 * error, high = mean + Z95 * error;
+  bool enough = low <= 0;
+  guard(e, "plain rule", enough ? WN_GUARD_WARN : WN_GUARD_PASS,
+        "%s the most used of the same category: %s less top %+.4f (%+.4f to %+.4f)",
+        enough ? "nothing is certainly better than" : "learning beats", best->name, mean, low,
+        high);
+}
+
 static void ties_do_not_matter(wn_evaluation *e) {
   const wn_model_result *worst = NULL;
   double most = 0;
@@ -122,5 +148,6 @@ void wn_bench_guards(const wn_bench *b WN_UNUSED, wn_evaluation *out) {
   order_says_nothing(out);
   ties_do_not_matter(out);
   someone_beats_popular(out);
+  plain_rule(out);
   lists_are_new(out);
 }

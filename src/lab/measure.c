@@ -96,7 +96,7 @@ static wn_status rank_by_funnel(const wn_bench *b, const wn_query *query, ranked
   list->item = wn_arena_alloc(query->arena, b->k_max * sizeof *list->item);
   if (seen == NULL || list->item == NULL) return wn_fail_memory(err);
   for (uint64_t i = 0; i < n; i++) seen[i] = (wn_seen_entry){s->seen.item[begin + i], UINT64_MAX};
-  wn_request request = {.surface = b->options->surface,
+  wn_request request = {.surface = b->surface,
                         .models = &b->models,
                         .catalog = b->options->catalog,
                         .filters = b->filters,

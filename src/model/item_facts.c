@@ -129,8 +129,12 @@ static wn_status count_item(void *ctx, wn_item_ix ix, const wn_item_record *item
 }
 
 /* The columns that most items have, by name where they are equal. */
-static void choose_columns(survey *s) {
+static void choose_columns(survey *s, const char *attribute) {
   wn_facts_head *h = &s->facts->head;
+  for (size_t c = 0; attribute[0] != '\0' && c < s->columns; c++)
+    if (strcmp(s->column[c].name, attribute) == 0)
+      memcpy(h->attr[h->attrs++], attribute, strlen(attribute) + 1);
+  if (attribute[0] != '\0') return;
   while (h->attrs < WN_FACTS_ATTRS) {
     column *best = NULL;
     for (size_t c = 0; c < s->columns; c++) {
@@ -193,17 +197,19 @@ static wn_status make_rows(survey *s, uint32_t a, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status read_catalogue(survey *s, const wn_item_source *source, wn_error *err) {
+static wn_status read_catalogue(survey *s, const char *attribute, const wn_item_source *source,
+                                wn_error *err) {
   wn_status status = WN_OK;
   if (source->scan == NULL) return WN_OK;
   WN_TRY(source->scan(source->ctx, count_item, s, err));
-  choose_columns(s);
+  choose_columns(s, attribute);
   WN_TRY(source->scan(source->ctx, take_item, s, err));
 cleanup:
   return status;
 }
 
-wn_status wn_facts_fit(const wn_dataset *data, wn_item_facts *out, wn_error *err) {
+wn_status wn_facts_fit(const wn_dataset *data, const char *attribute, wn_item_facts *out,
+                       wn_error *err) {
   wn_status status = WN_OK;
   survey *s = wn_calloc(1, sizeof *s);
   memset(out, 0, sizeof *out);
@@ -222,7 +228,7 @@ wn_status wn_facts_fit(const wn_dataset *data, wn_item_facts *out, wn_error *err
     created[i] = data->created_ms != NULL ? data->created_ms[i] : 0;
     price[i] = NAN;
   }
-  WN_TRY(read_catalogue(s, &data->items_source, err));
+  WN_TRY(read_catalogue(s, attribute, &data->items_source, err));
   for (uint32_t a = 0; a < out->head.attrs; a++) WN_TRY(make_rows(s, a, err));
 cleanup:
   for (size_t c = 0; s != NULL && c < s->columns; c++) wn_map64_clear(&s->column[c].values);

@@ -65,8 +65,10 @@ typedef struct wn_taken_list {
 } wn_taken_list;
 WN_MUST_USE wn_status wn_taken_list_of(const wn_dataset *data, wn_taken_list *out, wn_error *err);
 
-/* All but the pulses, which are zero: whoever replays the past fills them. */
-WN_MUST_USE wn_status wn_facts_fit(const wn_dataset *data, wn_item_facts *out, wn_error *err);
+/* All but the pulses, which are zero: whoever replays the past fills them. `attribute`: this one
+ * alone, however few items have it; "": those that most have. */
+WN_MUST_USE wn_status wn_facts_fit(const wn_dataset *data, const char *attribute,
+                                   wn_item_facts *out, wn_error *err);
 /* The pulses of a whole dataset; of one without times they know counts and places alone. */
 WN_MUST_USE wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error *err);
 /* An event while serving. */

@@ -12,7 +12,8 @@ static const wn_model_class *const classes[] = {
     &wn_model_popular,   &wn_model_trending,     &wn_model_newest,  &wn_model_covisit,
     &wn_model_content,   &wn_model_als,          &wn_model_random,  &wn_model_ridge,
     &wn_model_ridge_seq, &wn_model_ease,         &wn_model_vectors, &wn_model_vmis,
-    &wn_model_user_knn,  &wn_model_continuation, &wn_model_blend,   &wn_model_ranker,
+    &wn_model_user_knn,  &wn_model_continuation, &wn_model_top,     &wn_model_blend,
+    &wn_model_ranker,
 };
 #define CLASSES (sizeof classes / sizeof *classes)
 _Static_assert(CLASSES <= WN_MODELS_MAX, "a set holds one model of each class");

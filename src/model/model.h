@@ -136,11 +136,11 @@ struct wn_model {
 };
 
 /* popular, trending, newest, covisit, content, als, random, ridge, ridge-seq, ease, vectors, vmis,
- * user-knn, continuation, blend, ranker */
+ * user-knn, continuation, top, blend, ranker */
 extern const wn_model_class wn_model_popular, wn_model_trending, wn_model_newest, wn_model_covisit,
     wn_model_content, wn_model_als, wn_model_random, wn_model_ridge, wn_model_ridge_seq,
     wn_model_ease, wn_model_vectors, wn_model_vmis, wn_model_user_knn, wn_model_continuation,
-    wn_model_blend, wn_model_ranker;
+    wn_model_top, wn_model_blend, wn_model_ranker;
 
 /* candidates_batch, or candidates one by one. */
 WN_MUST_USE wn_status wn_model_candidates_batch(const wn_model *model, const wn_query_batch *batch,

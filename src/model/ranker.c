@@ -25,6 +25,7 @@
 static const wn_param_spec ranker_params[] = {
     {"depth", 200, 10, 1000, "items of each model's list"},
     {"moments", 45000, 1, 1e6, "of the past replayed to train on, about"},
+    {"ahead", 0, 0, 10, "things taken after a moment with a time that count; 0: those of one time"},
     {"negatives", 30, 1, 1000, "candidates of a moment beside what was taken"},
     {"trees", 250, 1, 2000, "boosted"},
     {"tree_depth", 6, 1, WN_TREES_DEPTH_MAX, "comparisons from root to leaf"},
@@ -177,6 +178,7 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = cls;
   wn_ranker_fit_options o = {.moments_max = (uint32_t)wn_param(cls, params, "moments"),
+                             .ahead = (uint32_t)wn_param(cls, params, "ahead"),
                              .negatives = (uint32_t)wn_param(cls, params, "negatives"),
                              .trees = (uint32_t)wn_param(cls, params, "trees"),
                              .depth = (uint32_t)wn_param(cls, params, "tree_depth"),
@@ -191,7 +193,7 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                                     "objectives"};
   m->head.version = RANKER_VERSION;
   wn_train_options_defaults(&defaults);
-  WN_TRY(wn_facts_fit(data, &m->facts, err));
+  WN_TRY(wn_facts_fit(data, "", &m->facts, err));
   WN_TRY(wn_facts_replay(data, &m->facts, err));
   m->set = (wn_feature_set){.version = WN_FEATURES_VERSION,
                             .families = WN_FEATURES_DEFAULT,

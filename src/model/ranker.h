@@ -29,6 +29,7 @@ typedef struct wn_light {
 
 typedef struct wn_ranker_fit_options {
   uint32_t moments_max, negatives, trees, depth; /* depth: of a tree */
+  uint32_t ahead; /* of a moment with a time: things taken next that count; 0: those of one time */
   double eta;
   bool listwise;
   const wn_feature_set *set;

@@ -338,10 +338,11 @@ wn_status wn_ranker_table_make(const wn_dataset *data, const wn_ranker_fit_optio
   memset(out, 0, sizeof *out);
   memset(whole, 0, sizeof *whole);
   wn_train_options_defaults(&defaults);
-  WN_TRY(wn_replay_make(data, options->moments_max, env->seed, &f.past, err));
+  WN_TRY(wn_replay_make(data, &(wn_replay_options){options->moments_max, options->ahead, env->seed},
+                        &f.past, err));
   out->moments = f.past.len;
   if (f.past.len < GROUPS_MIN) goto cleanup;
-  WN_TRY(wn_facts_fit(data, &f.facts, err));
+  WN_TRY(wn_facts_fit(data, "", &f.facts, err));
   f.world.facts = &f.facts;
   WN_TRY(fit_models(&f, env->run != NULL ? env->run : &defaults, err));
   WN_TRY(make_groups(&f, err));

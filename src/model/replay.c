@@ -57,6 +57,7 @@ typedef struct gathering {
   wn_replay *out;
   size_t all, cap;
   uint64_t seed, limit;
+  uint32_t ahead;
   size_t targets, targets_cap;
 } gathering;
 
@@ -79,18 +80,22 @@ static void take_moment(void *ctx, const wn_moment *moment) {
   wn_moment *m = &r->moment[r->len++];
   size_t first = g->targets;
   *m = *moment;
-  for (uint64_t p = moment->target; p < moment->targets_end; p++)
-    if (m->rows->weight[p] > 0 && g->targets - first < TARGETS_MAX)
+  uint64_t end = g->ahead > 0 ? m->rows->row_ptr[m->user + 1] : moment->targets_end;
+  size_t most = g->ahead > 0 ? g->ahead : TARGETS_MAX;
+  for (uint64_t p = moment->target; p < end; p++)
+    if (m->rows->weight[p] > 0 && g->targets - first < most)
       r->target[g->targets++] = m->rows->col[p];
   qsort(r->target + first, g->targets - first, sizeof *r->target, by_item);
   m->target = first;
   m->targets_end = g->targets;
 }
 
-static wn_status make_timed(const wn_dataset *data, size_t len_max, uint64_t seed, wn_replay *out,
+static wn_status make_timed(const wn_dataset *data, const wn_replay_options *o, wn_replay *out,
                             wn_error *err) {
+  size_t len_max = o->len_max;
   const wn_csr *m = &data->by_user;
-  gathering g = {.out = out, .seed = seed, .limit = UINT64_MAX, .cap = 2 * len_max};
+  gathering g = {
+      .out = out, .seed = o->seed, .ahead = o->ahead, .limit = UINT64_MAX, .cap = 2 * len_max};
   int64_t cut_ms = 0;
   wn_status status = WN_OK;
   WN_TRY(find_cut(m, &cut_ms, err));
@@ -157,14 +162,14 @@ cleanup:
   return status;
 }
 
-wn_status wn_replay_make(const wn_dataset *data, size_t len_max, uint64_t seed, wn_replay *out,
+wn_status wn_replay_make(const wn_dataset *data, const wn_replay_options *o, wn_replay *out,
                          wn_error *err) {
   wn_status status = WN_OK;
   memset(out, 0, sizeof *out);
-  if (wn_dataset_timed(data)) WN_TRY(make_timed(data, len_max, seed, out, err));
+  if (wn_dataset_timed(data)) WN_TRY(make_timed(data, o, out, err));
   if (out->len < MOMENTS_MIN) {
     wn_replay_clear(out);
-    WN_TRY(make_rounds(data, len_max, seed, out, err));
+    WN_TRY(make_rounds(data, o->len_max, o->seed, out, err));
   }
 cleanup:
   if (status != WN_OK) wn_replay_clear(out);

@@ -199,6 +199,10 @@ class Cli(unittest.TestCase):
         rows = {row["model"]: row["at"][0] for row in result["rows"]}
         self.assertEqual(result["split"], "time")
         self.assertIn("funnel:home", rows)
+        self.assertNotIn("funnel:feed", rows)
+        two = json.loads(winnow("evaluate", "--data", self.data, "--k", "5", "--json", "--bootstrap", "100", "--model", "covisit",
+                                "--surface", "home", "--surface", "feed").stdout)
+        self.assertEqual([row["model"] for row in two["rows"]][-2:], ["funnel:home", "funnel:feed"])
         self.assertLess(rows["random"]["recall"]["mean"], rows["covisit"]["recall"]["mean"])
         for row in rows.values():
             for metric in ("ndcg", "recall", "precision", "hit_rate", "mrr", "map"):

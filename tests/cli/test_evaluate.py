@@ -57,6 +57,16 @@ class Evaluate(unittest.TestCase):
         winnow("evaluate", "--format", "pairs", "--train", self.train, "--split", "leave-last-out", code=2)
         self.assertEqual(self.json("--split", "random", "--model", "popular")["split"], "random")
 
+    def test_plain_rule(self):
+        """The test items are of their users' tastes, and no more than that: the plain rule is as good as anything."""
+        result = self.json("--test", self.test, "--items", self.items, "--model", "top", "--model", "ridge")
+        self.assertGreater(self.recall(result)["top"], self.recall(result)["popular"])
+        guard = next(g for g in result["guards"] if g["name"] == "plain rule")
+        self.assertEqual(guard["state"], "warn")
+        self.assertIn("nothing is certainly better", guard["reason"])
+        guards = self.json("--test", self.test, "--model", "ridge")["guards"]
+        self.assertNotIn("plain rule", [g["name"] for g in guards])
+
     def test_cold_items(self):
         how = ["--split", "cold-items", "--items", self.items, "--model", "content", "--test-share", "0.2"]
         cold, among_all = self.json(*how), self.json(*how, "--candidates", "all")

@@ -1,6 +1,7 @@
 /* Rules of ordering: a property test over random rule sets, each rule by hand, and draws against
  * their propensities. */
 #include "fixture.h"
+#include "funnel/diversity.h"
 
 static bool satisfies(const fx_world *w, const char *where, wn_item_ix item) {
   wn_expr *expr = NULL;
@@ -96,19 +97,44 @@ static void check_slots(const fx_world *w, const wn_surface *s, const wn_slate *
   }
 }
 
+/* No value of a capped attribute stands more often than allowed, of a list each; pins and slots
+ * count, too. */
 static void check_caps(const fx_world *w, const wn_surface *s, const wn_slate *slate) {
+  wn_arena arena;
+  wn_arena_init(&arena, 1 << 20);
   for (size_t c = 0; c < s->caps_len; c++) {
     const wn_column *column = wn_catalog_column(w->catalog, wn_str_of(s->caps[c].attribute));
-    if (column == NULL || strcmp(column->name, "section") != 0) continue;
-    for (size_t i = 0; i < slate->len; i++) {
-      size_t same = 0;
-      const wn_cell *cell = &column->cells[slate->items[i].item];
-      for (size_t k = 0; k < slate->len && cell->kind != 0; k++) {
-        const wn_cell *other = &column->cells[slate->items[k].item];
-        same += other->kind == cell->kind && other->code == cell->code;
+    for (size_t i = 0; i < slate->len && column != NULL; i++) {
+      wn_values own, other;
+      assert_true(wn_values_of(column, slate->items[i].item, &arena, &own));
+      for (uint32_t v = 0; v < own.len; v++) {
+        size_t same = 0;
+        for (size_t k = 0; k < slate->len; k++) {
+          assert_true(wn_values_of(column, slate->items[k].item, &arena, &other));
+          same += wn_values_hold(&other, wn_values_keys(&own)[v]);
+        }
+        assert_true(same <= s->caps[c].max);
       }
-      assert_true(same <= s->caps[c].max);
     }
+  }
+  wn_arena_clear(&arena);
+}
+
+/* A pin stands at its place, further up where the slate is short, or its reason is told. */
+static void check_pins(const fx_world *w, const wn_surface *s, const wn_slate *slate, uint32_t n) {
+  for (size_t p = 0; p < s->pins_len; p++) {
+    const wn_pin *pin = &s->pins[p];
+    char kept_not[320], moved[320];
+    if (pin->position > n) continue;
+    wn_item_ix item = wn_catalog_find(w->catalog, wn_str_of(pin->item));
+    size_t at = 0;
+    while (at < slate->len && slate->items[at].item != item) at++;
+    if (at < slate->len && slate->items[at].pinned && at + 1 == pin->position) continue;
+    snprintf(kept_not, sizeof kept_not, "pin of \"%s\" at %u not kept", pin->item, pin->position);
+    snprintf(moved, sizeof moved, "pin of \"%s\" moved up from %u to %zu", pin->item, pin->position,
+             at + 1);
+    if (!fx_noted(slate->trace, at < slate->len && slate->items[at].pinned ? moved : kept_not))
+      fail_msg("not told: %s", kept_not);
   }
 }
 
@@ -153,6 +179,7 @@ static void test_random_rules(void **state) {
     check_quotas(&w, &s, &slate, r.query.now_ms);
     check_slots(&w, &s, &slate);
     check_caps(&w, &s, &slate);
+    check_pins(&w, &s, &slate, n);
   }
   fx_clear(&w);
 }

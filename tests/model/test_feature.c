@@ -50,7 +50,7 @@ static void world_init(world *w) {
   dataset(&w->data);
   options(&w->train);
   assert_ok(wn_train(&w->data, &w->train, NULL, &w->models, err));
-  assert_ok(wn_facts_fit(&w->data, &w->facts, err));
+  assert_ok(wn_facts_fit(&w->data, "", &w->facts, err));
   assert_ok(wn_facts_replay(&w->data, &w->facts, err));
   w->set = (wn_feature_set){
       .version = WN_FEATURES_VERSION, .families = (1u << WN_FEATURE_FAMILIES) - 1, .depth = 20};
@@ -209,7 +209,7 @@ static size_t leaks(const world *w, const wn_ranker_table *t, unsigned family, b
     wn_arena arena;
     wn_arena_init(&arena, 1 << 24);
     assert_ok(wn_dataset_before(&w->data, whole ? INT64_MAX : t->moment[g].time_ms, &before, err));
-    assert_ok(wn_facts_fit(&w->data, &facts, err));
+    assert_ok(wn_facts_fit(&w->data, "", &facts, err));
     assert_ok(wn_facts_replay(&before, &facts, err));
     wn_feature_world known = w->features;
     known.facts = &facts;
@@ -265,7 +265,7 @@ static void test_no_skew(void **state) {
   wn_item_facts live;
   world_init(&w);
   assert_ok(wn_taken_list_of(&w.data, &all, err));
-  assert_ok(wn_facts_fit(&w.data, &live, err));
+  assert_ok(wn_facts_fit(&w.data, "", &live, err));
   for (size_t i = 0; i < all.len; i++) {
     wn_event event = {.item = all.data[i].item, .time_ms = all.data[i].time_ms};
     wn_facts_update(&live, &event);

@@ -4,10 +4,10 @@
 
 static void test_registry(void **state) {
   (void)state;
-  static const char *const names[] = {"popular",   "trending",     "newest",  "covisit",
-                                      "content",   "als",          "random",  "ridge",
-                                      "ridge-seq", "ease",         "vectors", "vmis",
-                                      "user-knn",  "continuation", "blend",   "ranker"};
+  static const char *const names[] = {"popular", "trending", "newest",   "covisit",      "content",
+                                      "als",     "random",   "ridge",    "ridge-seq",    "ease",
+                                      "vectors", "vmis",     "user-knn", "continuation", "top",
+                                      "blend",   "ranker"};
   const size_t count = sizeof names / sizeof *names;
   assert_int_equal(wn_model_class_count(), count);
   for (size_t i = 0; i < count; i++) {

@@ -9,6 +9,7 @@
 #include "lab/dataset_files.h"
 #include "lab/fingerprint.h"
 #include "lab/near.h"
+#include "lab/own_log.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -301,6 +302,20 @@ static wn_status audit_attributes(job *j, const wn_audit_sides *sides, wn_error 
   return status;
 }
 
+/* A data directory's own impressions, if there are any. */
+static wn_status audit_own(job *j, wn_error *err) {
+  wn_own_log own;
+  wn_own_log_options how;
+  wn_error none = {0};
+  wn_own_log_options_defaults(&how);
+  wn_status status = wn_own_log_read(j->store, &j->config.signals, &how, &own, &none);
+  if (status == WN_E_NOT_FOUND) return WN_OK;
+  if (status != WN_OK) return wn_fail(err, status, none.field, "%s", none.message);
+  status = wn_audit_own_propensities(&own, &j->audit, err);
+  wn_own_log_clear(&own);
+  return status;
+}
+
 static wn_status audit(job *j, wn_error *err) {
   wn_audit_sides sides = {j->sides[0], j->sides[1], j->split.kind, j->timed, NAN, NAN};
   wn_logged log = {0};
@@ -310,9 +325,10 @@ static wn_status audit(job *j, wn_error *err) {
   WN_TRY(audit_attributes(j, &sides, err));
   for (size_t i = 0; i < opt.features.len; i++)
     WN_TRY(audit_feature(j, &sides, opt.features.data[i], err));
+  if (j->store != NULL) WN_TRY(audit_own(j, err));
   if (opt.impressions == NULL) return WN_OK;
   WN_TRY(wn_logged_read(opt.impressions, NULL, 0, &log, err));
-  WN_TRY(wn_audit_propensities(&log, &j->audit, err));
+  WN_TRY(wn_audit_propensities(&log, "", false, &j->audit, err));
 cleanup:
   wn_logged_clear(&log);
   return status;

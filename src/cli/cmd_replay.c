@@ -85,8 +85,10 @@ static void print_report(const wn_policy_replay_report *r, wn_buf *out) {
         "\nnote: probabilities are shares of %u draws, place by place; the lines on whole "
         "slates take the places for independent",
         r->draws);
-  wn_buf_str(out, "\nnote: users, sessions and models as of each slate; the catalogue is today's, "
-                  "without later items; filters and exclusions of requests are not logged");
+  wn_buf_str(
+      out,
+      "\nnote: users, sessions, filters, exclusions and models as of each slate; the catalogue "
+      "is today's, without later items");
 }
 
 static void put_counts(const wn_policy_replay_report *r, wn_json *j) {

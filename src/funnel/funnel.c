@@ -92,6 +92,7 @@ cleanup:
 static void keep_servable(wn_funnel *funnel) {
   const wn_bitset *servable = wn_catalog_servable(funnel->request->catalog);
   size_t kept = 0;
+  if (funnel->request->shown != NULL) return; /* of the past: judged, not served */
   for (size_t i = 0; i < funnel->slate_len; i++) {
     if (wn_bitset_test(servable, funnel->slate[i].item)) funnel->slate[kept++] = funnel->slate[i];
   }

@@ -36,6 +36,11 @@ typedef struct wn_request {
   wn_str filter;           /* expression of the request; absent: none */
   const wn_bitset *within; /* only these items; NULL: the whole catalogue */
   uint32_t n;              /* 1 … WN_SLATE_MAX */
+  /* A slate that somebody showed, to be judged: the answer is these items, with the probability
+   * that this policy puts each where it stands, given what stands above it. NULL: a slate of its
+   * own. */
+  const wn_item_ix *shown;
+  size_t shown_len; /* at most n */
   bool explain;
   const wn_why_ask *why; /* with explain: the ways of these items, too */
   size_t why_len;
@@ -72,7 +77,9 @@ typedef struct wn_slate_item {
   float propensity; /* 1 while nothing is random */
   uint32_t sources; /* 0: pinned, and proposed by nobody */
   bool pinned;
-  const float *row; /* the ranker's features; NULL: it was not asked */
+  wn_item_ix chosen; /* the item, or in a slate to be judged what this policy put here instead, of
+                        chance where it draws; WN_NO_IX: nothing */
+  const float *row;  /* the ranker's features; NULL: it was not asked */
 } wn_slate_item;
 
 /* Room for one on each pin, slot and quota, and on what else there is to say. */

@@ -16,7 +16,9 @@
  * place is drawn from the pool instead, by e^(worth / T) over what is free: sequential sampling
  * without replacement, which for fixed worths is Plackett and Luce's model, and Gumbel top-k (Kool,
  * van Hoof and Welling, ICML 2019) another way to draw the same lists. The logged propensity is
- * that of the item given what stands above it: exact, 1 where nothing was drawn.
+ * that of the item given what stands above it: exact, 1 where nothing was drawn. A slate that was
+ * shown elsewhere (request->shown) is put place by place instead, each item with the probability
+ * that the same choice would have fallen on it: 0 or 1 where nothing is drawn.
  *
  * Cost: O(n · pool · (d + window)), and for each cap one pass over the candidates whenever a value
  * becomes full. Deterministic: ties go to the better score, then to the lower item index. */
@@ -68,7 +70,24 @@ typedef struct choice {
   size_t candidate; /* candidates_len: none */
   const char *why;  /* NULL: by worth */
   float propensity;
+  float of_shown; /* the probability of the shown item's candidate, where that is asked */
 } choice;
+
+/* The candidate that stood at this place in the slate to be judged; candidates_len: it is none. */
+static size_t shown_here(const order *o) {
+  const wn_request *request = o->funnel->request;
+  size_t at = o->funnel->slate_len, i = o->funnel->candidates_len;
+  if (request->shown == NULL || at >= request->shown_len) return i;
+  for (i = 0; i < o->funnel->candidates_len; i++)
+    if (o->funnel->candidates[i].item == request->shown[at]) break;
+  return i;
+}
+
+/* Nothing is drawn. */
+static choice certain(const order *o, size_t candidate, const char *why) {
+  bool same = candidate < o->funnel->candidates_len && candidate == shown_here(o);
+  return (choice){candidate, why, 1, same};
+}
 
 static wn_status init_caps(order *o, wn_error *err) {
   wn_funnel *funnel = o->funnel;
@@ -204,7 +223,7 @@ static void remember(order *o, size_t entry) {
 static wn_slate_item *place(order *o, wn_item_ix item, size_t candidate, const char *why) {
   wn_funnel *funnel = o->funnel;
   wn_slate_item *slot = &funnel->slate[funnel->slate_len++];
-  *slot = (wn_slate_item){.item = item, .propensity = 1.0f};
+  *slot = (wn_slate_item){.item = item, .chosen = item, .propensity = 1.0f};
   if (candidate < funnel->candidates_len) {
     slot->score = funnel->candidates[candidate].score;
     slot->sources = funnel->candidates[candidate].sources;
@@ -275,7 +294,7 @@ static choice draw(order *o, bool helping) {
     most = fmax(most, o->weight[i]);
     last = i;
   }
-  if (last == funnel->candidates_len) return (choice){choose_best(o, helping), NULL, 1};
+  if (last == funnel->candidates_len) return certain(o, choose_best(o, helping), NULL);
   for (size_t i = o->next; i < o->pool; i++) total += o->weight[i] = exp(o->weight[i] - most);
   double at = wn_rng_double(&o->rng) * total;
   size_t chosen = o->next;
@@ -283,18 +302,23 @@ static choice draw(order *o, bool helping) {
     if (o->weight[chosen] > 0 && at < o->weight[chosen]) break;
     at -= o->weight[chosen];
   }
-  return (choice){chosen, chosen == o->next ? NULL : "drawn", (float)(o->weight[chosen] / total)};
+  size_t shown = shown_here(o);
+  double of_shown = shown >= o->next && shown < o->pool ? o->weight[shown] / total : 0;
+  return (choice){chosen, chosen == o->next ? NULL : "drawn", (float)(o->weight[chosen] / total),
+                  (float)of_shown};
 }
 
 /* Any free candidate, all alike. */
 static choice explore(order *o) {
   size_t len = o->funnel->candidates_len, free = 0;
   for (size_t i = 0; i < len; i++) free += o->state[i] == FREE;
-  if (free == 0) return (choice){len, NULL, 1};
+  if (free == 0) return certain(o, len, NULL);
+  size_t shown = shown_here(o);
   uint64_t skip = wn_rng_below(&o->rng, free);
   size_t i = 0;
   while (o->state[i] != FREE || skip-- > 0) i++;
-  return (choice){i, "explore", 1.0f / (float)free};
+  float each = 1.0f / (float)free;
+  return (choice){i, "explore", each, shown < len && o->state[shown] == FREE ? each : 0};
 }
 
 /* The best free candidate that the slot takes. */
@@ -302,11 +326,11 @@ static choice sponsored(order *o, const wn_slot *slot) {
   wn_funnel *funnel = o->funnel;
   for (size_t i = o->next; i < funnel->candidates_len; i++)
     if (o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
-      return (choice){i, "slot", 1};
+      return certain(o, i, "slot");
   if (funnel->trace != NULL)
     wn_trace_note(funnel->trace,
                   wn_funnel_format(funnel, "slot at %u not kept: nothing for it", slot->position));
-  return (choice){funnel->candidates_len, NULL, 1};
+  return certain(o, funnel->candidates_len, NULL);
 }
 
 /* Places that neither pins nor slots will take. */
@@ -319,18 +343,18 @@ static size_t open_places(const order *o) {
 static choice choose(order *o) {
   size_t none = o->funnel->candidates_len;
   const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
-  choice made = {none, NULL, 1};
+  choice made = {none, NULL, 1, 0};
   skip_taken(o);
   if (slot != NULL) made = slot->explore ? explore(o) : sponsored(o, slot);
   if (made.candidate < none) return made;
   bool drawn = o->funnel->surface->temperature > 0;
   bool urgent = wn_rules_urgent(&o->rules, open_places(o) + (slot != NULL));
   if (urgent) {
-    made = drawn ? draw(o, true) : (choice){choose_best(o, true), NULL, 1};
+    made = drawn ? draw(o, true) : certain(o, choose_best(o, true), NULL);
     if (made.candidate < none && made.candidate != o->next) made.why = "quota";
   }
   if (made.candidate < none) return made;
-  return drawn ? draw(o, false) : (choice){choose_best(o, false), NULL, 1};
+  return drawn ? draw(o, false) : certain(o, choose_best(o, false), NULL);
 }
 
 /* Why the chosen candidate stands where it stands. */
@@ -346,6 +370,39 @@ static const char *reason_of(order *o, size_t chosen, const char *why) {
   }
   if (rank < position) return o->moved_by;
   return candidate->boost != 1.0f ? "boost" : "";
+}
+
+/* A pin's place belongs to the pin, and so does the rest when nothing else is left. */
+static bool pin_is_due(const order *o, const choice *made) {
+  return o->pins_placed < o->pins_len &&
+         (o->pins[o->pins_placed]->position == o->funnel->slate_len + 1 ||
+          (made != NULL && made->candidate == o->funnel->candidates_len));
+}
+
+/* The slate to be judged, place by place. */
+static wn_status judge(order *o, wn_error *err) {
+  const wn_request *request = o->funnel->request;
+  wn_status status = WN_OK;
+  for (size_t i = 0; i < request->shown_len && i < o->funnel->n && status == WN_OK; i++) {
+    size_t candidate = shown_here(o);
+    wn_item_ix shown = request->shown[i];
+    choice made = {.of_shown = 0};
+    bool pin = pin_is_due(o, NULL);
+    if (!pin) made = choose(o);
+    if (!pin) pin = pin_is_due(o, &made);
+    wn_item_ix chosen = pin ? o->pin_items[o->pins_placed]
+                        : made.candidate < o->funnel->candidates_len
+                            ? o->funnel->candidates[made.candidate].item
+                            : WN_NO_IX;
+    bool kept = pin && chosen == shown;
+    wn_slate_item *slot = place(o, shown, candidate, "shown");
+    slot->chosen = chosen;
+    slot->propensity = pin ? kept : made.of_shown;
+    if (kept || candidate < o->pool) remember(o, kept ? o->pool + o->pins_placed : candidate);
+    if (!kept) status = count_item(o, shown, err); /* pins are counted from the start */
+    o->pins_placed += pin;
+  }
+  return status;
 }
 
 static wn_status fill(order *o, wn_error *err) {
@@ -459,7 +516,7 @@ wn_status wn_order(wn_funnel *funnel, wn_error *err) {
   WN_TRY(claim_pins(&o, err));
   WN_TRY(init_diversity(&o, err));
   o.valued = o.diverse || o.rules.attrs_len > 0;
-  WN_TRY(fill(&o, err));
+  WN_TRY(funnel->request->shown != NULL ? judge(&o, err) : fill(&o, err));
   trace_order(&o);
 cleanup:
   wn_rules_clear(&o.rules);

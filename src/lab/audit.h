@@ -50,6 +50,13 @@ WN_MUST_USE wn_status wn_audit_feature_of(const wn_audit_sides *sides,
 
 /* "propensities": of every item at every position the weights 1/p must add up to the number of rows
  * there, whatever the policy: E[1{shown}/p] = 1. */
-WN_MUST_USE wn_status wn_audit_propensities(const wn_logged *log, wn_audit *out, wn_error *err);
+/* `of` stands before the reason. `at_most`: an item may be out of the question for some, so that
+ * only weights that add up to more are wrong. */
+WN_MUST_USE wn_status wn_audit_propensities(const wn_logged *log, const char *of, bool at_most,
+                                            wn_audit *out, wn_error *err);
+/* The same of a store's own impressions, a check for each surface and arm: audit_own.c. */
+struct wn_own_log;
+WN_MUST_USE wn_status wn_audit_own_propensities(const struct wn_own_log *own, wn_audit *out,
+                                                wn_error *err);
 
 #endif

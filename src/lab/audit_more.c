@@ -141,18 +141,62 @@ typedef struct cell {
   uint64_t rows;
 } cell;
 
-wn_status wn_audit_propensities(const wn_logged *log, wn_audit *out, wn_error *err) {
-  size_t items = wn_dict_count(log->items), cells = items * log->positions, checked = 0, wrong = 0;
-  cell *all = wn_calloc(cells + 1, sizeof *all);
-  uint64_t *rows = wn_calloc((size_t)log->positions + 1, sizeof *rows);
-  double worst = 0, worst_mean = 1;
-  uint32_t worst_item = 0, worst_position = 0;
-  if (all == NULL || rows == NULL) {
-    wn_free(all);
-    wn_free(rows);
-    return wn_fail_memory(err);
+typedef struct weights_seen {
+  size_t checked, wrong;
+  double z, mean; /* of the worst cell */
+  uint32_t item, position;
+} weights_seen;
+
+/* Each cell's mean weight against 1; `at_most`: below 1 is in order. */
+static weights_seen judge_cells(const cell *all, const uint64_t *rows, const size_t shape[2],
+                                bool at_most) {
+  weights_seen out = {.mean = 1};
+  size_t items = shape[1];
+  for (size_t i = 0; i < shape[0] * items; i++) {
+    double n = (double)rows[i / items], mean = all[i].sum / n;
+    if (all[i].rows < ROWS_MIN) continue;
+    double se = sqrt(fmax(all[i].squares / n - mean * mean, 0) / n);
+    double z = se > 0 ? (mean - 1) / se : mean == 1 ? 0 : mean > 1 ? INFINITY : -INFINITY;
+    bool off = (at_most ? z : fabs(z)) > SIGMAS && fabs(mean - 1) > RELATIVE;
+    out.checked++;
+    out.wrong += off;
+    if (!off || fabs(z) <= out.z) continue;
+    out.z = fabs(z);
+    out.mean = mean;
+    out.item = (uint32_t)(i % items);
+    out.position = (uint32_t)(i / items);
   }
-  for (size_t i = 0; i < log->rows.len; i++) {
+  return out;
+}
+
+static void tell_weights(const weights_seen *w, const wn_logged *log, const char *of, bool at_most,
+                         wn_audit *out) {
+  wn_str name = wn_dict_key(log->items, w->item);
+  bool many = (double)w->wrong > CELLS_WRONG * (double)w->checked;
+  const uint64_t counts[] = {w->wrong, w->checked};
+  if (w->wrong > 0)
+    wn_audit_add(out, "propensities", many ? WN_GUARD_FAIL : WN_GUARD_WARN, counts,
+                 "%s%zu of %zu items' weights do not average 1%s: item %.*s at position %" PRIu32
+                 " has %.3f (%.0f standard errors off): %s",
+                 of, w->wrong, w->checked, at_most ? " or less" : "",
+                 (int)(name.len > 60 ? 60 : name.len), name.ptr, w->position + 1, w->mean, w->z,
+                 many ? "the logged propensities are not those of the policy that showed them"
+                      : "propensities that are wrong there, or so small that they seldom come up");
+  else
+    wn_audit_add(out, "propensities", w->checked > 0 ? WN_GUARD_PASS : WN_GUARD_WARN, counts,
+                 "%s%s%s", of,
+                 w->checked > 0 ? "the weights of each item at each position average 1"
+                                : "no item was shown often enough at one position to tell",
+                 w->checked > 0 && at_most ? " or less" : "");
+}
+
+wn_status wn_audit_propensities(const wn_logged *log, const char *of, bool at_most, wn_audit *out,
+                                wn_error *err) {
+  size_t items = wn_dict_count(log->items);
+  cell *all = wn_calloc(items * log->positions + 1, sizeof *all);
+  uint64_t *rows = wn_calloc((size_t)log->positions + 1, sizeof *rows);
+  wn_status status = all != NULL && rows != NULL ? WN_OK : wn_fail_memory(err);
+  for (size_t i = 0; status == WN_OK && i < log->rows.len; i++) {
     const wn_logged_row *r = &log->rows.data[i];
     cell *c = &all[(size_t)r->position * items + r->item];
     rows[r->position]++;
@@ -160,37 +204,11 @@ wn_status wn_audit_propensities(const wn_logged *log, wn_audit *out, wn_error *e
     c->sum += 1 / r->p_log;
     c->squares += 1 / r->p_log / r->p_log;
   }
-  for (size_t i = 0; i < cells; i++) {
-    double n = (double)rows[i / (items > 0 ? items : 1)], mean = all[i].sum / n;
-    if (all[i].rows < ROWS_MIN) continue;
-    double se = sqrt(fmax(all[i].squares / n - mean * mean, 0) / n);
-    double z = se > 0 ? fabs(mean - 1) / se : mean == 1 ? 0 : INFINITY;
-    bool off = z > SIGMAS && fabs(mean - 1) > RELATIVE;
-    checked++;
-    wrong += off;
-    if (!off || z <= worst) continue;
-    worst = z;
-    worst_mean = mean;
-    worst_item = (uint32_t)(i % items);
-    worst_position = (uint32_t)(i / items);
+  if (status == WN_OK) {
+    weights_seen seen = judge_cells(all, rows, (size_t[]){log->positions, items}, at_most);
+    tell_weights(&seen, log, of, at_most, out);
   }
-  wn_str name = wn_dict_key(log->items, worst_item);
-  bool many = (double)wrong > CELLS_WRONG * (double)checked;
-  if (wrong > 0)
-    wn_audit_add(out, "propensities", many ? WN_GUARD_FAIL : WN_GUARD_WARN,
-                 (uint64_t[]){wrong, checked},
-                 "%zu of %zu items' weights do not average 1: item %.*s at position %" PRIu32
-                 " has %.3f (%.0f standard errors off): %s",
-                 wrong, checked, (int)(name.len > 60 ? 60 : name.len), name.ptr, worst_position + 1,
-                 worst_mean, worst,
-                 many ? "the logged propensities are not those of the policy that showed them"
-                      : "propensities that are wrong there, or so small that they seldom come up");
-  else
-    wn_audit_add(out, "propensities", checked > 0 ? WN_GUARD_PASS : WN_GUARD_WARN,
-                 (uint64_t[]){0, checked}, "%s",
-                 checked > 0 ? "the weights of each item at each position average 1"
-                             : "no item was shown often enough at one position to tell");
   wn_free(all);
   wn_free(rows);
-  return WN_OK;
+  return status;
 }

@@ -72,14 +72,26 @@ static wn_status add_slate(void *ctx, const wn_slate_log *slate, wn_error *err) 
                       .surface = wn_arena_str(&out->arena, slate->surface),
                       .session = wn_arena_str(&out->arena, slate->session),
                       .user_id = wn_arena_str(&out->arena, slate->user_id),
+                      .arms = wn_arena_str(&out->arena, slate->arms),
                       .user = slate->user,
                       .anchor = slate->anchor,
                       .snapshot = slate->snapshot,
+                      .policy = slate->policy,
                       .time_ms = slate->time_ms,
                       .first = out->log.rows.len,
-                      .len = slate->len};
+                      .len = slate->len,
+                      .filter = wn_arena_str(&out->arena, slate->filter),
+                      .exclude_len = slate->exclude_len};
+  if (slate->exclude_len > 0) {
+    wn_item_ix *exclude = wn_arena_alloc(&out->arena, slate->exclude_len * sizeof *exclude);
+    if (exclude == NULL) return wn_fail_memory(err);
+    memcpy(exclude, slate->exclude, slate->exclude_len * sizeof *exclude);
+    own.exclude = exclude;
+  }
   uint64_t *by_id = wn_map64_at(&r->by_id, wn_hash64(slate->id.ptr, slate->id.len, 0));
-  if (own.id.ptr == NULL || own.surface.ptr == NULL || by_id == NULL) return wn_fail_memory(err);
+  bool lost = slate->filter.ptr != NULL && own.filter.ptr == NULL;
+  if (own.id.ptr == NULL || own.surface.ptr == NULL || by_id == NULL || lost)
+    return wn_fail_memory(err);
   *by_id = out->slates.len + 1;
   wn_status status = add_rows(r, slate, err);
   if (status != WN_OK) return status;

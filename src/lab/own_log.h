@@ -18,12 +18,15 @@ void wn_own_log_options_defaults(wn_own_log_options *options);
 
 /* A slate as it was shown; its rows are `rows` from `first` on. Strings in the log's arena. */
 typedef struct wn_own_slate {
-  wn_str id, surface, session, user_id;
+  wn_str id, surface, session, user_id, arms;
   wn_user_ix user;
   wn_item_ix anchor;
-  uint64_t snapshot;
+  uint64_t snapshot, policy;
   int64_t time_ms;
   size_t first, len;
+  wn_str filter; /* the request's own; absent: none */
+  const wn_item_ix *exclude;
+  size_t exclude_len;
 } wn_own_slate;
 
 typedef struct wn_own_log {

@@ -498,6 +498,7 @@ wn_status wn_check_model(wn_engine *engine, const wn_check_options *options, wn_
   WN_TRY(check_twins(&p, err));
   check_probability(&p);
   WN_TRY(wn_check_data(engine, options, out, err));
+  WN_TRY(wn_check_log_propensities(engine, options, out, err));
   for (size_t i = 0; i < out->len; i++) {
     out->failed += out->checks[i].state == WN_CHECK_FAIL;
     out->inconclusive += out->checks[i].state == WN_CHECK_INCONCLUSIVE;

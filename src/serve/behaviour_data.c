@@ -30,7 +30,7 @@ static wn_str item_of(const wn_engine *engine, uint32_t ix) {
   return wn_dict_key(wn_store_items(engine->store), ix);
 }
 
-static void judge_share(wn_check *c, size_t bad, size_t n, double most) {
+void wn_check_judge_share(wn_check *c, size_t bad, size_t n, double most) {
   wn_estimate share = wn_wilson((double)bad, (double)n, 0.05);
   if (n == 0) return;
   c->value = (double)bad / (double)n;
@@ -74,8 +74,8 @@ static wn_status check_log(wn_engine *engine, const wn_event *events, size_t len
     *value = value_bits(e->value);
   }
   wn_map64_clear(&met);
-  judge_share(twice, duplicates, len, DUPLICATES_MAX);
-  judge_share(labels, wrong, len, DUPLICATES_MAX);
+  wn_check_judge_share(twice, duplicates, len, DUPLICATES_MAX);
+  wn_check_judge_share(labels, wrong, len, DUPLICATES_MAX);
   snprintf(twice->reason, sizeof twice->reason,
            "%zu events: share with an earlier one of the same user, item, type, time and value; at "
            "most %g%%",

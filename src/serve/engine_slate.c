@@ -401,14 +401,18 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
    * logged must not be shown, which only a wait can tell. */
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
-                 p->in->user.len + out->arms.len + features.len;
-  size_t items = out->len * (sizeof(wn_item_ix) + sizeof(float));
+                 p->in->user.len + out->arms.len + features.len + p->in->filter.len;
+  size_t items =
+      out->len * (sizeof(wn_item_ix) + sizeof(float)) + p->funnel.exclude_len * sizeof(wn_item_ix);
   size_t size = sizeof(slate_batch) + items + texts;
   slate_batch *b = waits ? wn_arena_calloc(p->arena, 1, size) : wn_calloc(1, size);
   if (b == NULL) return wn_fail_memory(err);
   wn_item_ix *ix = (wn_item_ix *)(void *)(b + 1);
   float *propensity = (float *)(void *)(ix + out->len);
-  char *at = (char *)(propensity + out->len);
+  wn_item_ix *exclude = (wn_item_ix *)(void *)(propensity + out->len);
+  char *at = (char *)(exclude + p->funnel.exclude_len);
+  if (p->funnel.exclude_len > 0)
+    memcpy(exclude, p->funnel.exclude, p->funnel.exclude_len * sizeof *exclude);
   for (size_t i = 0; i < out->len; i++) {
     ix[i] = out->items[i].ix;
     propensity[i] = out->items[i].propensity;
@@ -429,6 +433,9 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
                                  .len = out->len,
                                  .policy = p->policy_hash,
                                  .arms = put_str(&at, out->arms),
+                                 .filter = put_str(&at, p->in->filter),
+                                 .exclude = exclude,
+                                 .exclude_len = p->funnel.exclude_len,
                                  .features = put_str(&at, features)};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;

@@ -7,12 +7,15 @@
  * a delay. A snapshot is asked only about slates after its last event: of those before it knows the
  * outcome.
  *
- * Probabilities of a place are given what stood above it, as the logged ones are: a policy without
- * chance has one answer for each place, whose probability is 1; one with chance is drawn `draws`
- * times, and its probabilities are shares of the draws.
+ * Probabilities of a place are given what stood above it, as the logged ones are: the funnel is
+ * made to put the shown items, place by place, and says how likely each was (funnel.h, `shown`).
+ * That is exact for orders with and without chance (temperature, exploring slots). Where candidates
+ * themselves are drawn (the model `random`) it is averaged over `draws` runs.
  *
- * Not known, and so not replayed: filters, exclusions and attributes that requests brought, former
- * attributes of items, items hidden then and back now. One thread, a funnel a slate and draw. */
+ * Requests' own filters and exclusions are logged, and hold again. Not known, and so not replayed:
+ * former attributes of items, items hidden then and back now. One thread, a funnel a slate and
+ * draw.
+ */
 #include "serve/policy_replay.h"
 
 #include "base/mem.h"
@@ -104,19 +107,7 @@ static wn_status ask_user(rerun *r, const wn_own_slate *slate, wn_request *reque
   return wn_engine_history(r->engine, &request->query, pairs, &r->arena, err);
 }
 
-/* What the policy's slate `got` shows at place `at` when what was shown stands above it: the first
- * of its items that does not stand there already. So every place has one answer whatever is above,
- * and the whole slate is got with probability 1 when it was the one shown. */
-static wn_item_ix answer_at(const wn_slate *got, const wn_logged_row *shown, size_t at) {
-  for (size_t i = 0; i < got->len; i++) {
-    size_t above = 0;
-    while (above < at && shown[above].item != got->items[i].item) above++;
-    if (above == at) return got->items[i].item;
-  }
-  return WN_NO_IX;
-}
-
-/* Whether two requests alike may get two answers. */
+/* Whether two requests alike may get two sets of candidates; what ordering draws is exact. */
 static bool has_chance(const wn_surface *surface) {
   for (size_t i = 0; i < surface->generators_len; i++)
     if (strcmp(surface->generators[i].model, wn_model_random.name) == 0) return true;
@@ -131,17 +122,23 @@ static wn_status draw(rerun *r, const wn_own_slate *slate, wn_request *request, 
                    : has_chance(request->surface) ? DRAWS
                                                   : 1;
   wn_status status = WN_OK;
-  for (size_t i = 0; i < slate->len; i++) rows[i].p_eval = 0;
+  wn_item_ix *shown = wn_arena_alloc(&r->arena, (slate->len + 1) * sizeof *shown);
+  if (shown == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < slate->len; i++) {
+    rows[i].p_eval = 0;
+    shown[i] = rows[i].item;
+  }
+  request->shown = shown;
+  request->shown_len = slate->len;
   for (uint32_t d = 0; d < draws; d++) {
     wn_slate got = {0};
     request->query.seed = wn_hash64(slate->id.ptr, slate->id.len, d);
     WN_TRY(wn_funnel_run(request, &got, err));
-    for (size_t i = 0; i < slate->len; i++) {
-      wn_item_ix answer = answer_at(&got, rows, i);
-      rows[i].p_eval += (answer == rows[i].item) / (double)draws;
-      if (d == 0) rows[i].chosen = answer;
+    for (size_t i = 0; i < got.len; i++) {
+      rows[i].p_eval += (double)got.items[i].propensity / (double)draws;
+      if (d == 0) rows[i].chosen = got.items[i].chosen;
+      if (d == 0) r->report->short_places += got.items[i].chosen == WN_NO_IX;
     }
-    if (d == 0 && got.len < slate->len) r->report->short_places += slate->len - got.len;
   }
   for (size_t i = 0; i < slate->len; i++)
     if (rows[i].p_eval > 1) rows[i].p_eval = 1;
@@ -179,6 +176,9 @@ static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surf
     request.served = served.data;
     request.served_len = served.len;
   }
+  request.filter = slate->filter;
+  request.exclude = slate->exclude;
+  request.exclude_len = slate->exclude_len;
   WN_TRY(ask_user(r, slate, &request, err));
   WN_TRY(draw(r, slate, &request, err));
 cleanup:
@@ -196,6 +196,12 @@ static wn_status remember(rerun *r, const wn_own_slate *slate, wn_error *err) {
   return wn_sessions_add(r->sessions, name, slate->time_ms, items, slate->len, err);
 }
 
+static bool is_asked_for(const rerun *r, const wn_own_slate *slate) {
+  if (wn_hash64(slate->id.ptr, slate->id.len, 0) > r->sampled) return false;
+  return !r->options->own_only || (slate->policy == r->engine->policy->hash &&
+                                   slate->snapshot == r->report->snapshot && slate->arms.len == 0);
+}
+
 static wn_status next_slate(rerun *r, wn_error *err) {
   const wn_own_slate *slate = &r->log->slates.data[r->next];
   wn_policy_replay_report *report = r->report;
@@ -208,7 +214,7 @@ static wn_status next_slate(rerun *r, wn_error *err) {
     report->no_surface++;
   } else if (slate->user != WN_NO_IX && wn_engine_user_gone(r->engine, slate->user)) {
     report->gone++;
-  } else if (wn_hash64(slate->id.ptr, slate->id.len, 0) > r->sampled) {
+  } else if (!is_asked_for(r, slate)) {
     report->not_drawn++;
   } else {
     WN_TRY(ask(r, slate, surface, err));

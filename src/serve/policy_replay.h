@@ -11,6 +11,8 @@ typedef struct wn_policy_replay_options {
   wn_own_log_options log; /* which impressions, and what they earn */
   uint32_t draws;         /* slates drawn for each logged one; 0: 1, or 100 where chance decides */
   uint32_t slates_max;    /* replayed at most, drawn by their ids; 0: all */
+  bool own_only; /* slates alone that this very snapshot and configuration made, outside experiments
+                  */
   const wn_progress *progress;
 } wn_policy_replay_options;
 

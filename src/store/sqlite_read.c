@@ -215,6 +215,7 @@ static uint32_t column_ix(sqlite3_stmt *s, int i) {
 typedef struct shown_items {
   WN_VEC(wn_item_ix) items;
   WN_VEC(float) propensities;
+  WN_VEC(wn_item_ix) excluded;
 } shown_items;
 
 /* Takes `c` off the front; false when it is not there. */
@@ -259,6 +260,25 @@ static wn_status parse_shown(wn_str text, shown_items *out) {
   return take(&text, ']') && text.len == 0 ? WN_OK : WN_E_FORMAT;
 }
 
+/* "[12,7]"; absent: nothing. */
+static wn_status parse_excluded(wn_str text, shown_items *out) {
+  out->excluded.len = 0;
+  if (text.ptr == NULL) return WN_OK;
+  if (!take(&text, '[') || text.len < 2 || text.ptr[text.len - 1] != ']') return WN_E_FORMAT;
+  text.len--;
+  while (text.len > 0) {
+    const char *comma = memchr(text.ptr, ',', text.len);
+    size_t len = comma != NULL ? (size_t)(comma - text.ptr) : text.len;
+    int64_t ix;
+    if (!wn_parse_int64((wn_str){text.ptr, len}, &ix) || ix < 0 || ix >= WN_NO_IX)
+      return WN_E_FORMAT;
+    if (!wn_vec_push(&out->excluded, (wn_item_ix)ix)) return WN_E_MEMORY;
+    len += comma != NULL;
+    text = (wn_str){text.ptr + len, text.len - len};
+  }
+  return WN_OK;
+}
+
 /* A blob is asked for as such: as a text it would be converted. */
 static wn_str blob_of(sqlite3_stmt *s, int column) {
   if (sqlite3_column_type(s, column) != SQLITE_BLOB) return (wn_str){0};
@@ -269,6 +289,7 @@ static wn_str blob_of(sqlite3_stmt *s, int column) {
 static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log *out,
                               wn_error *err) {
   wn_status parsed = parse_shown(wn_sqlite_column(s, 10), shown);
+  if (parsed == WN_OK) parsed = parse_excluded(wn_sqlite_column(s, 15), shown);
   if (parsed == WN_E_MEMORY) return wn_fail_memory(err);
   if (parsed != WN_OK) {
     return wn_fail(err, WN_E_CORRUPT, "items", "row %lld of the table slates is damaged",
@@ -288,13 +309,16 @@ static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log 
                         .len = shown->items.len,
                         .policy = (uint64_t)sqlite3_column_int64(s, 11),
                         .arms = wn_sqlite_column(s, 12),
+                        .filter = wn_sqlite_column(s, 14),
+                        .exclude = shown->excluded.data,
+                        .exclude_len = shown->excluded.len,
                         .features = blob_of(s, 13)};
   return WN_OK;
 }
 
 #define SELECT_SLATES                                                                              \
   "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items, "      \
-  "policy, arms, features FROM slates "
+  "policy, arms, features, filter, excluded FROM slates "
 
 wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                 wn_slate_fn *each, void *ctx, wn_error *err) {
@@ -318,6 +342,7 @@ wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_on
 cleanup:
   wn_vec_clear(&shown.items);
   wn_vec_clear(&shown.propensities);
+  wn_vec_clear(&shown.excluded);
   cursor_close(&c);
   return status;
 }

@@ -51,7 +51,9 @@ const char wn_sqlite_schema[] =
     "  items TEXT NOT NULL,\n"
     "  policy INTEGER NOT NULL DEFAULT 0,\n"
     "  arms TEXT,\n"
-    "  features BLOB\n"
+    "  features BLOB,\n"
+    "  filter TEXT,\n"
+    "  excluded TEXT\n"
     ");\n"
     "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n";
 
@@ -59,6 +61,8 @@ const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1] = {
     "ALTER TABLE slates ADD COLUMN policy INTEGER NOT NULL DEFAULT 0;\n"
     "ALTER TABLE slates ADD COLUMN arms TEXT;\n",
     "ALTER TABLE slates ADD COLUMN features BLOB;\n",
+    "ALTER TABLE slates ADD COLUMN filter TEXT;\n"
+    "ALTER TABLE slates ADD COLUMN excluded TEXT;\n",
 };
 
 /* Made anew by each upgrade. */

@@ -19,8 +19,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, feed, items, policy, arms, features) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    "snapshot, feed, items, policy, arms, features, filter, excluded) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
     [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq, "
@@ -35,7 +35,7 @@ static const char *const statement_sql[WN_ST_COUNT] = {
                           "ORDER BY e.slate_seq DESC LIMIT 1) AS number FROM slates s "
                           "WHERE (s.user NOTNULL OR s.user_id NOTNULL) AND number NOTNULL",
     [WN_ST_ERASE_SLATE] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
-                          "features = NULL WHERE seq = ?1",
+                          "features = NULL, filter = NULL, excluded = NULL WHERE seq = ?1",
     [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
     [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
                            "FROM events",
@@ -208,12 +208,26 @@ static void slate_items_json(const wn_slate_log *slate, wn_buf *out) {
   wn_json_end_array(&json);
 }
 
+/* [item, …]; absent: none. */
+static wn_str excluded_json(const wn_slate_log *slate, wn_buf *out) {
+  size_t begin = out->len;
+  wn_json json;
+  if (slate->exclude_len == 0) return (wn_str){0};
+  wn_json_init(&json, out);
+  wn_json_array(&json);
+  for (size_t i = 0; i < slate->exclude_len; i++) wn_json_int(&json, slate->exclude[i]);
+  wn_json_end_array(&json);
+  return (wn_str){out->data + begin, out->len - begin};
+}
+
 wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log *slate,
                               wn_error *err) {
   sqlite3_stmt *s = statement_of(store, WN_ST_SLATE);
   wn_buf *json = &store->json;
   wn_buf_reset(json);
   slate_items_json(slate, json);
+  size_t items_len = json->len;
+  wn_str excluded = excluded_json(slate, json);
   if (json->failed) {
     wn_buf_clear(json);
     return wn_fail_memory(err);
@@ -228,13 +242,15 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   bind_ix(s, 8, slate->anchor);
   sqlite3_bind_int64(s, 9, (sqlite3_int64)slate->snapshot);
   sqlite3_bind_int(s, 10, slate->feed);
-  bind_str(s, 11, (wn_str){json->data, json->len});
+  bind_str(s, 11, (wn_str){json->data, items_len});
   sqlite3_bind_int64(s, 12, (sqlite3_int64)slate->policy);
   bind_str(s, 13, slate->arms);
   if (slate->features.ptr != NULL)
     sqlite3_bind_blob64(s, 14, slate->features.ptr, slate->features.len, SQLITE_STATIC);
   else
     sqlite3_bind_null(s, 14);
+  bind_str(s, 15, slate->filter);
+  bind_str(s, 16, excluded);
   return run(store, WN_ST_SLATE, err);
 }
 

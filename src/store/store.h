@@ -45,6 +45,9 @@ typedef struct wn_slate_log {
   size_t len;
   uint64_t policy; /* what decided: a hash of the configuration and the arms; 0: the defaults */
   wn_str arms;     /* "experiment=arm experiment=arm", by name; absent: in none */
+  wn_str filter;   /* the request's own expression; absent: none */
+  const wn_item_ix *exclude; /* what the request left out */
+  size_t exclude_len;
   wn_str features; /* what the ranker saw of the items (model/feature_log.h); absent: not logged */
 } wn_slate_log;
 

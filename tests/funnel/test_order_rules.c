@@ -319,11 +319,63 @@ static void test_propensities(void **state) {
   fx_clear(&w);
 }
 
+/* Shown slates are judged with the probabilities that drawing has: those of all items at a place
+ * add up to 1, and of each slate that was drawn the place's own is what was logged. */
+static void test_judged(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 12, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 12, 1.0f);
+  wn_request r = fx_request(&w, &s, 3);
+  s.temperature = 0.3f;
+  add_slot(&s, 3, NULL);
+  for (uint64_t seed = 0; seed < 50; seed++) {
+    r.query.seed = seed;
+    r.shown = NULL;
+    wn_slate drawn = fx_run(&r);
+    wn_item_ix shown[3];
+    float chance[3];
+    for (size_t i = 0; i < 3; i++) {
+      shown[i] = drawn.items[i].item;
+      chance[i] = drawn.items[i].propensity;
+    }
+    r.shown = shown;
+    r.shown_len = 3;
+    wn_slate judged = fx_run(&r);
+    assert_int_equal(judged.len, 3);
+    for (size_t i = 0; i < 3; i++) {
+      assert_int_equal(judged.items[i].item, shown[i]);
+      assert_float_equal(judged.items[i].propensity, chance[i], 1e-6);
+    }
+    for (size_t at = 0; at < 3; at++) {
+      double sum = 0;
+      wn_item_ix kept = shown[at];
+      for (wn_item_ix item = 0; item < 12; item++) {
+        shown[at] = item;
+        sum += (double)fx_run(&r).items[at].propensity;
+      }
+      shown[at] = kept;
+      assert_float_equal(sum, 1, 1e-5);
+    }
+  }
+  s.temperature = 0; /* nothing is drawn but the third place: 0 or 1 */
+  r.shown = NULL;
+  wn_slate own = fx_run(&r);
+  wn_item_ix best = own.items[0].item, other[3] = {own.items[1].item, best, own.items[2].item};
+  r.shown = other;
+  wn_slate judged = fx_run(&r);
+  assert_true(judged.items[0].propensity == 0 && judged.items[0].chosen == best);
+  assert_true(judged.items[1].propensity == 1); /* what is best of the rest */
+  fx_clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random_rules), cmocka_unit_test(test_quota),
       cmocka_unit_test(test_floor),        cmocka_unit_test(test_mixes),
-      cmocka_unit_test(test_propensities),
+      cmocka_unit_test(test_propensities), cmocka_unit_test(test_judged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static wn_slate again(world *w, const logged *l, const wn_serving *serving, wn_a
   wn_pair_list pairs;
   wn_slate out;
   wn_user_ix user = wn_store_find_user(w->engine->store, wn_str_of(l->user));
-  wn_request r = {.surface = wn_surfaces_find(&w->engine->config.surfaces, WN_STR("home")),
+  wn_request r = {.surface = wn_surfaces_find(&w->engine->policy->surfaces, WN_STR("home")),
                   .models = &serving->models,
                   .catalog = w->engine->catalog,
                   .filters = w->engine->filters,

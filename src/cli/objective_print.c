@@ -17,6 +17,30 @@ cleanup:
   return status;
 }
 
+/* Of objectives that know places. */
+static bool knows_places(const wn_objective_head *h) {
+  return h->spec.position == WN_POSITION_PAL || h->spec.position == WN_POSITION_IPW;
+}
+
+static void print_places(const wn_objective_head *h, wn_buf *out) {
+  if (!knows_places(h)) return;
+  wn_buf_printf(out, "; seen at places 2, 5, 10: %.2f, %.2f, %.2f%s", (double)h->seen[2],
+                (double)h->seen[5], (double)h->seen[10],
+                h->by_chance != 0 ? " (from what was drawn by chance)" : "");
+}
+
+static void put_places(wn_json *json, const wn_objective_head *h) {
+  wn_json_key(json, "position");
+  wn_json_cstring(json, wn_position_method_name(h->spec.position));
+  if (!knows_places(h)) return;
+  wn_json_key(json, "seen");
+  wn_json_array(json);
+  for (size_t k = 1; k <= WN_PLACES; k++) wn_json_float(json, h->seen[k]);
+  wn_json_end_array(json);
+  wn_json_key(json, "seen_by_chance");
+  wn_json_bool(json, h->by_chance != 0);
+}
+
 void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out) {
   char rule[256];
   for (size_t k = 0; k < summary->len; k++) {
@@ -32,6 +56,7 @@ void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out
     }
     wn_buf_printf(out, " from %s; held-out users: AUC %.3f, ECE %.4f, Brier %.4f",
                   wn_objective_source_name(h->source), after->auc, after->ece, after->brier);
+    print_places(h, out);
     if (h->calibration.method != WN_CALIBRATION_NONE)
       wn_buf_printf(out, " (before calibration, %s: %.4f, %.4f)",
                     wn_calibration_method_name(h->calibration.method), before->ece, before->brier);
@@ -80,6 +105,7 @@ void wn_objective_summary_json(const wn_objective_summary *summary, wn_json *jso
       wn_json_cstring(json, wn_calibration_method_name(h->calibration.method));
       put_quality(json, "before", &h->report.before);
       put_quality(json, "after", &h->report.after);
+      put_places(json, h);
     }
     wn_json_end_object(json);
   }

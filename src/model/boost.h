@@ -11,7 +11,8 @@ typedef struct wn_boost_options {
   double eta;
   bool listwise; /* rank:ndcg over groups; else logistic */
   uint64_t seed;
-  const char *stage; /* for progress */
+  const char *stage;     /* for progress */
+  uint32_t place_column; /* of objectives: the feature that is the place shown at; WN_NO_IX: none */
 } wn_boost_options;
 
 typedef struct wn_boost_data {

@@ -19,6 +19,7 @@ static const char *const taste_names[] = {"share of the history", "share of the 
 static const char *const own_names[] = {"weight", "hours since"};
 static const char *const user_names[] = {"items of the history", "items of the last session",
                                          "hours since the last event"};
+static const char *const position_names[] = {"shown at"};
 static const char *const moment_names[] = {"hour", "weekday"};
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
@@ -59,6 +60,8 @@ static const family families[WN_FEATURE_FAMILIES] = {
                          COUNT(own_names)},
     [WN_FEATURES_USER] = {"user", "how much is known of the user, and how lately", PER_SET,
                           user_names, COUNT(user_names)},
+    [WN_FEATURES_POSITION] = {"position", "place in the slate; the first when serving", PER_SET,
+                              position_names, COUNT(position_names)},
     [WN_FEATURES_MOMENT] = {"moment", "hour and weekday of the request, UTC", PER_SET, moment_names,
                             COUNT(moment_names)},
 };
@@ -68,6 +71,42 @@ const char *wn_feature_family_name(unsigned f) {
 }
 const char *wn_feature_family_doc(unsigned f) {
   return f < WN_FEATURE_FAMILIES ? families[f].doc : NULL;
+}
+
+static wn_status family_of(wn_str name, uint32_t *bit, wn_error *err) {
+  char known[300] = "";
+  size_t at = 0;
+  for (unsigned f = 0; f < WN_FEATURE_FAMILIES; f++) {
+    if (f == WN_FEATURES_POSITION) continue; /* objectives ask for it */
+    *bit = 1u << f;
+    if (wn_str_is(name, families[f].name)) return WN_OK;
+    if (at < sizeof known)
+      at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", f > 0 ? ", " : "",
+                             families[f].name);
+  }
+  return wn_fail(err, WN_E_ARGUMENT, "features",
+                 "unknown features \"%.*s\"; there are: %s, alone or with - or + before them",
+                 (int)(name.len < 40 ? name.len : 40), name.ptr, known);
+}
+
+wn_status wn_feature_families_parse(const char *text, uint32_t *out, wn_error *err) {
+  uint32_t only = 0, more = 0, less = 0;
+  for (const char *at = text; *at != '\0';) {
+    size_t len = strcspn(at, ",");
+    wn_str name = wn_str_trim((wn_str){at, len});
+    uint32_t bit, *into = &only;
+    if (name.len > 0 && (name.ptr[0] == '-' || name.ptr[0] == '+')) {
+      into = name.ptr[0] == '-' ? &less : &more;
+      name = wn_str_trim((wn_str){name.ptr + 1, name.len - 1});
+    }
+    wn_status status = family_of(name, &bit, err);
+    if (status != WN_OK) return status;
+    *into |= bit;
+    at += len + (at[len] == ',');
+  }
+  *out = ((only != 0 ? only : WN_FEATURES_DEFAULT) | more) & ~less;
+  if (*out == 0) return wn_fail(err, WN_E_ARGUMENT, "features", "none are left");
+  return WN_OK;
 }
 
 static bool counts(const wn_opinion *o, per of) {

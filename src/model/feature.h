@@ -34,7 +34,8 @@ typedef enum wn_feature_family_ix {
   WN_FEATURES_PRICE,
   WN_FEATURES_OWN, /* what the user did with this very item */
   WN_FEATURES_USER,
-  WN_FEATURES_MOMENT, /* the request's time */
+  WN_FEATURES_MOMENT,   /* the request's time */
+  WN_FEATURES_POSITION, /* 1: what if it stood first; training has where it stood */
   WN_FEATURE_FAMILIES
 } wn_feature_family_ix;
 
@@ -49,10 +50,15 @@ typedef struct wn_feature_set {
   wn_opinion opinion[WN_OPINIONS_MAX];
 } wn_feature_set;
 
-#define WN_FEATURES_DEFAULT (((1u << WN_FEATURE_FAMILIES) - 1) & ~(1u << WN_FEATURES_MOMENT))
+#define WN_FEATURES_DEFAULT                                                                        \
+  (((1u << WN_FEATURE_FAMILIES) - 1) & ~(1u << WN_FEATURES_MOMENT | 1u << WN_FEATURES_POSITION))
 
 const char *wn_feature_family_name(unsigned family); /* "place"; NULL past the last */
 const char *wn_feature_family_doc(unsigned family);
+/* "place, score, crowd": these; "-pulse, -age": the default without them; "+moment": with it; "":
+ * the default. WN_E_ARGUMENT names what is unknown and what there is. */
+WN_MUST_USE wn_status wn_feature_families_parse(const char *text, uint32_t *families,
+                                                wn_error *err);
 uint32_t wn_features_count(const wn_feature_set *set);
 /* First column of a family; its width is that of the next one's minus this. */
 uint32_t wn_features_begin(const wn_feature_set *set, unsigned family);

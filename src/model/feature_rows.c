@@ -392,6 +392,10 @@ static void fill_moment(filling *f, wn_error *err WN_UNUSED) {
   }
 }
 
+static void fill_position(filling *f, wn_error *err WN_UNUSED) {
+  for (size_t r = 0; r < f->rows->len; r++) *cell_at(f, r) = 1;
+}
+
 typedef void fill_fn(filling *f, wn_error *err);
 static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
     [WN_FEATURES_PLACE] = fill_place,   [WN_FEATURES_SCORE] = fill_score,
@@ -400,7 +404,7 @@ static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
     [WN_FEATURES_PULSE] = fill_pulse,   [WN_FEATURES_AGE] = fill_age,
     [WN_FEATURES_TASTE] = fill_taste,   [WN_FEATURES_PRICE] = fill_price,
     [WN_FEATURES_OWN] = fill_own,       [WN_FEATURES_USER] = fill_user,
-    [WN_FEATURES_MOMENT] = fill_moment,
+    [WN_FEATURES_MOMENT] = fill_moment, [WN_FEATURES_POSITION] = fill_position,
 };
 
 /* --- rows --- */

@@ -93,6 +93,7 @@ typedef struct wn_model_class {
   const wn_param_spec *params; /* params_len of them */
   size_t params_len;
   const char *text; /* name of the option that is a text; NULL: none */
+  wn_status (*check_text)(const char *text, wn_error *err); /* NULL: any will do */
   wn_status (*fit)(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                    wn_model **out, wn_error *err);
   /* At least one section; their names begin with the class's name and a slash ("als/…"). */

@@ -2,13 +2,19 @@
  *
  * Users (slates of nobody: slates) are split by a hash: four fifths are for the trees, the others
  * for the calibration, which is judged by each half of them through what the other half fitted.
+ * Places (`position`): as a feature that is 1 when serving; as a factor seen(place) of the
+ * probability, fitted together with the trees (PAL); or as a weight 1 / seen(place) of successes,
+ * at most 10 (inverse propensities as in Joachims, Swaminathan and Schnabel, WSDM 2017, and Saito
+ * et al., WSDM 2020, for a pointwise loss). seen comes from what was drawn by chance where there is
+ * enough of it (objective_places.c). Calibration knows it, so that P means: if it is looked at.
+ *
  * Labels that are not known, and the users held out, get a gradient of zero.
  *
  * Cost: about .5 ns a row, feature and tree. Deterministic whatever the threads. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/ranker.h"
+#include "model/objective_rows.h"
 #include "model/section.h"
 
 #include <inttypes.h>
@@ -18,7 +24,8 @@
 
 #define SUCCESSES_MIN 50 /* and failures: with fewer there is nothing to learn from */
 #define HELD_MIN      10
-#define HELD_SHARE    5 /* one user of so many is held out */
+#define SUCCESS_MAX   10.0f /* weight of a success at a place that is hardly looked at */
+#define IMPROVE_EVERY 5     /* trees */
 
 void wn_objective_rows_clear(wn_objective_rows *rows) {
   wn_free(rows->feature);
@@ -26,6 +33,8 @@ void wn_objective_rows_clear(wn_objective_rows *rows) {
   wn_free(rows->success);
   wn_free(rows->unknown);
   wn_free(rows->unit);
+  wn_free(rows->place);
+  wn_free(rows->propensity);
   memset(rows, 0, sizeof *rows);
 }
 
@@ -49,33 +58,18 @@ wn_status wn_objective_rows_replayed(wn_ranker_table *t, wn_objective_rows *out,
   return WN_OK;
 }
 
-/* --- one objective's view of the rows --- */
-
-typedef struct view {
-  const wn_objective_rows *rows;
-  size_t k;
-} view;
-
-static bool is_known(const view *v, size_t i) {
-  return v->rows->unknown == NULL || (v->rows->unknown[i] >> v->k & 1) == 0;
-}
-static bool is_success(const view *v, size_t i) {
-  return (v->rows->success[i] >> v->k & 1) != 0;
-}
-static bool is_held_out(const view *v, size_t i) {
-  return v->rows->unit[i] % HELD_SHARE == 0;
-}
+/* --- counting --- */
 
 typedef struct counts {
   size_t known, successes, held, held_successes;
   double weight, success_weight; /* of what the trees learn from */
 } counts;
 
-static counts count(const view *v) {
+static counts count(const wn_objective_view *v) {
   counts c = {0};
   for (size_t i = 0; i < v->rows->rows; i++) {
-    if (!is_known(v, i)) continue;
-    bool success = is_success(v, i), held = is_held_out(v, i);
+    if (!wn_view_known(v, i)) continue;
+    bool success = wn_view_success(v, i), held = wn_view_held_out(v, i);
     c.known++;
     c.successes += success;
     c.held += held;
@@ -95,7 +89,7 @@ static bool enough(const counts *c) {
 
 bool wn_objective_rows_enough(const wn_objective_rows *rows, size_t objectives) {
   for (size_t k = 0; k < objectives; k++) {
-    counts c = count(&(view){rows, k});
+    counts c = count(&(wn_objective_view){rows, k});
     if (enough(&c)) return true;
   }
   return false;
@@ -103,35 +97,94 @@ bool wn_objective_rows_enough(const wn_objective_rows *rows, size_t objectives) 
 
 /* --- trees --- */
 
-static void logistic_loss(void *ctx, uint32_t tree WN_UNUSED, const float *margin, float *grad,
-                          float *hess) {
-  const view *v = ctx;
-  for (size_t i = 0; i < v->rows->rows; i++) {
+typedef struct loss {
+  const wn_objective_view *view;
+  wn_objective_head *head;
+  bool learns_places;
+} loss;
+
+/* The loss of one row at its margin: P(success) = seen · P(success if seen), or the weighted one.
+ */
+static void gradient_of(const loss *l, size_t i, float margin, float *grad, float *hess) {
+  const wn_objective_view *v = l->view;
+  float q = 1 / (1 + expf(-margin)), y = wn_view_success(v, i) ? 1 : 0;
+  float seen = l->head->seen[wn_view_place(v, i)];
+  float g = q - y, h = q * (1 - q);
+  if (l->head->spec.position == WN_POSITION_IPW) {
+    g = q - y * fminf(1 / seen, SUCCESS_MAX);
+  } else if (l->head->spec.position == WN_POSITION_PAL) {
+    float p = fminf(seen * q, 1 - 1e-6f);
+    g = -(1 - q) * (y - p) / (1 - p);
+    h = (1 - q) * (1 - q) * p / (1 - p);
+  }
+  *grad = v->rows->weight[i] * g;
+  *hess = v->rows->weight[i] * fmaxf(h, 1e-12f);
+}
+
+static void gradient(void *ctx, uint32_t tree, const float *margin, float *grad, float *hess) {
+  loss *l = ctx;
+  if (l->learns_places && tree % IMPROVE_EVERY == 0)
+    wn_places_improve(l->view, margin, l->head->seen);
+  for (size_t i = 0; i < l->view->rows->rows; i++) {
     grad[i] = hess[i] = 0;
-    if (!is_known(v, i) || is_held_out(v, i)) continue;
-    float p = 1 / (1 + expf(-margin[i])), w = v->rows->weight[i];
-    grad[i] = w * (p - (is_success(v, i) ? 1 : 0));
-    hess[i] = w * fmaxf(p * (1 - p), 1e-12f);
+    if (wn_view_known(l->view, i) && !wn_view_held_out(l->view, i))
+      gradient_of(l, i, margin[i], &grad[i], &hess[i]);
   }
 }
 
-static wn_status fit_trees(const view *v, const counts *c, const wn_boost_options *options,
-                           const wn_fit_env *env, wn_forest *out, wn_error *err) {
+/* The column of the place: where it was shown for who learns from it, the first for the others. */
+static void set_places(const wn_objective_view *v, const wn_boost_options *options, bool real) {
+  const wn_objective_rows *r = v->rows;
+  for (size_t i = 0; options->place_column != WN_NO_IX && i < r->rows; i++) {
+    uint32_t place = wn_view_place(v, i);
+    r->feature[i * r->features + options->place_column] = real && place > 0 ? (float)place : 1;
+  }
+}
+
+static wn_status fit_trees(const wn_objective_view *v, const counts *c,
+                           const wn_boost_options *options, const wn_fit_env *env,
+                           wn_objective_model *out, wn_error *err) {
   const wn_objective_rows *r = v->rows;
   wn_boost_data data = {.feature = r->feature, .rows = r->rows, .features = r->features};
-  wn_boost_loss loss = {logistic_loss, (void *)(uintptr_t)v,
-                        (float)(c->success_weight / c->weight)};
+  uint32_t method = out->head.spec.position;
+  loss l = {v, &out->head,
+            r->place != NULL && method == WN_POSITION_PAL && out->head.by_chance == 0};
+  wn_boost_loss boosted = {gradient, &l, (float)(c->success_weight / c->weight)};
   wn_boost_options own = *options;
-  own.listwise = false;
   own.seed = wn_mix64(options->seed + v->k);
-  wn_status status = wn_boost_forest(&data, &own, &loss, env->progress, out, err);
-  out->link = WN_FOREST_RAW; /* the calibration makes it a probability */
+  set_places(v, options, method == WN_POSITION_FEATURE);
+  wn_status status = wn_boost_forest(&data, &own, &boosted, env->progress, &out->forest, err);
+  out->forest.link = WN_FOREST_RAW; /* the calibration makes it a probability */
+  return status;
+}
+
+/* What places do, as far as the objective's method wants to know. Where nothing was shown, and for
+ * methods without a factor, all is seen. Where too little was drawn by chance PAL learns its factor
+ * with the trees; IPW takes that one, from trees that are then dropped. */
+static wn_status find_places(const wn_objective_view *v, const counts *c,
+                             const wn_boost_options *options, const wn_fit_env *env,
+                             wn_objective_model *out, wn_error *err) {
+  wn_objective_head *h = &out->head;
+  uint32_t method = h->spec.position;
+  wn_status status = WN_OK;
+  for (size_t k = 0; k <= WN_PLACES; k++) h->seen[k] = 1;
+  if (v->rows->place == NULL || method == WN_POSITION_NONE || method == WN_POSITION_FEATURE)
+    return WN_OK;
+  h->by_chance = wn_places_by_chance(v, h->seen);
+  if (h->by_chance) return WN_OK;
+  wn_places_by_successes(v, h->seen);
+  if (method == WN_POSITION_PAL) return WN_OK;
+  h->spec.position = WN_POSITION_PAL;
+  status = fit_trees(v, c, options, env, out, err);
+  h->spec.position = method;
+  wn_forest_clear(&out->forest);
   return status;
 }
 
 /* --- calibration --- */
 
-static wn_status calibrate(const view *v, const counts *c, wn_objective_model *out, wn_error *err) {
+static wn_status calibrate(const wn_objective_view *v, const counts *c, wn_objective_model *out,
+                           wn_error *err) {
   const wn_objective_rows *r = v->rows;
   size_t n = 0;
   wn_status status = WN_OK;
@@ -139,13 +192,13 @@ static wn_status calibrate(const view *v, const counts *c, wn_objective_model *o
   if (samples == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < r->rows; i++) {
     float margin;
-    if (!is_known(v, i) || !is_held_out(v, i)) continue;
+    if (!wn_view_known(v, i) || !wn_view_held_out(v, i)) continue;
     wn_forest_predict(&out->forest, r->feature + i * r->features, 1, r->features, &margin);
     samples[n++] = (wn_calibration_sample){.margin = margin,
-                                           .label = is_success(v, i) ? 1 : 0,
+                                           .label = wn_view_success(v, i) ? 1 : 0,
                                            .weight = r->weight[i],
-                                           .exposure = 1,
-                                           .fold = (uint32_t)(r->unit[i] / HELD_SHARE & 1)};
+                                           .exposure = out->head.seen[wn_view_place(v, i)],
+                                           .fold = (uint32_t)(r->unit[i] / WN_HELD_SHARE & 1)};
   }
   status = wn_calibration_choose(samples, n, &out->head.calibration, &out->head.report, err);
   wn_free(samples);
@@ -174,7 +227,7 @@ static void tell(const wn_objective_head *h) {
 
 wn_status wn_objective_fit(const wn_objective_rows *rows, size_t k, const wn_boost_options *options,
                            const wn_fit_env *env, wn_objective_model *out, wn_error *err) {
-  view v = {rows, k};
+  wn_objective_view v = {rows, k};
   counts c = count(&v);
   wn_status status = WN_OK;
   wn_calibration_init(&out->head.calibration);
@@ -182,7 +235,8 @@ wn_status wn_objective_fit(const wn_objective_rows *rows, size_t k, const wn_boo
   out->head.successes = c.successes;
   out->head.source = WN_OBJECTIVE_UNLABELLED;
   if (enough(&c)) {
-    WN_TRY(fit_trees(&v, &c, options, env, &out->forest, err));
+    WN_TRY(find_places(&v, &c, options, env, out, err));
+    WN_TRY(fit_trees(&v, &c, options, env, out, err));
     WN_TRY(calibrate(&v, &c, out, err));
     out->head.source = rows->source;
   }
@@ -221,6 +275,7 @@ static wn_status check(const wn_objective_head *h, wn_error *err) {
               h->spec.rule.terms <= WN_LABEL_TERMS_MAX && h->spec.position < WN_POSITION_METHODS &&
               isfinite(h->spec.weight) && h->source <= WN_OBJECTIVE_REPLAY &&
               wn_calibration_good(&h->calibration);
+  for (size_t k = 0; good && k <= WN_PLACES; k++) good = h->seen[k] >= 0 && h->seen[k] <= 1;
   for (uint32_t t = 0; good && t < h->spec.rule.terms; t++)
     good = memchr(h->spec.rule.term[t].type, '\0', sizeof h->spec.rule.term[t].type) != NULL &&
            h->spec.rule.term[t].test <= WN_LABEL_EQ;

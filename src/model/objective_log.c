@@ -25,6 +25,8 @@
 
 typedef struct shown {
   uint64_t unit, hash;
+  float propensity;
+  uint16_t place;
   uint8_t success, unknown;
 } shown;
 
@@ -93,6 +95,8 @@ static wn_status take_slate(collection *c, const wn_slate_log *slate, const wn_a
     const float *feature = logged.feature + i * c->features;
     shown row = {.unit = unit,
                  .hash = wn_mix64(id + i),
+                 .propensity = slate->propensities[i],
+                 .place = (uint16_t)(i + 1),
                  .success = success_of(c, slate, i, answers, len),
                  .unknown = (uint8_t)~wn_labels_ripe(c->labels, c->until_ms - slate->time_ms)};
     if (is_absent(feature, c->features) || !is_kept(c, &row)) continue;
@@ -125,11 +129,14 @@ static wn_status hand_over(collection *c, wn_objective_rows *out, wn_error *err)
                              .success = wn_malloc(n + 1),
                              .unknown = wn_malloc(n + 1),
                              .unit = wn_reallocarray(NULL, n + 1, sizeof *out->unit),
+                             .place = wn_reallocarray(NULL, n + 1, sizeof *out->place),
+                             .propensity = wn_reallocarray(NULL, n + 1, sizeof *out->propensity),
                              .rows = n,
                              .features = c->features,
                              .source = WN_OBJECTIVE_IMPRESSIONS};
   c->feature.data = NULL;
-  if (out->weight == NULL || out->success == NULL || out->unknown == NULL || out->unit == NULL)
+  if (out->weight == NULL || out->success == NULL || out->unknown == NULL || out->unit == NULL ||
+      out->place == NULL || out->propensity == NULL)
     return wn_fail_memory(err);
   for (size_t i = 0; i < n; i++) {
     const shown *row = &c->rows.data[i];
@@ -137,6 +144,8 @@ static wn_status hand_over(collection *c, wn_objective_rows *out, wn_error *err)
     out->success[i] = row->success;
     out->unknown[i] = row->unknown;
     out->unit[i] = row->unit;
+    out->place[i] = row->place;
+    out->propensity[i] = row->propensity;
   }
   return WN_OK;
 }

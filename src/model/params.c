@@ -39,6 +39,8 @@ wn_status wn_params_set(const wn_model_class *cls, wn_params *params, const char
   if (cls->text != NULL && strcmp(key, cls->text) == 0) {
     if (strlen(value) >= sizeof params->text)
       return wn_fail(err, WN_E_ARGUMENT, key, "must have less than %zu bytes", sizeof params->text);
+    wn_status status = cls->check_text != NULL ? cls->check_text(value, err) : WN_OK;
+    if (status != WN_OK) return status;
     memset(params->text, 0, sizeof params->text);
     memcpy(params->text, value, strlen(value));
     return WN_OK;

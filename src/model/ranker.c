@@ -190,16 +190,24 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                                     o.eta,
                                     false,
                                     env->seed,
-                                    "objectives"};
+                                    "objectives",
+                                    WN_NO_IX};
   m->head.version = RANKER_VERSION;
   wn_train_options_defaults(&defaults);
   WN_TRY(wn_facts_fit(data, "", &m->facts, err));
   WN_TRY(wn_facts_replay(data, &m->facts, err));
   m->set = (wn_feature_set){.version = WN_FEATURES_VERSION,
-                            .families = WN_FEATURES_DEFAULT,
                             .depth = (uint32_t)wn_param(cls, params, "depth"),
                             .attrs = m->facts.head.attrs};
-  wn_ranker_choose_opinions(env->run != NULL ? env->run : &defaults, &m->set);
+  const wn_train_options *run = env->run != NULL ? env->run : &defaults;
+  WN_TRY(wn_feature_families_parse(params->text, &m->set.families, err));
+  for (size_t k = 0; k < run->objectives.len; k++)
+    if (run->objectives.data[k].position == WN_POSITION_FEATURE)
+      m->set.families |= 1u << WN_FEATURES_POSITION;
+  wn_ranker_choose_opinions(run, &m->set);
+  per_objective.place_column = (m->set.families >> WN_FEATURES_POSITION & 1) != 0
+                                   ? wn_features_begin(&m->set, WN_FEATURES_POSITION)
+                                   : WN_NO_IX;
   WN_TRY(fit_forests(m, data, &o, &per_objective, env, err));
   WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   report(m);
@@ -207,6 +215,11 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
 cleanup:
   if (status != WN_OK) ranker_free(&m->base);
   return status;
+}
+
+static wn_status check_features(const char *text, wn_error *err) {
+  uint32_t families;
+  return wn_feature_families_parse(text, &families, err);
 }
 
 static wn_status ranker_bind(wn_model *model, const wn_models *set, wn_error *err WN_UNUSED) {
@@ -401,6 +414,8 @@ const wn_model_class wn_model_ranker = {
     .flags = WN_MODEL_HISTORY | WN_MODEL_BY_NAME | WN_MODEL_LIVE,
     .params = ranker_params,
     .params_len = sizeof ranker_params / sizeof *ranker_params,
+    .text = "features",
+    .check_text = check_features,
     .fit = ranker_fit,
     .save = ranker_save,
     .map = ranker_map,

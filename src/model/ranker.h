@@ -78,6 +78,8 @@ typedef enum wn_objective_source {
 
 const char *wn_objective_source_name(unsigned source);
 
+#define WN_PLACES 20 /* told apart; those below are like the last */
+
 /* One objective's model as a snapshot has it, without its trees. */
 typedef struct wn_objective_head {
   wn_objective spec; /* as it was trained: the weight that counts is the configuration's */
@@ -86,6 +88,8 @@ typedef struct wn_objective_head {
   uint64_t rows, successes; /* known labels, and those of them that are successes */
   wn_calibration calibration;
   wn_calibration_report report; /* on users who were held out */
+  float seen[WN_PLACES + 1];    /* by place, 1 at the first; all 1 where places do not matter */
+  uint32_t by_chance;           /* 1: from what was drawn by chance */
 } wn_objective_head;
 
 typedef struct wn_objective_model {
@@ -99,6 +103,8 @@ typedef struct wn_objective_rows {
   float *weight;              /* [rows] rows that it stands for: negatives may be a sample */
   uint8_t *success, *unknown; /* [rows] bit k: objective k; unknown NULL: none */
   uint64_t *unit;             /* [rows] who: held out together */
+  uint16_t *place;            /* [rows] shown at, from 1; NULL: nothing was shown */
+  float *propensity;          /* [rows] of being shown there; NULL likewise */
   size_t rows, features;
   wn_objective_source source;
 } wn_objective_rows;

@@ -375,8 +375,8 @@ wn_status wn_ranker_fit(const wn_ranker_table *t, const wn_ranker_table *whole,
                         wn_ranker_learnt *out, wn_error *err) {
   wn_status status = WN_OK;
   wn_boost_data data = {t->feature, t->label, t->size, t->rows, t->features, t->groups};
-  wn_boost_options boost = {options->trees,    options->depth, options->eta,
-                            options->listwise, env->seed,      "ranker"};
+  wn_boost_options boost = {options->trees, options->depth, options->eta, options->listwise,
+                            env->seed,      "ranker",       WN_NO_IX};
   memset(out->forest, 0, sizeof *out->forest);
   out->head->rows = (uint32_t)t->rows;
   out->head->groups = (uint32_t)t->groups;

@@ -21,9 +21,19 @@ static wn_status read_label(wn_yaml *y, const yaml_node_t *node, void *target) {
   return WN_OK;
 }
 
+static wn_status read_position(wn_yaml *y, const yaml_node_t *node, void *target) {
+  const char *words[WN_POSITION_METHODS];
+  size_t word = 0;
+  for (unsigned m = 0; m < WN_POSITION_METHODS; m++) words[m] = wn_position_method_name(m);
+  wn_status status = wn_yaml_word(y, node, words, WN_POSITION_METHODS, &word);
+  ((wn_objective *)target)->position = (uint32_t)word;
+  return status;
+}
+
 static const wn_yaml_key objective_keys[] = {
     {"label", WN_YAML_CALL, 0, 0, 0, read_label},
     {"weight", WN_YAML_FLOAT, FIELD(weight), -WEIGHT_MAX, WEIGHT_MAX, NULL},
+    {"position", WN_YAML_CALL, 0, 0, 0, read_position},
     {"among", WN_YAML_TEXT, FIELD(among), 0, WN_AMONG_MAX + 1, NULL},
 };
 

@@ -330,12 +330,29 @@ static void test_foreign_sets(void **state) {
   assert_int_equal(wn_feature_set_check(&bad, "s", &err), WN_E_CORRUPT);
 }
 
+static void test_chosen_families(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint32_t families;
+  } cases[] = {{"", WN_FEATURES_DEFAULT},
+               {"place", 1u << WN_FEATURES_PLACE},
+               {" crowd ,age", 1u << WN_FEATURES_CROWD | 1u << WN_FEATURES_AGE},
+               {"-pulse, + moment",
+                (WN_FEATURES_DEFAULT & ~(1u << WN_FEATURES_PULSE)) | 1u << WN_FEATURES_MOMENT}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    uint32_t families = 0;
+    assert_ok(wn_feature_families_parse(cases[i].text, &families, err));
+    assert_int_equal(families, cases[i].families);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_opinions),     cmocka_unit_test(test_given_items),
-      cmocka_unit_test(test_counts),       cmocka_unit_test(test_no_future),
-      cmocka_unit_test(test_no_skew),      cmocka_unit_test(test_names),
-      cmocka_unit_test(test_foreign_sets),
+      cmocka_unit_test(test_chosen_families), cmocka_unit_test(test_opinions),
+      cmocka_unit_test(test_given_items),     cmocka_unit_test(test_counts),
+      cmocka_unit_test(test_no_future),       cmocka_unit_test(test_no_skew),
+      cmocka_unit_test(test_names),           cmocka_unit_test(test_foreign_sets),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,13 +240,20 @@ static const struct bad {
     {"surfaces: {home: {N: 1}}", 1, 19, "surfaces.home.N", "known here: flavour, n"},
     {"objectives: {buy: {label: buy within}}", 1, 27, "objectives.buy.label", "expected a time"},
     {"objectives: {buy: 'watch >= x'}", 1, 19, "objectives.buy", "expected a number"},
-    {"objectives: {buy: {wieght: 1}}", 1, 20, "objectives.buy.wieght", "label, weight, among"},
+    {"objectives: {buy: {wieght: 1}}", 1, 20, "objectives.buy.wieght",
+     "label, weight, position, among"},
     {"objectives: {buy: {weight: 2000}}", 1, 28, "objectives.buy.weight", "must be -1000 to 1000"},
+    {"objectives: {buy: {position: top}}", 1, 30, "objectives.buy.position",
+     "none, feature, pal or ipw"},
     {"objectives: {a b: }", 1, 14, "objectives.a b", "letters, digits"},
     {"surfaces: {home: {score: {objectives: {buy: 1}}}}", 1, 39, "surfaces.home",
      "no objective \"buy\"; under `objectives:` there is: none"},
     {"objectives: {buy: }\nsurfaces: {similar: {score: {objectives: {buy: 1}}}}", 2, 42,
      "surfaces.similar", "score.heavy must not be 0"},
+    {"models: {ranker: {features: 'place, sorce'}}", 1, 29, "models.ranker.features",
+     "unknown features \"sorce\"; there are: place, score, joint"},
+    {"models: {ranker: {features: '-place, place'}}", 1, 29, "models.ranker.features",
+     "none are left"},
     {"surfaces: {home: {n: 1001}}", 1, 22, "surfaces.home.n", "must be 1 to 1000"},
     {"surfaces: {'a b': {n: 1}}", 1, 12, "surfaces.a b", "letters, digits"},
     {"surfaces: {new: {n: 1}}", 1, 17, "surfaces.new.retrieve", "at least one generator"},
@@ -429,12 +436,13 @@ static void test_objectives(void **state) {
   wn_config config;
   wn_error err = {0};
   char rule[128];
-  static const char text[] = "objectives:\n"
-                             "  click:\n"
-                             "  finish: watch >= 0.75\n"
-                             "  buy: {label: buy or cart within 7d, weight: 5}\n"
-                             "  long: {label: watch >= 0.5, among: length, weight: -0.5}\n"
-                             "surfaces: {home: {score: {objectives: {buy: 2}}}}\n";
+  static const char text[] =
+      "objectives:\n"
+      "  click:\n"
+      "  finish: watch >= 0.75\n"
+      "  buy: {label: buy or cart within 7d, weight: 5}\n"
+      "  long: {label: watch >= 0.5, among: length, weight: -0.5, position: pal}\n"
+      "surfaces: {home: {score: {objectives: {buy: 2}}}}\n";
   assert_int_equal(wn_config_parse(wn_str_of(text), "t", &config, &err), WN_OK);
   const wn_objectives *all = &config.train.objectives;
   assert_int_equal(all->len, 4);
@@ -443,6 +451,7 @@ static void test_objectives(void **state) {
   for (size_t k = 0; k < 4; k++)
     assert_string_equal(wn_label_rule_print(&all->data[k].rule, rule, sizeof rule), rules[k]);
   assert_string_equal(all->data[3].among, "length");
+  assert_int_equal(all->data[3].position, WN_POSITION_PAL);
   assert_true(all->data[0].weight == 1 && all->data[2].weight == 5);
   const wn_surface *home = wn_surfaces_find(&config.surfaces, WN_STR("home"));
   const wn_surface *feed = wn_surfaces_find(&config.surfaces, WN_STR("feed"));

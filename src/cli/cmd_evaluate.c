@@ -21,7 +21,7 @@
 
 static struct {
   const char *report, *incumbent;
-  const char *data, *config, *split, *train, *test, *format, *k, *metrics;
+  const char *data, *config, *split, *train, *test, *format, *experiment, *k, *metrics;
   const char *items, *negatives, *candidates;
   const char *compat, *per_user, *predictions;
   wn_text_list models, surfaces, set, dataset, runs, slices, map;
@@ -53,6 +53,8 @@ static const wn_option options[] = {
      "a parameter: of the one --model, or MODEL.KEY=VALUE"},
     {"surface", WN_OPT_LIST, &opt.surfaces, "NAME",
      "the funnel to measure, default home; may be given again"},
+    {"experiment", WN_OPT_TEXT, &opt.experiment, "NAME",
+     "measure the first surface as each arm of this experiment has it, too"},
     {"no-funnel", WN_OPT_FLAG, &opt.no_funnel, NULL, "models alone"},
     {"k", WN_OPT_TEXT, &opt.k, "K,K,…", "cutoffs, default 10,20,50"},
     {"metrics", WN_OPT_TEXT, &opt.metrics, "NAME@K,…",
@@ -106,6 +108,7 @@ typedef struct run {
   wn_store *store;
   wn_catalog *catalog;
   wn_vectors_file vectors;
+  wn_arm_surface *arms;
   wn_dataset_builder *train, *test, *negatives;
   wn_item_file items;
   wn_split split;
@@ -318,6 +321,28 @@ static wn_status choose_surfaces(run *r, wn_error *err) {
   return WN_OK;
 }
 
+/* The surface as each arm has it. An arm that is pinned to a snapshot is measured by what is fitted
+ * here, as the others are: what differs is its policy. */
+static wn_status take_arms(run *r, wn_error *err) {
+  const wn_experiment *e = wn_experiments_find(&r->config.experiments, wn_str_of(opt.experiment));
+  if (e == NULL)
+    return wn_fail(err, WN_E_NOT_FOUND, "experiment", "no experiment `%s` is declared",
+                   opt.experiment);
+  r->arms = wn_calloc(e->arms_len, sizeof *r->arms);
+  if (r->arms == NULL) return wn_fail_memory(err);
+  for (size_t a = 0; a < e->arms_len; a++) {
+    const wn_arm_spec *arm = &e->arms[a];
+    snprintf(r->arms[a].row, sizeof r->arms[a].row, "arm:%.59s", arm->name);
+    r->arms[a].surface = *r->options.surfaces[0];
+    for (size_t v = 0; v < arm->variants_len; v++)
+      if (strcmp(arm->variants[v].surface, r->options.surfaces[0]->name) == 0)
+        wn_surface_patch_apply(&arm->variants[v].patch, &r->arms[a].surface);
+  }
+  r->options.arms = r->arms;
+  r->options.arms_len = e->arms_len;
+  return WN_OK;
+}
+
 static wn_status from_store(run *r, wn_error *err) {
   wn_status status;
   WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &r->store, err));
@@ -342,6 +367,7 @@ static wn_status from_store(run *r, wn_error *err) {
   r->options.vectors = r->vectors.vectors;
   if (!opt.no_funnel && opt.runs.len == 0 && (opt.models.len == 0 || opt.surfaces.len > 0)) {
     WN_TRY(choose_surfaces(r, err));
+    if (opt.experiment != NULL) WN_TRY(take_arms(r, err));
   }
 cleanup:
   return status;
@@ -461,6 +487,7 @@ cleanup:
   if (r->test != NULL) wn_dataset_builder_free(r->test);
   if (r->negatives != NULL) wn_dataset_builder_free(r->negatives);
   if (r->catalog != NULL) wn_catalog_free(r->catalog);
+  wn_free(r->arms);
   wn_vectors_close(&r->vectors);
   wn_store_close(r->store);
   wn_config_clear(&r->config);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "lab/cases.h"
 #include "lab/per_user.h"
+#include "lab/scatter.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -13,20 +14,32 @@
 
 #define FILE_MAX ((size_t)256 << 20)
 
-static struct { bool json, failures; } opt;
+static struct {
+  const char *data, *config, *experiment, *metric, *svg;
+  bool json, failures;
+} opt;
 static const wn_option options[] = {
     {"failures", WN_OPT_FLAG, &opt.failures, NULL, "print only what fails or is skipped"},
+    {"data", WN_OPT_TEXT, &opt.data, "DIR", "scatter: the data directory"},
+    {"config", WN_OPT_TEXT, &opt.config, "FILE",
+     "scatter: configuration; default DIR/winnow.yaml when it is there"},
+    {"experiment", WN_OPT_TEXT, &opt.experiment, "NAME", "scatter: its arms; default: of all"},
+    {"metric", WN_OPT_TEXT, &opt.metric, "NAME@K",
+     "scatter: of the evaluation; default: its first"},
+    {"svg", WN_OPT_TEXT, &opt.svg, "FILE", "scatter: a plot"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "one JSON object a value, then one of the counts"},
 };
 static const wn_command command = {
     "lab",
-    "recompute worked cases of metrics and statistics; compare two evaluations",
-    "cases FILE… | compare FILE:MODEL FILE:MODEL",
+    "recompute worked cases of metrics and statistics; compare two evaluations; offline against "
+    "online",
+    "cases FILE… | compare FILE:MODEL FILE:MODEL | scatter --data DIR",
     "A file is {\"cases\": [{\"id\", \"kind\", \"input\", \"expected\", \"tol\"}, …]}; "
     "docs/evaluation.md "
     "lists the kinds.\n"
     "Exit status 1 when a value differs or a kind is unknown.\n"
-    "compare takes files of `winnow evaluate --per-user`; different users are refused.",
+    "compare takes files of `winnow evaluate --per-user`; different users are refused.\n"
+    "scatter sets what `winnow evaluate --experiment` measured of arms against what they did.",
     options,
     sizeof options / sizeof options[0]};
 
@@ -177,6 +190,59 @@ cleanup:
   return status;
 }
 
+/* --- scatter --- */
+
+static void scatter_text(const wn_scatter *s, wn_buf *out) {
+  wn_table table;
+  wn_table_init(&table, 7, 0x7E);
+  const char *head[] = {"policy", s->offline, "low", "high", s->online, "low", "high"};
+  for (size_t i = 0; i < 7; i++) wn_table_cell(&table, "%s", head[i]);
+  for (size_t i = 0; i < s->len; i++) {
+    const double *sides[2] = {s->points[i].offline, s->points[i].online};
+    wn_table_cell(&table, "%s", s->points[i].name);
+    for (size_t a = 0; a < 2; a++)
+      for (size_t k = 0; k < 3; k++) {
+        double value = sides[a][k == 0 ? 1 : k == 1 ? 0 : 2];
+        if (isnan(value))
+          wn_table_cell(&table, "-");
+        else
+          wn_table_cell(&table, "%.4f", value);
+      }
+  }
+  if (s->len > 0) wn_table_print(&table, out);
+  wn_buf_printf(out, "%s%s", s->len > 0 ? "\n" : "", s->sentence);
+}
+
+static wn_status scatter(wn_buf *out, wn_error *err) {
+  wn_status status;
+  wn_config config = {0};
+  wn_store *store = NULL;
+  wn_buf svg = {0};
+  static wn_scatter s;
+  WN_TRY(wn_cli_config(opt.config, opt.data, &config, err));
+  WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
+  const wn_scatter_ask ask = {&config.experiments, &config.surfaces, wn_str_of(opt.experiment),
+                              opt.metric};
+  WN_TRY(wn_scatter_of(store, opt.data, &ask, &s, err));
+  if (opt.svg != NULL && s.len > 0) {
+    wn_scatter_plot(&s, &svg);
+    if (svg.failed) WN_TRY(wn_fail_memory(err));
+    WN_TRY(wn_write_file_atomic(opt.svg, (wn_str){svg.data, svg.len}, err));
+  }
+  if (opt.json) {
+    wn_json json;
+    wn_json_init(&json, out);
+    wn_scatter_to_json(&s, &json);
+  } else {
+    scatter_text(&s, out);
+  }
+cleanup:
+  wn_buf_clear(&svg);
+  if (store != NULL) wn_store_close(store);
+  wn_config_clear(&config);
+  return status;
+}
+
 int wn_cmd_lab(int argc, char **argv) {
   static wn_text_list rest;
   wn_case_counts counts = {0};
@@ -184,6 +250,11 @@ int wn_cmd_lab(int argc, char **argv) {
   wn_error err = {0};
   int status = wn_cli_parse(&command, argc, argv, &rest);
   if (status >= 0) return status;
+  if (rest.len == 1 && strcmp(rest.data[0], "scatter") == 0) {
+    if (opt.data == NULL) return wn_cli_usage(&command, "scatter needs --data");
+    if (scatter(&out, &err) == WN_OK) return wn_cli_print(&out);
+    return wn_cli_fail(&command, &err);
+  }
   if (rest.len == 3 && strcmp(rest.data[0], "compare") == 0) {
     if (compare(rest.data[1], rest.data[2], &out, &err) == WN_OK) return wn_cli_print(&out);
     return wn_cli_fail(&command, &err);

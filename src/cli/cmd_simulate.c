@@ -5,20 +5,22 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/scenario.h"
 #include "cli/site.h"
 #include "cli/tally.h"
 
 static struct {
-  const char *url, *surface, *experiment, *key, *svg, *like, *start;
+  const char *url, *surface, *experiment, *key, *svg, *like, *start, *scenario, *out;
   uint64_t users, items, visits, periods, history, seed, n;
   double bait_pull, bait_cost, trap, likes, trend, days, born, ageing, life, churn, drift;
-  bool json, once;
+  bool json, once, small;
 } opt = {.url = "http://127.0.0.1:8088",
          .surface = "home",
          .users = 1000,
          .items = 500,
          .visits = 5000,
          .periods = 10,
+         .out = "scenarios",
          .seed = 1};
 static const wn_option options[] = {
     {"url", WN_OPT_TEXT, &opt.url, "URL", "the server (default http://127.0.0.1:8088)"},
@@ -47,6 +49,10 @@ static const wn_option options[] = {
     {"drift", WN_OPT_REAL, &opt.drift, "X", "of tastes to what satisfied (default 0)"},
     {"once", WN_OPT_FLAG, &opt.once, NULL, "nobody clicks an item twice"},
     {"seed", WN_OPT_UINT, &opt.seed, "N", "of the world and the visits (default 1)"},
+    {"scenario", WN_OPT_TEXT, &opt.scenario, "NAME",
+     "plays one against servers of its own and checks its claim, or `all`, or `list`"},
+    {"out", WN_OPT_TEXT, &opt.out, "DIR", "for a scenario's JSON and plot (default scenarios)"},
+    {"small", WN_OPT_FLAG, &opt.small, NULL, "a scenario's version of seconds"},
     {"svg", WN_OPT_TEXT, &opt.svg, "FILE", "a plot of the value by period and arm"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"},
 };
@@ -178,6 +184,48 @@ cleanup:
   return status;
 }
 
+/* ---- scenarios ---- */
+
+static wn_status play(const wn_scenario *scenario, const wn_progress *progress, wn_buf *out,
+                      bool *holds, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_stage stage = {.name = scenario->name,
+                    .claim = scenario->claim,
+                    .out = opt.out,
+                    .small = opt.small,
+                    .seed = opt.seed,
+                    .progress = progress};
+  uint64_t start = wn_mono_ns();
+  WN_TRY(wn_stage_open(&stage, err));
+  WN_TRY(scenario->play(&stage, err));
+  double seconds = (double)(wn_mono_ns() - start) * 1e-9;
+  WN_TRY(wn_stage_write(&stage, seconds, err));
+  wn_buf_printf(out, "%s: %s\n%.*s%s, %.0f s\n", scenario->name, scenario->claim,
+                (int)stage.text.len, stage.text.len > 0 ? stage.text.data : "",
+                stage.failed ? "does not hold" : "holds", seconds);
+  *holds &= !stage.failed;
+cleanup:
+  wn_stage_close(&stage);
+  return status;
+}
+
+static wn_status play_all(const wn_progress *progress, wn_buf *out, bool *holds, wn_error *err) {
+  wn_status status = WN_OK;
+  bool met = false, list = strcmp(opt.scenario, "list") == 0;
+  for (size_t i = 0; i < wn_scenarios_len; i++) {
+    const wn_scenario *s = &wn_scenarios[i];
+    if (list) wn_buf_printf(out, "%-12s %s\n", s->name, s->claim);
+    if (list || (strcmp(opt.scenario, "all") != 0 && strcmp(opt.scenario, s->name) != 0)) continue;
+    met = true;
+    WN_TRY(play(s, progress, out, holds, err));
+  }
+  if (!met && !list)
+    status = wn_fail(err, WN_E_ARGUMENT, "scenario", "there is none called %.40s (see `list`)",
+                     opt.scenario);
+cleanup:
+  return status;
+}
+
 int wn_cmd_simulate(int argc, char **argv) {
   static wn_text_list rest;
   wn_buf out = {0};
@@ -187,11 +235,14 @@ int wn_cmd_simulate(int argc, char **argv) {
   if (status >= 0) return status;
   if (rest.len > 0) return wn_cli_usage(&command, "unexpected `%s`", rest.data[0]);
   wn_meter_init(&meter);
-  wn_status done = simulate(&out, &meter.progress, &err);
+  bool holds = true;
+  wn_status done = opt.scenario != NULL ? play_all(&meter.progress, &out, &holds, &err)
+                                        : simulate(&out, &meter.progress, &err);
   wn_meter_end(&meter);
   if (done != WN_OK) {
     wn_buf_clear(&out);
     return wn_cli_fail(&command, &err);
   }
-  return wn_cli_print(&out);
+  status = wn_cli_print(&out);
+  return status == 0 && !holds ? 1 : status;
 }

@@ -9,16 +9,25 @@
  * add up to what they did: strength is compared between items, not lost. (Steck 2011 divides by
  * popularity in the same place.) Models take weights to powers of their own.
  *
+ * exposure_power does the same with (shownᵢ + 10)^−β, shownᵢ being the item's impressions: at β = 1
+ * what an item earned is counted per time it was shown, which is inverse propensity weighting with
+ * an item's share of the impressions as its propensity (Schnabel et al., ICML 2016, section 4;
+ * departure: impressions are logged here, so the propensity is counted and not modelled). It
+ * answers the question only where each item has a chance to be shown: exploration. The 10 keep one
+ * lucky impression from being the best item.
+ *
  * There is no sampling of negatives here, because no model takes samples: those that learn from
  * what did not happen weigh all of it in closed form. Deterministic; one thread. */
 #include "data/dataset_options.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DAY_MS    86400000.0
+#define SHOWN_TOO 10.0 /* impressions that each item has beside its own */
 #define AT(field) offsetof(wn_dataset_options, field)
 
 const wn_dataset_key wn_dataset_keys[] = {
@@ -32,6 +41,8 @@ const wn_dataset_key wn_dataset_keys[] = {
     {"item_users_min", AT(item_users_min), 0, 1e6, true, "items with fewer users are left out"},
     {"popularity_alpha", AT(popularity_alpha), 0, 2, false,
      "weights are divided by the item's number of users to this power"},
+    {"exposure_power", AT(exposure_power), 0, 2, false,
+     "weights are divided by the item's impressions to this power"},
 };
 const size_t wn_dataset_keys_len = sizeof wn_dataset_keys / sizeof *wn_dataset_keys;
 
@@ -350,13 +361,10 @@ cleanup:
 
 /* --- weights --- */
 
-static wn_status correct_popularity(wn_dataset *data, double alpha, wn_error *err) {
+/* Multiplies weights by their item's factor, and all by what keeps the sum of the positive ones. */
+static wn_status correct(wn_dataset *data, const double *factor, wn_error *err) {
   wn_csr *m = &data->by_user;
   double before = 0, after = 0;
-  double *factor = wn_calloc((size_t)data->items + 1, sizeof *factor);
-  if (factor == NULL) return wn_fail_memory(err);
-  for (uint64_t p = 0; p < m->nnz; p++) factor[m->col[p]] += m->weight[p] > 0;
-  for (uint32_t i = 0; i < data->items; i++) factor[i] = factor[i] > 1 ? pow(factor[i], -alpha) : 1;
   for (uint64_t p = 0; p < m->nnz; p++) {
     if (!(m->weight[p] > 0)) continue;
     before += (double)m->weight[p];
@@ -365,8 +373,33 @@ static wn_status correct_popularity(wn_dataset *data, double alpha, wn_error *er
   double scale = after > 0 ? before / after : 1;
   for (uint64_t p = 0; p < m->nnz; p++)
     m->weight[p] = (float)((double)m->weight[p] * factor[m->col[p]] * scale);
-  wn_free(factor);
   return transpose_again(data, err);
+}
+
+static wn_status correct_popularity(wn_dataset *data, double alpha, wn_error *err) {
+  wn_csr *m = &data->by_user;
+  double *factor = wn_calloc((size_t)data->items + 1, sizeof *factor);
+  if (factor == NULL) return wn_fail_memory(err);
+  for (uint64_t p = 0; p < m->nnz; p++) factor[m->col[p]] += m->weight[p] > 0;
+  for (uint32_t i = 0; i < data->items; i++) factor[i] = factor[i] > 1 ? pow(factor[i], -alpha) : 1;
+  wn_status status = correct(data, factor, err);
+  wn_free(factor);
+  return status;
+}
+
+static wn_status correct_exposure(wn_dataset *data, const wn_pairs_input *in, double power,
+                                  wn_error *err) {
+  if (in->shown == NULL) {
+    wn_log(WN_LOG_WARN, "dataset: exposure_power: no impressions here, weights stay");
+    return WN_OK;
+  }
+  double *factor = wn_calloc((size_t)data->items + 1, sizeof *factor);
+  if (factor == NULL) return wn_fail_memory(err);
+  for (uint32_t i = 0; i < data->items; i++)
+    factor[i] = pow(SHOWN_TOO + (i < in->shown_len ? in->shown[i] : 0), -power);
+  wn_status status = correct(data, factor, err);
+  wn_free(factor);
+  return status;
 }
 
 /* --- all of it --- */
@@ -399,6 +432,7 @@ wn_status wn_dataset_prepare(const wn_pairs_input *in, const wn_dataset_options 
   WN_TRY(choose_pairs(out, options, report, err));
   if (options->popularity_alpha > 0)
     WN_TRY(correct_popularity(out, options->popularity_alpha, err));
+  if (options->exposure_power > 0) WN_TRY(correct_exposure(out, in, options->exposure_power, err));
   count_left(out, report);
 cleanup:
   wn_free(copy);

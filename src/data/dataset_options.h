@@ -17,6 +17,7 @@ typedef struct wn_dataset_options {
   double user_items_min;   /* users with at least so many items of positive weight */
   double item_users_min;   /* items with at least so many users of positive weight */
   double popularity_alpha; /* weights are divided by the item's popularity to this power */
+  double exposure_power;   /* weights are divided by the item's impressions to this power */
 } wn_dataset_options;
 
 typedef struct wn_dataset_key {
@@ -55,8 +56,9 @@ void wn_dataset_report_to_json(const wn_dataset_report *report, wn_json *json);
 void wn_dataset_report_print(const wn_dataset_report *report, wn_buf *out);
 
 /* The dataset of in's events under `options`. Its `now_ms` and `last_seq` are those of all events
- * given. `report` may be NULL. Memory beside the result: a copy of the events where a window or
- * active users are asked for; time linear. */
+ * given. exposure_power without in's `shown` does nothing, and the log says so. `report` may be
+ * NULL. Memory beside the result: a copy of the events where a window or active users are asked
+ * for; time linear. */
 WN_MUST_USE wn_status wn_dataset_prepare(const wn_pairs_input *in,
                                          const wn_dataset_options *options, wn_dataset *out,
                                          wn_dataset_report *report, wn_error *err);

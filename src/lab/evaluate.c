@@ -444,6 +444,11 @@ static wn_status measure_models(wn_bench *b, wn_evaluation *out, wn_error *err) 
     b->surface = o->surfaces[s];
     WN_TRY(measure(b, out, name, 0, err));
   }
+  for (size_t a = 0; a < o->arms_len; a++) {
+    b->model = NULL;
+    b->surface = &o->arms[a].surface;
+    WN_TRY(measure(b, out, o->arms[a].row, 0, err));
+  }
 cleanup:
   return status;
 }

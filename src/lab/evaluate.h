@@ -4,6 +4,7 @@
  * masked → metrics with intervals, beside popularity and random. */
 
 #include "funnel/funnel.h"
+#include "lab/experiment.h"
 #include "lab/compat.h"
 #include "lab/labels.h"
 #include "lab/metric.h"
@@ -98,6 +99,12 @@ typedef struct wn_given_lists {
 
 struct wn_content_ids;
 
+/* The surface as one arm of an experiment changes it. */
+typedef struct wn_arm_surface {
+  char row[64]; /* "arm:NAME" */
+  wn_surface surface;
+} wn_arm_surface;
+
 typedef struct wn_evaluate_options {
   uint32_t cutoffs[WN_CUTOFFS_MAX];
   size_t cutoffs_len; /* default 10, 20, 50 */
@@ -109,7 +116,9 @@ typedef struct wn_evaluate_options {
   wn_train_options train;
   const wn_surface *surfaces[WN_FUNNELS_MAX]; /* the whole funnel as a row each */
   size_t surfaces_len;                        /* 0: models alone */
-  const wn_catalog *catalog;                  /* of the funnel; NULL without surfaces */
+  const wn_arm_surface *arms; /* and as arms of an experiment have one, a row each */
+  size_t arms_len;            /* ≤ WN_ARMS_MAX */
+  const wn_catalog *catalog;  /* of the funnel; NULL without surfaces */
   wn_item_source items_source;
   wn_user_source users_source;
   const int64_t *created_ms;
@@ -209,7 +218,7 @@ typedef struct wn_constant {
   double expected[WN_TIED_METRICS][WN_CUTOFFS_MAX], by_number[WN_TIED_METRICS][WN_CUTOFFS_MAX];
 } wn_constant;
 
-#define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + WN_FUNNELS_MAX + 4)
+#define WN_ROWS_MAX (WN_MODELS_MAX + WN_GIVEN_MAX + WN_FUNNELS_MAX + WN_ARMS_MAX + 4)
 
 /* The same models under another split. */
 typedef struct wn_second_protocol {

@@ -48,6 +48,7 @@ wn_status wn_evaluate_second(wn_event_list events, const wn_signals *signals,
   o.users_max = o.users_max > 0 && o.users_max < USERS_MAX ? o.users_max : USERS_MAX;
   o.bootstrap = 0;
   o.surfaces_len = 0;
+  o.arms_len = 0;
   o.given_len = 0;
   o.item_labels_len = o.user_labels_len = 0;
   o.metrics = WN_METRIC_BIT(o.primary);

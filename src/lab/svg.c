@@ -100,13 +100,19 @@ static void y_axis(const wn_chart *c) {
 }
 
 /* On white, so that it can be read on a dark page as well. */
-static const char alone_style[] =
-    "<style>svg{background:#fff}text{font:12px system-ui,sans-serif;fill:#333}"
-    ".grid{stroke:#e4e4e4}.s0{--c:#0072b2}.s1{--c:#d55e00}.s2{--c:#009e73}.s3{--c:#cc79a7}"
-    ".s4{--c:#e69f00}.s5{--c:#56b4e9}.base{--c:#777}.line{fill:none;stroke:var(--c);stroke-width:2}"
-    ".band{fill:var(--c);opacity:.15}.dot,.bar,.name{fill:var(--c)}.whisker{stroke:var(--c)}"
-    ".rule{stroke:#777;stroke-dasharray:4 3}</style>"
-    "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>";
+static void alone_style(wn_buf *out) {
+  static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73",
+                                        "#cc79a7", "#e69f00", "#56b4e9"};
+  wn_buf_str(out, "<style>text{font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#e4e4e4}"
+                  ".line{fill:none;stroke-width:2}.band{opacity:.15}"
+                  ".base{stroke:#777;stroke-dasharray:4 3}");
+  for (size_t i = 0; i < sizeof colours / sizeof *colours; i++)
+    wn_buf_printf(out,
+                  ".line.s%zu,.s%zu .whisker{stroke:%s}.dot.s%zu,.s%zu .dot,.bar.s%zu,.band.s%zu,"
+                  ".name.s%zu{fill:%s}",
+                  i, i, colours[i], i, i, i, i, i, colours[i]);
+  wn_buf_str(out, "</style><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
+}
 
 void wn_chart_begin(wn_chart *c, const char *title) {
   c->x.from = c->left;
@@ -122,7 +128,7 @@ void wn_chart_begin(wn_chart *c, const char *title) {
     wn_buf_printf(c->out, "\" xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f",
                   c->width, c->height);
   wn_buf_str(c->out, "\">");
-  if (c->alone) wn_buf_str(c->out, alone_style);
+  if (c->alone) alone_style(c->out);
   x_axis(c);
   y_axis(c);
   if (c->x_label != NULL) {

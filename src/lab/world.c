@@ -91,8 +91,8 @@ wn_status wn_world_create(const wn_world_options *options, wn_world *out, wn_err
   wn_status status = wn_world_create_blank(options, WN_WORLD_TOPICS, out, err);
   if (status != WN_OK) return status;
   wn_rng_seed(&rng, options->seed);
+  make_items(out, &rng); /* first: the same ones however many users there are */
   make_users(out, &rng);
-  make_items(out, &rng);
   return WN_OK;
 }
 

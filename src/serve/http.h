@@ -159,7 +159,7 @@ wn_http_handler wn_route_user_get, wn_route_user_put, wn_route_user_patch, wn_ro
 wn_http_handler wn_route_record_done;
 wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn_route_explain,
     wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
-wn_http_handler wn_route_experiments, wn_route_experiment;
+wn_http_handler wn_route_experiments, wn_route_experiment, wn_route_scatter;
 wn_http_handler wn_route_experiment_declare, wn_route_experiment_patch, wn_route_experiment_delete,
     wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote,
     wn_route_experiment_done;

@@ -97,6 +97,7 @@ const wn_route wn_routes[] = {
                    .body = true,
                    .slow = true,
                    .scope = WN_SCOPE_ADMIN}}},
+    {"/v1/scatter", {[WN_GET] = {.handle = wn_route_scatter, .slow = true}}},
     {"/v1/admin/refresh",
      {[WN_POST] = {.handle = wn_route_refresh,
                    .finish = wn_route_refresh_done,

@@ -179,7 +179,7 @@ class OpenApi(ApiTest):
 
     def test_query_parameters_exist(self):
         """Described parameters are taken; another one is refused."""
-        values = {"user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
+        values = {"experiment": "x", "metric": "ndcg%4010", "user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
                   "exclude": "item-2", "explain": "true", "q": "item", "id": "item-1", "status": "any",
                   "cursor": "0", "hours": "24", "category": "section", "verify": "true", "random": "false", "against": "1"}
         for path, methods in self.document["paths"].items():

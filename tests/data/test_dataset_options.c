@@ -215,6 +215,34 @@ static void popularity_is_divided_away(void **state) {
   wn_dataset_clear(&corrected);
 }
 
+/* Item i was shown 20 i times: its weights are divided by 20 i + 10, and all by one number. */
+static void exposure_is_divided_away(void **state) {
+  (void)state;
+  wn_dataset_options none = {0}, options = {.exposure_power = 1};
+  uint32_t shown[ITEMS];
+  double before = 0, after = 0, scale = 0;
+  wn_error err = {0};
+  wn_pairs_input in = input();
+  wn_dataset plain = prepare(&none, NULL), corrected, unknown = prepare(&options, NULL);
+  for (uint32_t i = 0; i < ITEMS; i++) shown[i] = 20 * i;
+  in.shown = shown;
+  in.shown_len = ITEMS;
+  assert_int_equal(wn_dataset_prepare(&in, &options, &corrected, NULL, &err), WN_OK);
+  for (uint64_t p = 0; p < plain.by_user.nnz; p++) {
+    double was = (double)plain.by_user.weight[p], is = (double)corrected.by_user.weight[p];
+    assert_true(unknown.by_user.weight[p] == plain.by_user.weight[p]);
+    before += fmax(0, was);
+    after += fmax(0, is);
+    double ratio = is / was * (20.0 * plain.by_user.col[p] + 10);
+    if (scale == 0) scale = ratio;
+    assert_true(fabs(ratio - scale) < 1e-4 * scale);
+  }
+  assert_true(fabs(before - after) < 1e-3 * before);
+  wn_dataset_clear(&plain);
+  wn_dataset_clear(&corrected);
+  wn_dataset_clear(&unknown);
+}
+
 static void odd_logs(void **state) {
   (void)state;
   wn_dataset_options all = {.window_days = 1,
@@ -285,6 +313,7 @@ int main(void) {
       cmocka_unit_test(the_newest_items_count),
       cmocka_unit_test(least_counts_hold_for_what_is_left),
       cmocka_unit_test(popularity_is_divided_away),
+      cmocka_unit_test(exposure_is_divided_away),
       cmocka_unit_test(odd_logs),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(memory_may_end_anywhere),

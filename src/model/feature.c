@@ -19,6 +19,8 @@ static const char *const taste_names[] = {"share of the history", "share of the 
 static const char *const own_names[] = {"weight", "hours since"};
 static const char *const user_names[] = {"items of the history", "items of the last session",
                                          "hours since the last event"};
+static const char *const shown_names[] = {"click-through against its places'", "conversion",
+                                          "impressions"};
 static const char *const position_names[] = {"shown at"};
 static const char *const moment_names[] = {"hour", "weekday"};
 
@@ -60,6 +62,8 @@ static const family families[WN_FEATURE_FAMILIES] = {
                          COUNT(own_names)},
     [WN_FEATURES_USER] = {"user", "how much is known of the user, and how lately", PER_SET,
                           user_names, COUNT(user_names)},
+    [WN_FEATURES_SHOWN] = {"shown", "what came of showing the item, as of training", PER_SET,
+                           shown_names, COUNT(shown_names)},
     [WN_FEATURES_POSITION] = {"position", "place in the slate; the first when serving", PER_SET,
                               position_names, COUNT(position_names)},
     [WN_FEATURES_MOMENT] = {"moment", "hour and weekday of the request, UTC", PER_SET, moment_names,

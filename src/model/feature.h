@@ -36,6 +36,7 @@ typedef enum wn_feature_family_ix {
   WN_FEATURES_USER,
   WN_FEATURES_MOMENT,   /* the request's time */
   WN_FEATURES_POSITION, /* 1: what if it stood first; training has where it stood */
+  WN_FEATURES_SHOWN,    /* what came of showing the item, as of training */
   WN_FEATURE_FAMILIES
 } wn_feature_family_ix;
 

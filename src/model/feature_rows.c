@@ -392,6 +392,16 @@ static void fill_moment(filling *f, wn_error *err WN_UNUSED) {
   }
 }
 
+static void fill_shown(filling *f, wn_error *err WN_UNUSED) {
+  const wn_item_facts *facts = f->world->facts;
+  for (size_t r = 0; facts->shown != NULL && r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    if (item < facts->head.items)
+      memcpy(cell_at(f, r), facts->shown + (size_t)item * WN_SHOWN_COLUMNS,
+             WN_SHOWN_COLUMNS * sizeof(float));
+  }
+}
+
 static void fill_position(filling *f, wn_error *err WN_UNUSED) {
   for (size_t r = 0; r < f->rows->len; r++) *cell_at(f, r) = 1;
 }
@@ -405,6 +415,7 @@ static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
     [WN_FEATURES_TASTE] = fill_taste,   [WN_FEATURES_PRICE] = fill_price,
     [WN_FEATURES_OWN] = fill_own,       [WN_FEATURES_USER] = fill_user,
     [WN_FEATURES_MOMENT] = fill_moment, [WN_FEATURES_POSITION] = fill_position,
+    [WN_FEATURES_SHOWN] = fill_shown,
 };
 
 /* --- rows --- */

@@ -308,6 +308,7 @@ wn_status wn_facts_save(const wn_item_facts *f, const char *prefix, wn_snapshot_
     snprintf(part, sizeof part, "value%u", a);
     PUT(part, f->value[a], f->value_ptr[a][items] * sizeof *f->value[a]);
   }
+  if (f->shown != NULL) PUT("shown", f->shown, items * WN_SHOWN_COLUMNS * sizeof *f->shown);
 #undef PUT
 cleanup:
   return status;
@@ -360,6 +361,8 @@ wn_status wn_facts_map(const wn_snapshot *snapshot, const char *prefix, wn_item_
     WN_TRY(wn_section_array(snapshot, NAME(part), sizeof(uint32_t), values, &raw, err));
     out->value[a] = raw;
   }
+  if (wn_snapshot_has(snapshot, NAME("shown")))
+    WN_TRY(wn_section_floats(snapshot, NAME("shown"), items * WN_SHOWN_COLUMNS, &out->shown, err));
 #undef NAME
 cleanup:
   if (status != WN_OK) wn_facts_clear(out);

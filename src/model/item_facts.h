@@ -10,6 +10,8 @@
 #define WN_PULSE_WINDOWS  4
 #define WN_FACTS_ATTRS    4
 #define WN_FACTS_NAME_MAX 47
+#define WN_FACTS_OWNED    (3 + 2 * WN_FACTS_ATTRS)
+#define WN_SHOWN_COLUMNS  3 /* click-through, conversion, ln(1 + impressions) */
 
 /* One item's counts. Each window's is Σ exp(−age / window) as of time_ms: the same recurrence,
  * step by step, when training replays the past and when serving follows it, so equal bits. */
@@ -51,7 +53,8 @@ typedef struct wn_item_facts {
   const float *price;                        /* [items] NaN: none */
   const uint64_t *value_ptr[WN_FACTS_ATTRS]; /* [items + 1] */
   const uint32_t *value[WN_FACTS_ATTRS];     /* hashes of an item's values */
-  void *owned[2 + 2 * WN_FACTS_ATTRS];
+  const float *shown; /* [items × WN_SHOWN_COLUMNS] what came of showing it; NULL: not known */
+  void *owned[WN_FACTS_OWNED];
 } wn_item_facts;
 
 /* Who took what in the order of time; heap. */
@@ -73,7 +76,7 @@ WN_MUST_USE wn_status wn_facts_fit(const wn_dataset *data, const char *attribute
 WN_MUST_USE wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error *err);
 /* An event while serving. */
 void wn_facts_update(wn_item_facts *facts, const wn_event *event);
-/* Sections PREFIX/head, /pulse, /created, /price, /value_ptrN, /valueN. */
+/* Sections PREFIX/head, /pulse, /created, /price, /value_ptrN, /valueN, /shown. */
 WN_MUST_USE wn_status wn_facts_save(const wn_item_facts *facts, const char *prefix,
                                     wn_snapshot_writer *writer, wn_error *err);
 WN_MUST_USE wn_status wn_facts_map(const wn_snapshot *snapshot, const char *prefix,

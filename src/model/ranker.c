@@ -196,6 +196,8 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
   wn_train_options_defaults(&defaults);
   WN_TRY(wn_facts_fit(data, "", &m->facts, err));
   WN_TRY(wn_facts_replay(data, &m->facts, err));
+  if (env->run != NULL && env->run->label_log != NULL)
+    WN_TRY(wn_facts_count_shown(env->run->label_log, &m->facts, err));
   m->set = (wn_feature_set){.version = WN_FEATURES_VERSION,
                             .depth = (uint32_t)wn_param(cls, params, "depth"),
                             .attrs = m->facts.head.attrs};

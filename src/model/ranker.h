@@ -111,6 +111,9 @@ typedef struct wn_objective_rows {
 void wn_objective_rows_clear(wn_objective_rows *rows);
 
 struct wn_label_log;
+/* Fills facts->shown from the impressions, if there are any. */
+WN_MUST_USE wn_status wn_facts_count_shown(const struct wn_label_log *log, wn_item_facts *facts,
+                                           wn_error *err);
 /* What was shown, with the features of `set` as they were logged then, and what came of it. */
 WN_MUST_USE wn_status wn_objective_rows_logged(const struct wn_label_log *log,
                                                const wn_labels *labels, uint64_t set,

@@ -251,6 +251,8 @@ static void test_no_future(void **state) {
     /* Planted: counts that know the whole log. The same look finds them. */
     assert_true(leaks(&w, &t, families[i], true) > t.rows / 10);
   }
+  uint32_t shown = wn_features_begin(&w.set, WN_FEATURES_SHOWN); /* not known in the past */
+  for (size_t r = 0; r < t.rows; r++) assert_true(isnan(t.feature[r * t.features + shown]));
   wn_ranker_table_clear(&t);
   wn_ranker_table_clear(&whole);
   wn_pool_free(env.pool);

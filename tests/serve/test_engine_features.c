@@ -8,6 +8,7 @@
 #include "serve/engine_internal.h"
 
 #define DAY_MS 86400000LL
+#define SHOWN  40
 
 static void train_ranker(world *w) {
   wn_error err = {0};
@@ -25,6 +26,21 @@ static void train_ranker(world *w) {
   wn_config_clear(&config);
 }
 
+/* Users are shown slates and take the second item of each; even ones buy it. */
+static void show_some(world *w) {
+  for (int u = 0; u < SHOWN; u++) {
+    char user[16], item[32];
+    snprintf(user, sizeof user, "u%d", u);
+    slate s = ask(w, "home", user, NULL, 10);
+    snprintf(item, sizeof item, "%.*s", WN_STR_ARG(s.answer.items[1].id));
+    wn_op op = event_op(w, user, item, u % 2 == 0 ? "buy" : "click");
+    op.u.event.time_ms = wn_now_ms();
+    op.u.event.slate = wn_str_of(s.answer.slate_id);
+    slate_clear(&s);
+    commit(w, op);
+  }
+}
+
 static void ready(world *w, const char *yaml) {
   world_init(w);
   world_open(w);
@@ -32,6 +48,10 @@ static void ready(world *w, const char *yaml) {
   wn_op old = event_op(w, "u1", "i1", "view"); /* so that times tell days */
   old.u.event.time_ms -= 30 * DAY_MS;
   commit(w, old);
+  world_close(w);
+  train_ranker(w);
+  world_open(w);
+  show_some(w);
   world_close(w);
   train_ranker(w);
   world_open_as(w, yaml);
@@ -48,7 +68,7 @@ typedef struct logged {
 } logged;
 
 typedef struct log_book {
-  logged data[16];
+  logged data[64];
   size_t len;
 } log_book;
 
@@ -148,8 +168,54 @@ static void test_no_skew(void **state) {
   world_close(&w); /* all is committed */
   world_open(&w);
   read_log(&w, &book);
-  assert_int_equal(book.len, 8);
-  for (size_t i = 0; i < book.len; i++) check(&w, &book.data[i], seq[i]);
+  assert_int_equal(book.len, SHOWN + 8);
+  for (size_t i = 0; i < 8; i++) check(&w, &book.data[SHOWN + i], seq[i]);
+  clear_log(&book);
+  world_remove(&w);
+}
+
+/* What came of showing items, against a count of the log by hand. */
+static void test_shown(void **state) {
+  (void)state;
+  world w;
+  log_book book;
+  float row[WN_FEATURES_MAX];
+  double shown[ITEMS] = {0}, answered[ITEMS] = {0}, bought[ITEMS] = {0}, expected[ITEMS] = {0};
+  ready(&w, "");
+  slate s = ask(&w, "home", "u1", NULL, 10);
+  slate_clear(&s);
+  world_close(&w);
+  world_open(&w);
+  read_log(&w, &book);
+  for (size_t i = 0; i < SHOWN; i++)
+    for (size_t k = 0; k < book.data[i].len; k++) {
+      wn_item_ix item = book.data[i].items[k];
+      shown[item]++;
+      expected[item] += k == 1; /* the rate of the second place is 1, of the others 0 */
+      answered[item] += k == 1;
+      bought[item] += k == 1 && atoi(book.data[i].user + 1) % 2 == 0;
+    }
+  wn_error err = {0};
+  wn_logged_features features;
+  wn_arena arena;
+  wn_arena_init(&arena, ARENA);
+  const logged *last = &book.data[SHOWN];
+  assert_ok(wn_feature_log_decode((wn_str){last->features.data, last->features.len}, &arena,
+                                  &features, &err));
+  const wn_model *ranker = wn_ranker_of(&w.engine->serving->models);
+  uint32_t at = wn_features_begin(wn_ranker_features(ranker), WN_FEATURES_SHOWN);
+  size_t checked = 0;
+  for (size_t k = 0; k < last->len; k++) {
+    memcpy(row, features.feature + k * features.features, features.features * sizeof *row);
+    wn_item_ix item = last->items[k];
+    if (isnan(row[0])) continue;
+    assert_float_equal(row[at], (answered[item] + 5) / (expected[item] + 5), 1e-5);
+    assert_float_equal(row[at + 1], (bought[item] + 5) / (answered[item] + 10), 1e-5);
+    assert_float_equal(row[at + 2], log1p(shown[item]), 1e-5);
+    checked++;
+  }
+  assert_true(checked > 3);
+  wn_arena_clear(&arena);
   clear_log(&book);
   world_remove(&w);
 }
@@ -166,14 +232,14 @@ static void test_not_logged(void **state) {
   world_close(&w);
   world_open(&w);
   read_log(&w, &book);
-  assert_int_equal(book.len, 2);
-  assert_true(book.data[0].features.len == 0 && book.data[1].features.len == 0);
+  assert_int_equal(book.len, SHOWN + 2);
+  assert_true(book.data[SHOWN].features.len == 0 && book.data[SHOWN + 1].features.len == 0);
   clear_log(&book);
   world_remove(&w);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_skew),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_skew), cmocka_unit_test(test_shown),
                                      cmocka_unit_test(test_not_logged)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

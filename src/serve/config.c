@@ -58,6 +58,7 @@ wn_status wn_config_defaults(wn_config *config, wn_error *err) {
   server_defaults(&config->server);
   training_defaults(&config->training);
   alert_defaults(&config->alerts);
+  config->retention = (wn_retention_config){.every_hours = 24};
   return wn_surfaces_defaults(&config->surfaces, err);
 }
 
@@ -286,6 +287,16 @@ static const wn_yaml_key alert_keys[] = {
     {"rules", WN_YAML_CALL, 0, 0, 0, read_alert_rules},
 };
 
+static const wn_yaml_key retention_keys[] = {
+    {"events_days", WN_YAML_FLOAT, FIELD(wn_retention_config, events_days), 0, 36500, NULL},
+    {"every_hours", WN_YAML_FLOAT, FIELD(wn_retention_config, every_hours), 0.01, 8760, NULL},
+};
+
+static wn_status read_retention(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, retention_keys, sizeof retention_keys / sizeof *retention_keys,
+                        &((wn_config *)target)->retention);
+}
+
 static wn_status read_alerts(wn_yaml *y, const yaml_node_t *node, void *target) {
   return wn_yaml_fields(y, node, alert_keys, sizeof alert_keys / sizeof *alert_keys,
                         &((wn_config *)target)->alerts);
@@ -334,6 +345,7 @@ static const wn_yaml_key config_keys[] = {
     {"experiments", WN_YAML_CALL, 0, 0, 0, read_elsewhere},
     {"training", WN_YAML_CALL, 0, 0, 0, read_training},
     {"alerts", WN_YAML_CALL, 0, 0, 0, read_alerts},
+    {"retention", WN_YAML_CALL, 0, 0, 0, read_retention},
     {"server", WN_YAML_CALL, 0, 0, 0, read_server},
 };
 

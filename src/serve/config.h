@@ -43,6 +43,12 @@ typedef struct wn_training_config {
   uint32_t gate_events_max;                /* newest events that are held out */
 } wn_training_config;
 
+/* How long the log keeps events. */
+typedef struct wn_retention_config {
+  float events_days; /* older ones are archived; 0: never */
+  float every_hours;
+} wn_retention_config;
+
 /* Who is told when something is wrong. */
 typedef struct wn_alert_config {
   char webhook[1024]; /* "": nobody; the log and the metrics say it all the same */
@@ -59,6 +65,7 @@ typedef struct wn_config {
   wn_server_config server;
   wn_training_config training;
   wn_alert_config alerts;
+  wn_retention_config retention;
   char file[1024];   /* where it comes from; "": nowhere */
   bool items_strict; /* `catalogue: strict`: items known from events alone are not served until put
                       */

@@ -141,6 +141,7 @@ static void apply_op(run *r, const wn_op *op) {
   case WN_OP_USER_PUT: wn_engine_user_back(engine, op->user_ix); break;
   case WN_OP_USER_PATCH:
   case WN_OP_SLATE:
+  case WN_OP_EXPIRE:
   case WN_OP_PROBE: break;
   }
 }

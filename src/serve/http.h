@@ -164,7 +164,8 @@ wn_http_handler wn_route_experiment_declare, wn_route_experiment_patch, wn_route
     wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote,
     wn_route_experiment_done;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
-wn_http_handler wn_route_drift, wn_route_digest, wn_route_snapshots, wn_route_snapshot_serve;
+wn_http_handler wn_route_archive, wn_route_drift, wn_route_digest, wn_route_snapshots,
+    wn_route_snapshot_serve;
 wn_http_handler wn_route_config_get, wn_route_config_put, wn_route_config_preview,
     wn_route_config_history, wn_route_config_version, wn_route_config_revert;
 wn_http_handler wn_route_map, wn_route_stats, wn_route_item_stats;

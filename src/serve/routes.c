@@ -23,6 +23,8 @@ const wn_route wn_routes[] = {
      {[WN_GET] = {.handle = wn_route_item_similar, .finish = wn_route_slate_done}}},
     {"/v1/users/{id}/similar", {[WN_GET] = {.handle = wn_route_user_similar}}},
     {"/v1/items/{id}/stats", {[WN_GET] = {.handle = wn_route_item_stats, .slow = true}}},
+    {"/v1/archive",
+     {[WN_POST] = {.handle = wn_route_archive, .slow = true, .scope = WN_SCOPE_ADMIN}}},
     {"/v1/drift", {[WN_GET] = {.handle = wn_route_drift}}},
     {"/v1/digest", {[WN_GET] = {.handle = wn_route_digest, .slow = true}}},
     {"/v1/snapshots", {[WN_GET] = {.handle = wn_route_snapshots, .slow = true}}},

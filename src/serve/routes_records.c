@@ -166,19 +166,23 @@ static wn_status refused_op(const wn_op *op, wn_error *err) {
 /* `?erase=true`: what is no more, and where traces are left until when. */
 static wn_status report_erasure(wn_http *http, const wn_op *op, wn_error *err) {
   wn_snapshot_entry *entries = NULL;
-  size_t count = 0, hold = 0;
+  size_t count = 0, hold = 0, archives = 0;
   char dir[4096];
   wn_json json;
   wn_status status;
   wn_str data = wn_store_dir(wn_engine_store(http->engine));
   snprintf(dir, sizeof dir, "%.*s", WN_STR_ARG(data));
   WN_TRY(wn_snapshot_list(dir, false, &entries, &count, err));
+  WN_TRY(wn_archive_segments(dir, &archives, err));
   bool known = op->status == WN_OK;
   for (size_t i = 0; i < count; i++) hold += known && entries[i].readable;
   const struct {
     const char *key;
     uint64_t value;
-  } rows[] = {{"events", op->erased_events}, {"slates", op->erased_slates}, {"snapshots", hold}};
+  } rows[] = {{"events", op->erased_events},
+              {"slates", op->erased_slates},
+              {"snapshots", hold},
+              {"archives", known ? archives : 0}};
   wn_json_init(&json, &http->out);
   wn_json_object(&json);
   wn_json_key(&json, "id");
@@ -198,6 +202,8 @@ cleanup:
 wn_status wn_route_record_done(wn_http *http, wn_error *err) {
   const wn_op *op = &http->batch.ops[0];
   bool report = false;
+  if (op->kind == WN_OP_USER_DELETE && op->status == WN_OK)
+    wn_retention_clean_soon(http->server->retention);
   if (op->kind == WN_OP_USER_DELETE && (op->status == WN_OK || op->status == WN_E_NOT_FOUND) &&
       wn_query_bool(&http->query, "erase", &report, err) == WN_OK && report)
     return report_erasure(http, op, err);

@@ -41,6 +41,30 @@ static void put_entry(wn_json *json, const wn_snapshot_entry *entry,
   wn_json_end_object(json);
 }
 
+/* Synchronous, on the thread of slow requests. */
+wn_status wn_route_archive(wn_http *http, wn_error *err) {
+  static const char *const known[] = {"days", NULL};
+  wn_archive_report r;
+  int64_t days = 0;
+  wn_json json;
+  wn_status status;
+  WN_TRY(wn_query_check(&http->query, known, NULL, err));
+  WN_TRY(wn_query_int(&http->query, "days", 1, 36500, &days, err));
+  WN_TRY(wn_retention_run(http->server->retention, (double)days, &r, err));
+  const struct {
+    const char *key;
+    uint64_t value;
+  } rows[] = {
+      {"events", r.events}, {"segments", r.segments}, {"bytes", r.bytes}, {"erased", r.erased}};
+  wn_json_init(&json, &http->out);
+  wn_json_object(&json);
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    put_int(&json, rows[i].key, rows[i].value);
+  wn_json_end_object(&json);
+cleanup:
+  return status;
+}
+
 wn_status wn_route_digest(wn_http *http, wn_error *err) {
   static const char *const none[] = {NULL};
   wn_engine_digest digest;

@@ -283,6 +283,7 @@ static wn_status start_threads(wn_server *server, wn_error *err) {
   server->refreshing = pthread_create(&server->refresh_thread, NULL, refresh_run, server) == 0;
   wn_status status = wn_trainer_start(server->engine, NULL, &server->trainer, err);
   if (status == WN_OK) status = wn_alerts_start(server, &server->alerts, err);
+  if (status == WN_OK) status = wn_retention_start(server->engine, &server->retention, err);
   if (status != WN_OK) return status;
   server->accepting = server->reaping && server->refreshing && wn_large_start(&server->large) &&
                       pthread_create(&server->accept_thread, NULL, accept_run, server) == 0;
@@ -383,6 +384,7 @@ void wn_server_stop(wn_server *server, int64_t grace_ms) {
   if (server->reaping) pthread_join(server->reaper_thread, NULL);
   for (uint32_t i = 0; i < server->worker_count && server->workers != NULL; i++)
     if (server->workers[i] != NULL) MHD_stop_daemon(server->workers[i]);
+  wn_retention_stop(server->retention);
   wn_alerts_stop(server->alerts);
   wn_trainer_stop(server->trainer); /* what it had begun is begun anew another time */
   server_free(server);

@@ -5,6 +5,7 @@
 #include "serve/drift.h"
 #include "serve/http.h"
 #include "serve/live.h"
+#include "serve/retention.h"
 #include "serve/server.h"
 #include "serve/trainer.h"
 #include <pthread.h>
@@ -66,6 +67,7 @@ struct wn_server {
   wn_shown *shown;
   wn_drift *drift;
   wn_alerts *alerts;
+  wn_retention *retention;
 };
 
 /* conn.c */

@@ -93,6 +93,7 @@ typedef struct wn_store_backend {
   /* Before put_counters, if users were noted: does it, counts their events out, and into
    * store->erasures by number. */
   wn_status (*erase_noted)(wn_store *store, wn_error *err);
+  wn_status (*expire)(wn_store *store, const wn_op *op, wn_error *err); /* counts them out */
   wn_status (*put_counters)(wn_store *store, const wn_counters *was, const wn_counters *now,
                             wn_error *err);
   wn_status (*put_meta)(wn_store *store, const char *key, wn_str value, wn_error *err);

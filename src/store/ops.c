@@ -351,6 +351,7 @@ wn_status wn_store_apply(wn_store *store, wn_op *op, wn_error *err) {
   case WN_OP_USER_PATCH: return apply_user_patch(store, op, err);
   case WN_OP_USER_DELETE: return apply_user_delete(store, op, err);
   case WN_OP_SLATE: return apply_slate(store, op, err);
+  case WN_OP_EXPIRE: return store->backend->expire(store, op, err);
   case WN_OP_PROBE: return apply_probe(store, err);
   }
   return wn_fail(err, WN_E_ARGUMENT, "kind", "unknown operation %d", (int)op->kind);

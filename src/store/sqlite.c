@@ -410,6 +410,7 @@ const wn_store_backend wn_store_sqlite = {
     .put_slate = wn_sqlite_put_slate,
     .erase_user = wn_sqlite_erase_user,
     .erase_noted = wn_sqlite_erase_noted,
+    .expire = wn_sqlite_expire,
     .put_counters = wn_sqlite_put_counters,
     .put_meta = wn_sqlite_put_meta,
     .read_item = wn_sqlite_read_item,

@@ -37,6 +37,7 @@ typedef enum wn_sqlite_statement {
   WN_ST_FIND_SLATES,
   WN_ST_ERASE_SLATE,
   WN_ST_ERASURES_DONE,
+  WN_ST_EXPIRE,
   WN_ST_EVENT_BOUNDS,
   WN_ST_COUNTER,
   WN_ST_META,
@@ -123,6 +124,7 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
                               wn_error *err);
 wn_status wn_sqlite_erase_user(wn_store *store, wn_user_ix ix, wn_str id, uint32_t number,
                                wn_error *err);
+wn_status wn_sqlite_expire(wn_store *store, const wn_op *op, wn_error *err);
 wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err);
 wn_status wn_sqlite_put_counters(wn_store *store, const wn_counters *was, const wn_counters *now,
                                  wn_error *err);

@@ -37,6 +37,7 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_ERASE_SLATE] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
                           "features = NULL, filter = NULL, excluded = NULL WHERE seq = ?1",
     [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
+    [WN_ST_EXPIRE] = "DELETE FROM events WHERE seq >= ?1 AND seq <= ?2 AND time_ms < ?3",
     [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
                            "FROM events",
     [WN_ST_COUNTER] = "INSERT OR REPLACE INTO counters(name, value) VALUES(?1, ?2)",
@@ -341,6 +342,19 @@ wn_status wn_sqlite_erase_noted(wn_store *store, wn_error *err) {
   WN_TRY(erase_events(store, err));
   WN_TRY(erase_slates(store, err));
   WN_TRY(run(store, WN_ST_ERASURES_DONE, err));
+cleanup:
+  return status;
+}
+
+wn_status wn_sqlite_expire(wn_store *store, const wn_op *op, wn_error *err) {
+  wn_status status;
+  sqlite3_stmt *s = statement_of(store, WN_ST_EXPIRE);
+  sqlite3_bind_int64(s, 1, (int64_t)op->u.expire.first);
+  sqlite3_bind_int64(s, 2, (int64_t)op->u.expire.last);
+  sqlite3_bind_int64(s, 3, op->u.expire.before_ms);
+  WN_TRY(run(store, WN_ST_EXPIRE, err));
+  store->now.v[WN_COUNT_EVENTS] -= sqlite3_changes(wn_sqlite_of(store)->db);
+  if (op->u.expire.recount) WN_TRY(recount_events(store, err));
 cleanup:
   return status;
 }

@@ -26,6 +26,8 @@ typedef enum wn_op_kind {
                         WN_E_NOT_FOUND all the same. One scan of the log for all of a transaction:
                         seconds at 10⁷ events */
   WN_OP_SLATE,
+  WN_OP_EXPIRE, /* deletes events from the log that are kept elsewhere (serve/archive.h); whoever is
+                   named in them, and their clients' ids, stay known */
   WN_OP_PROBE, /* writes a mark of its own (meta "probed_ms"): does the disk take writes (again)? */
 } wn_op_kind;
 
@@ -59,6 +61,12 @@ typedef struct wn_op {
     wn_item_record item; /* PATCH and DELETE: id alone */
     wn_user_record user;
     wn_slate_log slate;
+    struct {
+      uint64_t first,
+          last;          /* positions of the log, inclusive: a transaction takes as long as these */
+      int64_t before_ms; /* events older than this */
+      bool recount;      /* look for the log's first and last time anew: a scan of it */
+    } expire;
   } u;
   wn_str patch;
   /* results */

@@ -240,8 +240,10 @@ class Users(ApiTest):
         self.ok(self.server.get("/v1/surfaces/home/slate?user=leaves"))
         report = lambda user: self.ok(self.server.request("DELETE", "/v1/users/%s?erase=true" % user))
         first = report("leaves")
-        self.assertEqual(first, {"id": "leaves", "known": True, "events": 3, "slates": 1, "snapshots": first["snapshots"]})
-        self.assertEqual(report("leaves"), {"id": "leaves", "known": False, "events": 0, "slates": 0, "snapshots": 0})
+        self.assertEqual(first, {"id": "leaves", "known": True, "events": 3, "slates": 1, "snapshots": first["snapshots"],
+                                 "archives": 0})
+        self.assertEqual(report("leaves"), {"id": "leaves", "known": False, "events": 0, "slates": 0, "snapshots": 0,
+                                            "archives": 0})
         self.problem(self.server.request("DELETE", "/v1/users/leaves?erase=maybe"), 400, "erase")
 
 

@@ -73,7 +73,7 @@ class Client(threading.Thread):
             connection.close()
 
 
-def within(condition, seconds=60):
+def within(condition, seconds=300):
     until = time.monotonic() + seconds * SLOW
     while not condition():
         if time.monotonic() > until:
@@ -86,9 +86,11 @@ class Soak(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="winnow-soak-")
         self.disk = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm" % (64 + 60 * SECONDS / 60), "tmpfs",
                                     self.folder], capture_output=True).returncode == 0
-        self.windows = []  # in which the server may fail
+        self.windows, self.server = [], None  # in which the server may fail
 
     def tearDown(self):
+        if self.server is not None and self.server.process is not None:
+            self.server.kill()
         if self.disk:
             subprocess.run(["umount", self.folder], capture_output=True)
         subprocess.run(["rm", "-rf", self.folder])
@@ -103,7 +105,9 @@ class Soak(unittest.TestCase):
 
     def roll_back(self):
         before = metric(self.server, "winnow_snapshot")
-        self.assertEqual(self.server.post("/v1/snapshots/%d/serve" % (before - 1), None).status, 200)
+        client = self.server.client(600 * SLOW)  # it replays all that came since that snapshot
+        self.assertEqual(client.request("POST", "/v1/snapshots/%d/serve" % (before - 1)).status, 200)
+        client.close()
         within(lambda: metric(self.server, "winnow_snapshot") == before - 1)
 
     def kill(self):

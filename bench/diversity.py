@@ -15,8 +15,9 @@ K = 20
 POINTS = [("none", 1.0)] + \
          [("mmr", x) for x in (0.97, 0.93, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)] + \
          [("dpp", x) for x in (0.995, 0.99, 0.98, 0.97, 0.95, 0.93, 0.9, 0.85)]
-GENERATORS = (("als", 200), ("covisit", 200), ("content", 200), ("ridge", 200), ("ridge-seq", 200), ("ease", 200),
-              ("trending", 50), ("popular", 200))
+# Those of the built-in `home`; the blend's members weigh what it says.
+GENERATORS = (("als", 200, 1), ("covisit", 200, 0.5), ("content", 200, 0.25), ("ridge", 200, 0.5), ("ridge-seq", 200, 0.5),
+              ("ease", 200, 0.25), ("trending", 50, 0.05), ("popular", 200, 0.05))
 
 
 def name(method, at):
@@ -29,7 +30,7 @@ def config(path):
     out = ["surfaces:"]
     for method, at in POINTS:
         out += ["  %s:" % name(method, at), "    flavour: personal", "    n: %d" % K, "    retrieve:"]
-        out += ["      - {model: %s, quota: %d, weight: 1}" % g for g in GENERATORS]
+        out += ["      - {model: %s, quota: %d, weight: %s}" % g for g in GENERATORS]
         out += ["    score: {normalise: blend, heavy: 200}"]
         if method != "none":
             out += ["    order: {diversity: {method: %s, by: als, lambda: %s}}" % (method, at)]

@@ -66,6 +66,21 @@ static void forbid(wn_funnel *funnel, const wn_item_ix *items, size_t len) {
   for (size_t i = 0; i < len; i++) wn_bitset_unset(&funnel->allowed, items[i]);
 }
 
+/* What was served is not shown again, but generators are asked as if it might be: an item's
+ * standing in their lists is then the same on every page (retrieve.c). */
+static wn_status forbid_served(wn_funnel *funnel, const tally *t, wn_error *err) {
+  const wn_request *request = funnel->request;
+  if (request->served_len > 0 && !t->blame) {
+    if (!wn_bitset_init_arena(&funnel->askable, funnel->items, funnel->arena))
+      return wn_fail_memory(err);
+    wn_bitset_copy(&funnel->askable, &funnel->allowed);
+    if (request->query.anchor < funnel->items)
+      wn_bitset_unset(&funnel->askable, request->query.anchor);
+  }
+  forbid(funnel, request->served, request->served_len);
+  return WN_OK;
+}
+
 static wn_status apply_where(wn_funnel *funnel, tally *t, wn_error *err) {
   const wn_surface *surface = funnel->surface;
   wn_status status = WN_OK;
@@ -105,7 +120,7 @@ static wn_status compile(wn_funnel *funnel, tally *t, wn_error *err) {
   count_rule(funnel, "seen", t);
   forbid(funnel, request->exclude, request->exclude_len);
   count_rule(funnel, "excluded", t);
-  forbid(funnel, request->served, request->served_len);
+  WN_TRY(forbid_served(funnel, t, err));
   count_rule(funnel, "served", t);
   forbid(funnel, &request->query.anchor, 1);
   count_rule(funnel, "anchor", t);

@@ -48,10 +48,11 @@ typedef struct wn_request {
 
 /* Who proposed a candidate. */
 typedef struct wn_proposal {
-  float score;      /* the generator's own */
-  float normalised; /* after normalisation */
-  float points;     /* what it adds to the score: share × normalised, 0 when it does not count */
-  uint32_t rank;    /* 1-based; 0: not proposed by it */
+  float score;       /* the generator's own */
+  float normalised;  /* after normalisation */
+  float points;      /* what it adds to the score: share × normalised, 0 when it does not count */
+  uint32_t rank;     /* 1-based; 0: not proposed by it */
+  uint32_t standing; /* 0-based, in the list that still has what the session was served */
 } wn_proposal;
 
 typedef struct wn_candidate {

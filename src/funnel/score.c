@@ -43,8 +43,8 @@ static bool usable(float score) {
 static spread spread_of(const wn_source *source) {
   spread s = {INFINITY, -INFINITY, 0.0, 0.0};
   size_t count = 0;
-  for (size_t i = 0; i < source->list.len; i++) {
-    float score = source->list.data[i].score;
+  for (size_t i = 0; i < source->whole.len; i++) {
+    float score = source->whole.data[i].score;
     if (!usable(score)) continue;
     if (score < s.min) s.min = score;
     if (score > s.max) s.max = score;
@@ -52,9 +52,9 @@ static spread spread_of(const wn_source *source) {
     count++;
   }
   if (count > 0) s.mean /= (double)count;
-  for (size_t i = 0; i < source->list.len; i++) {
-    double d = source->list.data[i].score - s.mean;
-    if (usable(source->list.data[i].score)) s.deviation += d * d;
+  for (size_t i = 0; i < source->whole.len; i++) {
+    double d = source->whole.data[i].score - s.mean;
+    if (usable(source->whole.data[i].score)) s.deviation += d * d;
   }
   if (count > 0) s.deviation = sqrt(s.deviation / (double)count);
   return s;
@@ -62,7 +62,8 @@ static spread spread_of(const wn_source *source) {
 
 static float normalise(wn_normalise how, const wn_proposal *proposal, const spread *s) {
   float score = proposal->score;
-  if (how == WN_NORM_RANK) return (RANK_CONSTANT + 1.0f) / (RANK_CONSTANT + (float)proposal->rank);
+  if (how == WN_NORM_RANK)
+    return (RANK_CONSTANT + 1.0f) / (RANK_CONSTANT + 1.0f + (float)proposal->standing);
   if (!usable(score)) return 0.0f;
   switch (how) {
   case WN_NORM_MINMAX:
@@ -84,8 +85,8 @@ static void weigh_by_blend(wn_funnel *funnel) {
     if (!source->member) continue;
     source->weight = 0.0f;
     if (source->list.len == 0) continue;
-    wn_blend_list list = wn_blend_list_of(source->list.data, source->list.len);
-    source->weight = wn_blend_points(&source->blend, &list, 0, source->list.data[0].score);
+    wn_blend_list list = wn_blend_list_of(source->whole.data, source->whole.len);
+    source->weight = wn_blend_points(&source->blend, &list, 0, source->whole.data[0].score);
     whole += source->weight;
   }
   for (size_t s = 0; s < funnel->sources_len && whole > 0.0f; s++) {
@@ -96,11 +97,11 @@ static void weigh_by_blend(wn_funnel *funnel) {
 
 static void normalise_member(wn_funnel *funnel, size_t number) {
   const wn_source *source = &funnel->sources[number];
-  wn_blend_list list = wn_blend_list_of(source->list.data, source->list.len);
+  wn_blend_list list = wn_blend_list_of(source->whole.data, source->whole.len);
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     wn_proposal *proposal = &funnel->candidates[i].proposals[number];
     if (proposal->rank == 0 || !(source->weight > 0.0f)) continue;
-    float points = wn_blend_points(&source->blend, &list, proposal->rank - 1, proposal->score);
+    float points = wn_blend_points(&source->blend, &list, proposal->standing, proposal->score);
     proposal->normalised = points / source->weight;
   }
 }

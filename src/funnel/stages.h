@@ -16,6 +16,8 @@ typedef struct wn_source {
   const wn_generator_spec *spec; /* NULL: the catalogue */
   const wn_model *model;         /* NULL: not in this snapshot */
   wn_scored_list list;           /* its proposals, best first, allowed ones only */
+  wn_scored_list whole;          /* the same with what the session was served before */
+  uint32_t *standing;            /* [list.len] place in `whole`; NULL: the same list */
   uint32_t quota;
   float weight;
   float share; /* score stage */
@@ -34,6 +36,7 @@ typedef struct wn_funnel {
   uint32_t items; /* of the catalogue */
   wn_query query; /* the request's, `allowed` filled */
   wn_bitset allowed;
+  wn_bitset askable;       /* allowed, and what the session was served; words NULL: the same */
   wn_bitset where, filter; /* the surface's and the request's own; words NULL: none */
   uint64_t seen_mask;      /* event types that mark as seen on this surface */
   wn_normalise normalise;  /* the surface's; minmax where it asks for a blend that is not there */

@@ -52,7 +52,7 @@ static const struct default_surface {
 } default_surfaces[] = {
     {"home", WN_FLAVOUR_PERSONAL, 0.85f, WN_NORM_BLEND},
     {"similar", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
-    {"feed", WN_FLAVOUR_FEED, 0.7f, WN_NORM_BLEND},
+    {"feed", WN_FLAVOUR_FEED, 0.85f, WN_NORM_BLEND},
     {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
 };
 

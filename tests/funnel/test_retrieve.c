@@ -207,10 +207,45 @@ static void test_large(void **state) {
   fx_clear(&w);
 }
 
+/* Pages of a feed are the places of one long list: what was served before moves nothing up that was
+ * below, whatever the generators think of each other's items. */
+static void test_pages_are_one_list(void **state) {
+  (void)state;
+  enum { N = 90, PAGE = 15 };
+  fx_world w;
+  wn_surface s;
+  wn_item_ix served[N], once[N];
+  fx_init(&w, 120, 11);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FEED);
+  s.normalise = WN_NORM_RANK;
+  fx_generator(&s, "a", 120, 1.0f);
+  fx_generator(&s, "b", 120, 0.4f);
+  wn_request r = fx_request(&w, &s, N);
+  wn_slate slate = fx_run(&r);
+  assert_int_equal(slate.len, N);
+  for (size_t i = 0; i < N; i++) once[i] = slate.items[i].item;
+  for (size_t at = 0; at < N; at += PAGE) {
+    r = fx_request(&w, &s, PAGE);
+    r.served = served, r.served_len = at;
+    r.explain = true;
+    slate = fx_run(&r);
+    assert_int_equal(slate.len, PAGE);
+    for (size_t i = 0; i < PAGE; i++) {
+      assert_int_equal(slate.items[i].item, once[at + i]);
+      served[at + i] = slate.items[i].item;
+    }
+    for (size_t g = 0; g < 2; g++) assert_int_equal(slate.trace->generators[g].proposed, 120 - at);
+  }
+  fx_clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_merge),    cmocka_unit_test(test_needs),
-      cmocka_unit_test(test_fallback), cmocka_unit_test(test_source_names),
+      cmocka_unit_test(test_pages_are_one_list),
+      cmocka_unit_test(test_merge),
+      cmocka_unit_test(test_needs),
+      cmocka_unit_test(test_fallback),
+      cmocka_unit_test(test_source_names),
       cmocka_unit_test(test_large),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "base/map64.h"
 #include "base/nearest.h"
+#include "base/simd/simd.h"
 #include "model/content.h"
 #include "model/section.h"
 #include "model/train.h"
@@ -24,6 +25,8 @@ typedef struct wn_als_system {
   double alpha0, lambda, nu;
 } wn_als_system;
 
+#define WN_ALS_PANEL 64 /* rows gathered before they are added up: 32 KB at d 128 */
+
 /* What one solve needs besides; memory of wn_als_scratch_floats() floats. */
 typedef struct wn_als_scratch {
   size_t asked; /* entries whose rows are on their way */
@@ -32,7 +35,7 @@ typedef struct wn_als_scratch {
   size_t after_len;
   size_t width;   /* d padded to whole vectors */
   size_t side;    /* padded unknowns of the largest dual system */
-  float *z;       /* [panel × stride(width)] scaled rows */
+  float *z;       /* [panel × stride(width)] scaled rows, or twice as many in pairs */
   float *zt;      /* [width × stride(side)] the same, transposed: dual only */
   float *m;       /* the system's matrix */
   float *half;    /* [width] 1 / √(α₀·eigen + λᵤ) */
@@ -67,6 +70,20 @@ double wn_als_ridge(const wn_als_system *system, double sum);
 void wn_als_half(const wn_als_system *system, double ridge, float *out);
 /* x ← half ∘ x; returns ‖x‖². */
 double wn_als_unscale(const float *half, size_t d, float *x);
+
+/* ---- long rows by half the products: als_refine.c ---- */
+
+struct wn_als_task;
+/* Where the CPU has them and it is worth it. */
+bool wn_als_refines(const wn_als_system *system, const struct wn_als_task *task);
+/* wn_als_solve_task of such a row with n > d; false: it did not come near enough, and task->x is
+ * lost. */
+bool wn_als_solve_refined(const wn_als_system *system, const struct wn_als_task *task, double ridge,
+                          wn_als_scratch *scratch, wn_als_row *row);
+/* Into `rows`: those of the task's next panel from `at` on, or after its last one those of the row
+ * that is solved next. */
+void wn_als_ask_for_panel(const wn_als_system *system, const struct wn_als_task *task, size_t at,
+                          size_t count, const wn_als_scratch *scratch, wn_simd_rows *rows);
 
 /* ---- many short rows at once: als_short.c ---- */
 

@@ -23,7 +23,6 @@
 #include <math.h>
 #include <string.h>
 
-#define PANEL 64 /* rows gathered before they are added up: 32 KB at d 128 */
 #define PLAIN_FLOATS                                                                               \
   6144            /* of rows that are added up where they lie: they stay in the nearest cache */
 #define DEEP  256 /* the same for the dual's columns */
@@ -40,8 +39,8 @@ static size_t larger(size_t a, size_t b) {
 size_t wn_als_scratch_floats(size_t d, size_t n) {
   size_t width = padded(d), side = padded(n < d ? n : d), both = larger(width, side);
   size_t matrix = larger(n > d ? width * wn_simd_stride(width) : 0, side * wn_simd_stride(side));
-  return PANEL * wn_simd_stride(width) + width * wn_simd_stride(side) + matrix + width + PANEL +
-         2 * both + WN_SIMD_PAD;
+  return WN_ALS_PANEL * wn_simd_stride(width) + width * wn_simd_stride(side) + matrix + width +
+         WN_ALS_PANEL + 2 * both + WN_SIMD_PAD;
 }
 
 void wn_als_scratch_init(wn_als_scratch *scratch, size_t d, size_t n, float *memory) {
@@ -53,10 +52,10 @@ void wn_als_scratch_init(wn_als_scratch *scratch, size_t d, size_t n, float *mem
   scratch->side = side;
   scratch->half = memory + lead;
   scratch->target = scratch->half + width;
-  scratch->rhs = scratch->target + PANEL;
+  scratch->rhs = scratch->target + WN_ALS_PANEL;
   scratch->inverse = scratch->rhs + both;
   scratch->z = scratch->inverse + both;
-  scratch->zt = scratch->z + PANEL * wn_simd_stride(width);
+  scratch->zt = scratch->z + WN_ALS_PANEL * wn_simd_stride(width);
   scratch->m = scratch->zt + width * wn_simd_stride(side);
 }
 
@@ -122,8 +121,7 @@ static double solve_dual(const wn_als_system *system, const wn_als_task *task, w
   return least;
 }
 
-/* The next panel's rows, or after the last one those of the next row to be solved. */
-static void ask_for_panel(const wn_als_system *system, const wn_als_task *task, size_t at,
+void wn_als_ask_for_panel(const wn_als_system *system, const wn_als_task *task, size_t at,
                           size_t count, const wn_als_scratch *s, wn_simd_rows *rows) {
   bool more = at < task->n;
   size_t left = more ? task->n - at : s->after_len;
@@ -139,10 +137,10 @@ static void add_scaled(const wn_als_system *system, const wn_als_task *task, wn_
   size_t width = s->width, ld = wn_simd_stride(width);
   s->asked = 0;
   for (size_t at = 0; at < task->n;) {
-    size_t got = gather(system, task, &at, PANEL, s);
+    size_t got = gather(system, task, &at, WN_ALS_PANEL, s);
     simd->combine(s->target, s->z, got, ld, width, s->rhs);
     wn_simd_rows rows = {.data = s->z, .count = got, .ld = ld};
-    ask_for_panel(system, task, at, PANEL, s, &rows);
+    wn_als_ask_for_panel(system, task, at, WN_ALS_PANEL, s, &rows);
     s->asked = at + (at < task->n ? rows.next_count : 0);
     simd->syrk(&rows, width, s->m, ld);
   }
@@ -185,7 +183,7 @@ static double solve_plain(const wn_als_system *system, const wn_als_task *task, 
     count = task->n - at < panel ? task->n - at : panel;
     wn_simd_rows rows = {
         .data = system->factors, .count = count, .ld = d, .row = task->col + at, .sum = s->rhs};
-    ask_for_panel(system, task, at + count, panel, s, &rows);
+    wn_als_ask_for_panel(system, task, at + count, panel, s, &rows);
     wn_simd()->syrk(&rows, d, s->m, ld);
   }
   for (size_t k = 0; k < d; k++) {
@@ -222,6 +220,9 @@ wn_als_row wn_als_solve_task(const wn_als_system *system, const wn_als_task *tas
   const size_t d = system->d;
   double ridge = wn_als_ridge(system, task->sum);
   wn_als_row row;
+  if (task->said > d && wn_als_refines(system, task) &&
+      wn_als_solve_refined(system, task, ridge, scratch, &row))
+    return row;
   if (task->plain && task->said > d && d == scratch->width) {
     row.loss = solve_plain(system, task, ridge, scratch);
     row.penalty = ridge * (double)wn_simd()->dot(task->x, task->x, d);

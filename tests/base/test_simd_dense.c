@@ -239,6 +239,53 @@ static void test_dense(WN_UNUSED void **state) {
   }
 }
 
+/* To nearest even. */
+static float rounded(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static void check_rounded(wn_syrk_rounded *syrk, wn_rng *rng, size_t count, size_t n) {
+  enum { OF = 40 };
+  size_t ldc = wn_simd_stride(n), pairs = (count + 1) / 2;
+  float *of = random_floats(rng, OF * n), *C = zeros(n * ldc), *sum = zeros(n);
+  uint32_t *packed = wn_malloc(pairs * ldc * sizeof *packed), *row = wn_calloc(count, sizeof *row);
+  for (size_t k = 0; k < count; k++) row[k] = (uint32_t)wn_rng_below(rng, OF);
+  const wn_simd_rows rows = {.data = of, .count = count, .ld = n, .row = row, .sum = sum};
+  syrk(&rows, n, packed, C, ldc);
+  for (size_t i = 0; i < n; i++) {
+    float total = 0;
+    for (size_t k = 0; k < count; k++) total += of[row[k] * n + i];
+    assert_true(sum[i] == total);
+    for (size_t j = i; j < n; j++) {
+      double want = 0;
+      for (size_t k = 0; k < count; k++)
+        want += (double)rounded(of[row[k] * n + i]) * (double)rounded(of[row[k] * n + j]);
+      near(C[i * ldc + j], want, 1e-5 * (double)(count + 1));
+    }
+  }
+  wn_free(of);
+  wn_free(C);
+  wn_free(sum);
+  wn_free(packed);
+  wn_free(row);
+}
+
+static void test_rounded(WN_UNUSED void **state) {
+  wn_syrk_rounded *syrk = wn_simd_syrk_rounded();
+  if (syrk == NULL) {
+    print_message("bfloat16: not on this CPU, or not wanted\n");
+    return;
+  }
+  wn_rng rng;
+  wn_rng_seed(&rng, 29);
+  for (size_t n = 16; n <= 144; n += 16)
+    for (size_t count = 1; count < 70; count += 17) check_rounded(syrk, &rng, count, n);
+}
+
 static void test_stride(WN_UNUSED void **state) {
   for (size_t n = 1; n < 300; n++) {
     size_t s = wn_simd_stride(n);
@@ -247,6 +294,7 @@ static void test_stride(WN_UNUSED void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_stride)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_rounded),
+                                     cmocka_unit_test(test_stride)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

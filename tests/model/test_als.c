@@ -126,11 +126,55 @@ static void test_row(void **state) {
       check_row(d[i], n[j], -1, &rng);
     }
   }
-  for (size_t wide = 16; wide <= 80; wide += 16) { /* rows that are added up where they lie */
+  for (size_t wide = 16; wide <= 128; wide += 16) { /* rows that are added up where they lie */
     check_row(wide, wide + 1, -1, &rng);
     check_row(wide, 150, -1, &rng);
     check_row(wide, 700, -1, &rng);
   }
+}
+
+/* Rows that refinement cannot save, because rounding errs by more than the whole ridge, are solved
+ * as if it did not exist; the others are refined. */
+static void test_refined(WN_UNUSED void **state) {
+  enum { D = 96, ROWS = 300, N = 200 };
+  if (wn_simd_syrk_rounded() == NULL) {
+    print_message("bfloat16: not on this CPU, or not wanted\n");
+    return;
+  }
+  float *H = wn_calloc(ROWS * D, sizeof *H), ones[N], x[D], y[D];
+  double eigen[D];
+  uint32_t col[N];
+  wn_rng rng;
+  wn_rng_seed(&rng, 37);
+  for (size_t k = 0; k < D; k++) eigen[k] = 1;
+  for (size_t i = 0; i < N; i++) col[i] = (uint32_t)(i * 7 % ROWS), ones[i] = 1;
+  for (int hard = 0; hard < 2; hard++) {
+    for (size_t i = 0; i < ROWS * D; i++)
+      H[i] = (float)wn_rng_normal(&rng) * (hard ? .01f : .1f) + (hard ? 1 : 0);
+    wn_als_system system = {H, eigen, D, ROWS, hard ? .002 : .01, hard ? 1e-8 : .1, 1};
+    float *memory = wn_calloc(wn_als_scratch_floats(D, N), sizeof *memory);
+    wn_als_scratch scratch;
+    wn_als_scratch_init(&scratch, D, N, memory);
+    wn_als_task task = {
+        .col = col, .c = ones, .n = N, .said = N, .sum = N, .liked = N, .plain = true, .x = x};
+    wn_als_row row, want;
+    double ridge = wn_als_ridge(&system, N), off = 0, norm = 0;
+    assert_true(wn_als_refines(&system, &task));
+    assert_int_equal(wn_als_solve_refined(&system, &task, ridge, &scratch, &row), !hard);
+    row = wn_als_solve_task(&system, &task, &scratch);
+    task.plain = false; /* the scaled system */
+    task.x = y;
+    want = wn_als_solve_task(&system, &task, &scratch);
+    for (size_t k = 0; k < D; k++) {
+      off += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
+      norm += (double)y[k] * (double)y[k];
+    }
+    if (!hard && !(off <= 1e-10 * norm)) fail_msg("off by %g of %g", sqrt(off), sqrt(norm));
+    assert_true(fabs(row.loss - want.loss) <= 1e-3 * N);
+    assert_true(isfinite(row.penalty));
+    wn_free(memory);
+  }
+  wn_free(H);
 }
 
 static void make_data(wn_dataset *data, uint64_t seed) {
@@ -829,6 +873,7 @@ int main(void) {
       cmocka_unit_test(test_row),
       cmocka_unit_test(test_fit_is_als),
       cmocka_unit_test(test_fold_in_is_training),
+      cmocka_unit_test(test_refined),
       cmocka_unit_test(test_pcg),
       cmocka_unit_test(test_long_rows),
       cmocka_unit_test(test_counted_cost),

@@ -1,8 +1,9 @@
 #ifndef WN_BASE_SIMD_H
 #define WN_BASE_SIMD_H
 /* Kernels with run-time dispatch. The table is filled once, at the first call of wn_simd();
- * WINNOW_SIMD=scalar|avx2|avx512 overrides what the CPU offers (never beyond it). Vectors need
- * no alignment. Within one instruction set results are bit-identical from run to run. */
+ * WINNOW_SIMD=scalar|avx2|avx512|avx512bf16 overrides what the CPU offers (never beyond it).
+ * Vectors need no alignment. Within one instruction set results are bit-identical from run to run.
+ */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -115,6 +116,13 @@ typedef struct wn_simd_table {
   /* solves the batch; least[lanes] = ⟨t, a⟩ */
   void (*batch)(const wn_simd_batch *batch, float *least);
 } wn_simd_table;
+
+/* As syrk, of named rows rounded to bfloat16, in half the time; rows->sum is wanted and is not
+ * rounded. packed: (count + 1) / 2 · wn_simd_stride(n) numbers of scratch. */
+typedef void wn_syrk_rounded(const wn_simd_rows *rows, size_t n, uint32_t *packed, float *C,
+                             size_t ldc);
+/* NULL: the CPU has no such instruction, or WINNOW_SIMD names another set than avx512bf16. */
+wn_syrk_rounded *wn_simd_syrk_rounded(void);
 
 const wn_simd_table *wn_simd(void);
 /* A given table for tests and benchmarks: NULL when the CPU lacks it. */

@@ -10,6 +10,8 @@
  * for another, and square roots and divisions are shared by W systems. Every sum has a fixed order;
  * results do not depend on alignment or threads. */
 
+#include "base/simd/simd_ahead.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* How tiles are made, constants where they are called. */
@@ -98,20 +100,6 @@ static void product(const wn_simd_product *p, size_t m, size_t n) {
   strips(p, m, n, false);
 }
 
-/* What is left of the rows to ask for. */
-typedef struct ahead {
-  const wn_simd_rows *of;
-  size_t at, each; /* rows a call */
-} ahead;
-
-INLINE void ask(ahead *a) {
-  const wn_simd_rows *r = a->of;
-  for (size_t i = a->each; i > 0 && a->at < r->next_count; i--) {
-    const float *row = r->next_of + r->next[a->at++] * r->next_width;
-    for (size_t k = 0; k < r->next_width; k += WN_SIMD_PAD) __builtin_prefetch(row + k, 0, 2);
-  }
-}
-
 /* Rows row … row + W − 1 of C, `vecs` vectors from `column` on. */
 INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_t vecs,
                       manner how) {
@@ -129,8 +117,7 @@ INLINE void syrk_rows(const wn_simd_product *p, size_t row, size_t column, size_
 INLINE void syrk_of(const wn_simd_rows *rows, size_t n, float *C, size_t ldc, manner how) {
   const wn_simd_product p = {rows->data, 1, rows->ld, rows->data, rows->ld, C, ldc, rows->count};
   const manner plain = {.of = how.of};
-  size_t blocks = n / W;
-  ahead a = {rows, 0, rows->next_count * 5 / (blocks * (blocks + 5)) + 1};
+  ahead a = ahead_of(rows, n / W);
   for (size_t j = 0, vecs; j < n; j += vecs * W) {
     vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
     for (size_t i = 0; i <= j; i += W) {

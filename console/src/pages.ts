@@ -16,5 +16,8 @@ export const pages: Page[] = [
   { path: 'items', name: 'Items', letter: 'i', about: 'search, read, edit and hide items', load: () => import('./pages/Items.svelte') },
   { path: 'users', name: 'Users', letter: 'u', about: 'what users met, and who is like them', load: () => import('./pages/Users.svelte') },
   { path: 'map', name: 'Map', letter: 'm', about: 'all items in two dimensions', load: () => import('./pages/Map.svelte') },
+  { path: 'experiments', name: 'Experiments', letter: 'e', about: 'what is tried on whom, and what it shows', load: () => import('./pages/Experiments.svelte') },
+  { path: 'lab', name: 'Lab', letter: 'l', about: 'runs, comparisons, behaviour tests, bias', load: () => import('./pages/Lab.svelte') },
+  { path: 'rules', name: 'Rules', letter: 'r', about: 'surfaces, filters, boosts, pins: edit, preview, bring back', load: () => import('./pages/Rules.svelte') },
   { path: 'health', name: 'Health', letter: 'h', about: 'readiness, snapshots, trainings, metrics', load: () => import('./pages/Health.svelte') },
 ]

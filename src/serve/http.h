@@ -168,6 +168,7 @@ wn_http_handler wn_route_archive, wn_route_drift, wn_route_digest, wn_route_snap
     wn_route_snapshot_serve;
 wn_http_handler wn_route_config_get, wn_route_config_put, wn_route_config_preview,
     wn_route_config_history, wn_route_config_version, wn_route_config_revert;
+wn_http_handler wn_route_runs, wn_route_run, wn_route_audit;
 wn_http_handler wn_route_map, wn_route_stats, wn_route_item_stats;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

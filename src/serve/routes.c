@@ -49,6 +49,9 @@ const wn_route wn_routes[] = {
     {"/v1/config/history/{number}/revert",
      {[WN_POST] =
           {.handle = wn_route_config_revert, .body = true, .slow = true, .scope = WN_SCOPE_ADMIN}}},
+    {"/v1/runs", {[WN_GET] = {.handle = wn_route_runs, .slow = true}}},
+    {"/v1/runs/{id}", {[WN_GET] = {.handle = wn_route_run, .slow = true}}},
+    {"/v1/audit", {[WN_GET] = {.handle = wn_route_audit, .slow = true, .scope = WN_SCOPE_ADMIN}}},
     {"/v1/map", {[WN_GET] = {.handle = wn_route_map, .slow = true}}},
     {"/v1/stats", {[WN_GET] = {.handle = wn_route_stats, .slow = true}}},
     {"/v1/users/{id}/history", {[WN_GET] = {.handle = wn_route_user_history}}},

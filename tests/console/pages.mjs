@@ -11,6 +11,9 @@ const axe = require('axe-core').source
 const [address, only = ''] = process.argv.slice(2)
 const shots = process.env.WINNOW_SHOTS
 const slow = Number(process.env.WINNOW_SLOW ?? 1)
+// What the data has: a user with a past, an item and how it is found.
+const movielens = process.env.WINNOW_DATA === 'movielens'
+const known = movielens ? { user: '1', item: '260', words: 'star wars' } : { user: 'this-machine', item: 'apache2', words: 'apache2' }
 if (shots) mkdirSync(shots, { recursive: true })
 
 const browser = await chromium.launch({
@@ -102,7 +105,7 @@ await test('first page: small and soon there', '', async (page) => {
   assert.ok(bytes < 300_000, `${bytes} bytes`)
 })
 
-await test('try: a like changes the slate', '#/try?user=this-machine', async (page) => {
+await test('try: a like changes the slate', `#/try?user=${known.user}`, async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   await looks(page, 'try')
   await page.getByRole('button', { name: 'New', exact: true }).click()
@@ -120,7 +123,7 @@ await test('try: a like changes the slate', '#/try?user=this-machine', async (pa
 })
 
 await test('try: someone who likes, two surfaces side by side', '#/try?user=nobody', async (page) => {
-  await page.getByRole('combobox', { name: /^or someone who likes/ }).fill('apache2')
+  await page.getByRole('combobox', { name: /^or someone who likes/ }).fill(known.words)
   await page.getByRole('option').first().waitFor()
   await page.keyboard.press('ArrowDown')
   await page.keyboard.press('Enter')
@@ -131,7 +134,7 @@ await test('try: someone who likes, two surfaces side by side', '#/try?user=nobo
   assert.notDeepEqual(await names(page, 0), await names(page, 1))
 })
 
-await test('try: a hidden item vanishes', '#/try?user=this-machine', async (page) => {
+await test('try: a hidden item vanishes', `#/try?user=${known.user}`, async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   const [first] = await names(page)
   await api('PATCH', '/v1/items/' + encodeURIComponent(first), { status: 'hidden' })
@@ -143,14 +146,14 @@ await test('try: a hidden item vanishes', '#/try?user=this-machine', async (page
   }
 })
 
-await test('funnel: the picture, and a missing item is explained', '#/funnel?user=this-machine&why=chromium', async (page) => {
+await test('funnel: the picture, and a missing item is explained', `#/funnel?user=${known.user}&why=${known.item}`, async (page) => {
   await page.getByRole('heading', { name: 'Scored' }).waitFor()
   assert.match(await page.getByRole('img', { name: /candidates/ }).getAttribute('aria-label'), /\d+ candidates, \d+ shown/)
   await looks(page, 'funnel')
   const shown = await page.locator('.moves li').count()
   assert.ok(shown > 5)
   // One that is not there: number 150 by score.
-  const trace = (await api('POST', '/v1/surfaces/home/explain', { user: 'this-machine' })).explain
+  const trace = (await api('POST', '/v1/surfaces/home/explain', { user: known.user })).explain
   const far = trace.score.candidates.at(-1).item
   await page.getByRole('combobox', { name: 'Why is this item not here?' }).fill(far)
   await page.keyboard.press('Enter')
@@ -177,34 +180,34 @@ await test('overview: what is served, and what came of it', '#/overview', async 
 })
 
 await test('items: search, hide and show again, edit', '#/items', async (page) => {
-  await page.locator('input[data-search]').fill('apache2')
-  await page.getByRole('link', { name: /^apache2 / }).first().click()
+  await page.locator('input[data-search]').fill(known.words)
+  await page.locator(`a[href*="item=${known.item}"]`).first().click()
   await page.getByRole('heading', { name: 'Near it' }).waitFor()
   await looks(page, 'items')
   await page.getByRole('button', { name: 'Hide' }).click()
   await page.getByText('no slate shows it from now on').waitFor()
-  assert.equal((await api('GET', '/v1/items/apache2')).status, 'hidden')
+  assert.equal((await api('GET', '/v1/items/' + known.item)).status, 'hidden')
   await page.getByRole('button', { name: 'Show again' }).click()
   await page.getByRole('button', { name: 'Hide' }).waitFor()
   await page.getByRole('button', { name: 'Edit' }).click()
   const title = page.getByRole('textbox', { name: 'Title' })
   const old = await title.inputValue()
-  await title.fill('apache2: <u>edited</u>')
+  await title.fill(known.item + ': <u>edited</u>')
   await page.getByRole('button', { name: 'Save' }).click()
   await page.getByText('<u>edited</u>').first().waitFor()
-  await api('PATCH', '/v1/items/apache2', { title: old })
-  await page.getByLabel('Condition').fill('section == "games"')
+  await api('PATCH', '/v1/items/' + known.item, { title: old })
+  await page.getByLabel('Condition').fill('section == "nowhere"')
   await page.keyboard.press('Enter')
   await page.getByText('Nothing found').waitFor()
 })
 
-await test('users: history and users alike', '#/users?user=this-machine', async (page) => {
+await test('users: history and users alike', `#/users?user=${known.user}`, async (page) => {
   await page.getByRole('heading', { name: 'History' }).waitFor()
   assert.ok((await page.locator('section[aria-label=History] tbody tr').count()) > 0)
   await page.locator('.alike li').first().waitFor()
   await looks(page, 'users')
   await page.locator('.alike a').first().click()
-  await page.waitForURL((url) => !url.href.includes('user=this-machine'))
+  await page.waitForURL((url) => !url.href.endsWith(`user=${known.user}`))
 })
 
 await test('items: markup stays text', '#/items?item=' + encodeURIComponent('x"><script>alert(1)</script>'), async (page) => {
@@ -254,7 +257,7 @@ await test('map: all items, panned, searched, caught', '#/map', async (page) => 
   console.log(`      ${cost.toFixed(2)} ms of script a frame`)
   assert.ok(cost < 16 * slow)
   await page.mouse.wheel(0, -600)
-  await page.getByRole('combobox', { name: 'Find' }).fill('apache2')
+  await page.getByRole('combobox', { name: 'Find' }).fill(known.words)
   await page.getByRole('option').first().waitFor()
   await page.keyboard.press('ArrowDown')
   await page.keyboard.press('Enter')
@@ -272,16 +275,112 @@ await test('map: all items, panned, searched, caught', '#/map', async (page) => 
   assert.match((await saved).suggestedFilename(), /winnow-.*\.tsv/)
 })
 
+const now = () => api('GET', '/v1/config')
+const editor = (page) => page.getByRole('textbox', { name: 'The configuration as YAML' })
+
+await test('rules: an edit is marked, previewed, saved, reverted', '#/rules', async (page) => {
+  const before = await now()
+  await editor(page).waitFor()
+  assert.equal(await editor(page).inputValue(), before.text)
+  await page.getByRole('heading', { name: 'Retrieve' }).waitFor()
+  // What is wrong is told with its place, and cannot be saved.
+  await editor(page).fill(before.text + '\nsurfacs: {}\n')
+  const line = before.text.split('\n').length + 1
+  await page.getByRole('button', { name: `line ${line}, column 1` }).waitFor()
+  assert.ok(await page.getByRole('button', { name: /^Preview/ }).isDisabled())
+  assert.equal(await page.getByRole('button', { name: /^Save/ }).count(), 0)
+  // A pin, under a name that comes to be.
+  const pinned = `${before.text.includes('surfaces:') ? before.text.replace('surfaces:', 'surfaces:\n  console-test:\n    flavour: personal\n    n: 5\n    retrieve: [{model: popular, quota: 50}]\n    order: {pins: [{item: "' + known.item + '", position: 2}]}') : ''}`
+  assert.ok(pinned)
+  await editor(page).fill(pinned)
+  await page.getByText('Good. console-test added').waitFor()
+  assert.equal(await page.getByRole('button', { name: /^Save/ }).count(), 0, 'first seen, then saved')
+  await page.getByRole('button', { name: /^Preview/ }).click()
+  await page.locator('[data-preview-summary]').getByText(/\d+ of \d+/).waitFor()
+  assert.match(await page.locator('[data-preview-summary]').innerText(), /Drawn: \d+ users with a history, of [\d,]+ known/)
+  assert.ok((await page.locator('ol.after li').count()) >= 5)
+  await page.getByRole('button', { name: 'The next slate' }).click()
+  await page.evaluate(() => scrollTo(0, 0))
+  await looks(page, 'rules')
+  await page.getByLabel('Why (for the history)').fill('tried by a test <b>')
+  await page.getByRole('button', { name: /^Save/ }).click()
+  await page.getByText(`Version ${before.version + 1} serves.`).waitFor()
+  const shown = await api('GET', `/v1/surfaces/console-test/slate?user=${known.user}`)
+  assert.equal(shown.items[1].id, known.item)
+  await page.getByRole('cell', { name: 'tried by a test <b>' }).waitFor()
+  await page.getByRole('button', { name: 'What it changed' }).first().click()
+  await page.getByRole('region', { name: /^What version/ }).getByText('+  console-test:').waitFor()
+  await page.getByRole('button', { name: `Revert to ${before.version}`, exact: true }).click()
+  await page.getByText(`Version ${before.version + 2} serves.`).waitFor()
+  assert.equal((await now()).text, before.text)
+  const gone = await fetch(`${address}/v1/surfaces/console-test/slate?user=${known.user}`)
+  assert.equal(gone.status, 404)
+})
+
+await test('rules: of two editors one is told', '#/rules', async (page) => {
+  const before = await now()
+  await editor(page).fill(before.text + '# mine\n')
+  await page.getByText('No surface changes.', { exact: false }).first().waitFor()
+  await page.getByRole('button', { name: /^Preview/ }).click()
+  await page.getByRole('button', { name: /^Save/ }).waitFor()
+  await api('PUT', '/v1/config', { text: before.text + '# yours\n', based_on: before.version })
+  await page.getByRole('button', { name: /^Save/ }).click()
+  await page.getByRole('alert').getByText(/serves, and this is based on/).waitFor()
+  await api('PUT', '/v1/config', { text: before.text, based_on: before.version + 1 })
+})
+
+await test('experiments: declared, watched, ramped, stopped', '#/experiments', async (page) => {
+  await page.getByRole('button', { name: 'Declare one' }).click()
+  const name = 'console-' + Date.now().toString(36)
+  await page.getByRole('textbox', { name: 'As JSON' }).fill(JSON.stringify({ name, traffic: 0.5, arms: { control: {}, short: { surfaces: { popular: { n: 7 } } } }, metrics: [{ kind: 'conversion', type: 'like' }, { kind: 'count', type: 'like' }] }))
+  await page.getByRole('button', { name: 'Begin' }).click()
+  await page.getByRole('heading', { name, exact: true }).waitFor()
+  // Some take part, and some of them like what they see.
+  for (let i = 0; i < 60; i++) {
+    const slate = await api('GET', `/v1/surfaces/popular/slate?user=tried-${i}`)
+    if (i % 3 === 0) await api('POST', '/v1/events', { user: `tried-${i}`, item: slate.items[0].id, type: 'like', slate: slate.slate })
+  }
+  await page.reload()
+  await page.getByRole('heading', { name: 'Who took part' }).waitFor()
+  const units = await page.locator('section[aria-label="Who took part"] tbody tr').evaluateAll((rows) => rows.map((r) => Number(r.cells[1].innerText)))
+  assert.ok(units.length === 2 && units[0] > 0 && units[1] > 0, String(units))
+  await page.getByText('guards').first().waitFor()
+  await looks(page, 'experiments')
+  await page.getByLabel('Traffic, %').fill('80')
+  await page.getByRole('button', { name: 'Ramp up' }).click()
+  await page.getByText('Done: it counts').waitFor()
+  assert.equal((await api('GET', '/v1/experiments')).experiments.find((e) => e.name === name).traffic, 0.8)
+  await page.getByRole('button', { name: 'Stop', exact: true }).click()
+  await page.getByRole('button', { name: 'Really stop' }).click()
+  await page.getByRole('navigation', { name: 'Experiments' }).getByText('stopped').waitFor()
+})
+
+await test('lab: runs, bias, behaviour', '#/lab', async (page) => {
+  await page.getByRole('region', { name: 'Runs' }).getByRole('button').first().waitFor()
+  await page.getByLabel('Kind').selectOption('evaluate')
+  await page.getByRole('heading', { name: /^Models at/ }).waitFor()
+  await page.getByText(/^Population: \d+ users? of/).waitFor()
+  await page.getByRole('heading', { name: 'Bias' }).waitFor()
+  await looks(page, 'lab')
+  await page.getByLabel('Kind').selectOption('check')
+  await page.getByRole('heading', { name: /^Behaviour of home/ }).waitFor()
+  assert.ok((await page.locator('section[aria-label=Behaviour] tbody tr').count()) > 5)
+  await page.getByLabel('Kind').selectOption('train')
+  await page.getByRole('heading', { name: 'Numbers' }).waitFor()
+})
+
 await test('health: snapshots are verified and served', '#/health', async (page) => {
   await page.getByText('It serves, and takes events').waitFor()
   await looks(page, 'health')
+  await page.getByRole('heading', { name: 'Who did what' }).waitFor()
+  await page.getByRole('heading', { name: 'Drift' }).waitFor()
   await page.getByRole('button', { name: 'Verify all' }).click()
   await page.getByText(/is as it was written/).waitFor()
   await page.getByRole('searchbox').fill('commit')
   assert.ok((await page.locator('.metrics tbody tr').count()) < 20)
 })
 
-await test('keys: search, help, places', '#/try?user=this-machine', async (page) => {
+await test('keys: search, help, places', `#/try?user=${known.user}`, async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   await page.keyboard.press('/')
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'combobox')
@@ -328,7 +427,7 @@ await test('markup in titles and ids stays text', '#/try?user=' + encodeURICompo
   assert.equal(await page.locator('main script, main img').count(), 0)
 })
 
-await test('a phone', '#/try?user=this-machine', async (page) => {
+await test('a phone', `#/try?user=${known.user}`, async (page) => {
   await page.locator('ol.slate li').first().waitFor()
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
   assert.ok(wide <= 0, `${wide} px too wide`)

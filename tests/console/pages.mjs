@@ -307,7 +307,7 @@ await test('rules: an edit is marked, previewed, saved, reverted', '#/rules', as
   await page.getByText(`Version ${before.version + 1} serves.`).waitFor()
   const shown = await api('GET', `/v1/surfaces/console-test/slate?user=${known.user}`)
   assert.equal(shown.items[1].id, known.item)
-  await page.getByRole('cell', { name: 'tried by a test <b>' }).waitFor()
+  await page.getByRole('cell', { name: 'tried by a test <b>' }).first().waitFor()
   await page.getByRole('button', { name: 'What it changed' }).first().click()
   await page.getByRole('region', { name: /^What version/ }).getByText('+  console-test:').waitFor()
   await page.getByRole('button', { name: `Revert to ${before.version}`, exact: true }).click()

@@ -336,10 +336,11 @@ await test('experiments: declared, watched, ramped, stopped', '#/experiments', a
   await page.getByRole('button', { name: 'Begin' }).click()
   await page.getByRole('heading', { name, exact: true }).waitFor()
   // Some take part, and some of them like what they see.
-  for (let i = 0; i < 60; i++) {
+  const visit = async (i) => {
     const slate = await api('GET', `/v1/surfaces/popular/slate?user=tried-${i}`)
     if (i % 3 === 0) await api('POST', '/v1/events', { user: `tried-${i}`, item: slate.items[0].id, type: 'like', slate: slate.slate })
   }
+  for (let i = 0; i < 300; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => visit(i + k)))
   await page.reload()
   await page.getByRole('heading', { name: 'Who took part' }).waitFor()
   const units = await page.locator('section[aria-label="Who took part"] tbody tr').evaluateAll((rows) => rows.map((r) => Number(r.cells[1].innerText)))
@@ -352,7 +353,7 @@ await test('experiments: declared, watched, ramped, stopped', '#/experiments', a
   assert.equal((await api('GET', '/v1/experiments')).experiments.find((e) => e.name === name).traffic, 0.8)
   await page.getByRole('button', { name: 'Stop', exact: true }).click()
   await page.getByRole('button', { name: 'Really stop' }).click()
-  await page.getByRole('navigation', { name: 'Experiments' }).getByText('stopped').waitFor()
+  await page.getByRole('navigation', { name: 'Experiments' }).getByText('stopped').first().waitFor()
 })
 
 await test('lab: runs, bias, behaviour', '#/lab', async (page) => {

@@ -337,8 +337,8 @@ await test('experiments: declared, watched, ramped, stopped', '#/experiments', a
   await page.getByRole('heading', { name, exact: true }).waitFor()
   // Some take part, and some of them like what they see.
   const visit = async (i) => {
-    const slate = await api('GET', `/v1/surfaces/popular/slate?user=tried-${i}`)
-    if (i % 3 === 0) await api('POST', '/v1/events', { user: `tried-${i}`, item: slate.items[0].id, type: 'like', slate: slate.slate })
+    const slate = await api('GET', `/v1/surfaces/popular/slate?user=${name}-${i}`)
+    if (i % 3 === 0) await api('POST', '/v1/events', { user: `${name}-${i}`, item: slate.items[0].id, type: 'like', slate: slate.slate })
   }
   for (let i = 0; i < 300; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => visit(i + k)))
   await page.reload()

@@ -383,6 +383,22 @@ static wn_status map_light(const wn_snapshot *snapshot, wn_light *out, wn_error 
   return wn_light_check(out, "ranker/light", err);
 }
 
+/* Trees of other features than this build makes have nothing to say; the other models do. */
+static bool of_another_version(const wn_snapshot *snapshot, const wn_ranker_head *head) {
+  const void *raw;
+  uint32_t features = WN_FEATURES_VERSION;
+  if (head->version == RANKER_VERSION &&
+      wn_section_array(snapshot, "ranker/features", sizeof(wn_feature_set), 1, &raw, NULL) == WN_OK)
+    features = ((const wn_feature_set *)raw)->version;
+  if (head->version == RANKER_VERSION && features == WN_FEATURES_VERSION) return false;
+  wn_log(
+      WN_LOG_WARN,
+      "the snapshot's ranker is of version %u with features of version %u, this build's of %d and "
+      "%d: it is left out until the next training",
+      head->version, features, RANKER_VERSION, WN_FEATURES_VERSION);
+  return true;
+}
+
 static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   const void *raw;
   wn_status status;
@@ -391,9 +407,12 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   m->base.cls = &wn_model_ranker;
   WN_TRY(wn_section_array(snapshot, "ranker/head", sizeof m->head, 1, &raw, err));
   memcpy(&m->head, raw, sizeof m->head);
-  if (m->head.version != RANKER_VERSION)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ranker/head", "version %u, expected %d: train again",
-                   m->head.version, RANKER_VERSION));
+  if (of_another_version(snapshot, &m->head)) {
+    m->head = (wn_ranker_head){.version = RANKER_VERSION};
+    m->set = (wn_feature_set){.version = WN_FEATURES_VERSION, .depth = 1};
+    *out = &m->base;
+    goto cleanup;
+  }
   WN_TRY(wn_section_array(snapshot, "ranker/features", sizeof m->set, 1, &raw, err));
   memcpy(&m->set, raw, sizeof m->set);
   WN_TRY(wn_feature_set_check(&m->set, "ranker/features", err));

@@ -108,6 +108,46 @@ static void test_snapshot_and_threads(void **state) {
   unlink(three);
 }
 
+/* Trees of another version of features: the ranker is left out, the rest of the snapshot serves. */
+static void test_another_version(void **state) {
+  (void)state;
+  char path[] = "/tmp/winnow-ranker-XXXXXX";
+  close(mkstemp(path));
+  for (int kind = 0; kind < 2; kind++) {
+    wn_snapshot_writer *writer;
+    wn_snapshot_about about = {0};
+    wn_snapshot *snapshot;
+    wn_models mapped;
+    wn_dataset data;
+    wn_scored out[3];
+    size_t count = 9;
+    dataset(&data);
+    train(&data, 1, &mapped);
+    wn_ranker_head head = {.version = kind == 0 ? 2 : 3};
+    wn_feature_set set = *wn_ranker_features(wn_models_find(&mapped, "ranker"));
+    set.version += 1;
+    assert_ok(wn_snapshot_writer_create(path, &writer, err));
+    assert_ok(mapped.data[0]->cls->save(mapped.data[0], writer, err));
+    assert_ok(wn_snapshot_write(writer, "ranker/head", &head, sizeof head, err));
+    assert_ok(wn_snapshot_write(writer, "ranker/features", &set, sizeof set, err));
+    assert_ok(wn_snapshot_writer_finish(writer, &about, err));
+    wn_models_clear(&mapped);
+    assert_ok(wn_snapshot_open(path, &snapshot, err));
+    assert_ok(wn_models_map(snapshot, &mapped, err));
+    assert_int_equal(mapped.len, 2);
+    assert_null(wn_ranker_of(&mapped));
+    const wn_model *ranker = wn_models_find(&mapped, "ranker");
+    wn_history_entry history[] = {{.item = 0, .weight = 1, .time_ms = 5}};
+    wn_query query = {.history = history, .history_len = 1, .user = 1, .anchor = WN_NO_IX};
+    assert_ok(ranker->cls->candidates(ranker, &query, 3, out, &count, err));
+    assert_int_equal(count, 0);
+    wn_models_clear(&mapped);
+    wn_snapshot_unref(snapshot);
+    wn_dataset_clear(&data);
+  }
+  unlink(path);
+}
+
 /* Nothing to learn from: nothing to say, and no failure. */
 static void test_too_little(void **state) {
   (void)state;
@@ -128,8 +168,8 @@ static void test_too_little(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_twins),
-                                     cmocka_unit_test(test_snapshot_and_threads),
-                                     cmocka_unit_test(test_too_little)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_twins), cmocka_unit_test(test_snapshot_and_threads),
+      cmocka_unit_test(test_another_version), cmocka_unit_test(test_too_little)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,9 +25,9 @@ static void add_source(wn_funnel *funnel, const wn_generator_spec *spec, unsigne
   if (spec != NULL && funnel->request->models != NULL) {
     source->model = wn_models_find(funnel->request->models, spec->model);
     uint32_t depth;
-    source->member =
-        tier == 0 && funnel->normalise == WN_NORM_BLEND &&
-        wn_blend_weight_of(funnel->request->models, spec->model, &source->blend, &depth);
+    source->member = tier == 0 && funnel->normalise == WN_NORM_BLEND &&
+                     wn_blend_weight_of(funnel->request->models, spec->model, &funnel->query,
+                                        &source->blend, &depth);
   }
 }
 

@@ -59,6 +59,7 @@ typedef struct wn_split {
   size_t train_len;
   wn_event *test_events; /* as they were; NULL unless asked for */
   size_t test_len;
+  int64_t *asked_ms;    /* [users] LEAVE_LAST: when each came back for it; else NULL: all at once */
   wn_bitset held_users; /* USERS: nothing is fitted on these; else no bits */
   wn_user_items seen;   /* in train, whatever their weight: what is masked */
   wn_user_items test;   /* relevant */

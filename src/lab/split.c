@@ -56,12 +56,21 @@ static void mark_time(work *w, double share, wn_split *out) {
 
 /* Every event of the user's last-met new item: walk back in time, stop at the first event whose
  * item changes. */
-static wn_status mark_last(work *w, uint32_t users, wn_error *err) {
+static wn_status mark_last(work *w, wn_split *out, wn_error *err) {
+  const uint32_t users = out->users;
   uint32_t *last = wn_malloc((users + (size_t)1) * sizeof *last);
-  if (last == NULL) return wn_fail_memory(err);
+  out->asked_ms = wn_calloc(users + (size_t)1, sizeof *out->asked_ms);
+  if (last == NULL || out->asked_ms == NULL) {
+    wn_free(last);
+    return wn_fail_memory(err);
+  }
   for (uint32_t u = 0; u < users; u++) last[u] = WN_NO_IX;
-  for (size_t i = w->count; i-- > 0;)
-    if (last[w->events[i].user] == WN_NO_IX) last[w->events[i].user] = w->events[i].item;
+  for (size_t i = w->count; i-- > 0;) {
+    const wn_event *e = &w->events[i];
+    if (last[e->user] != WN_NO_IX) continue;
+    last[e->user] = e->item;
+    out->asked_ms[e->user] = e->time_ms;
+  }
   for (size_t i = 0; i < w->count; i++)
     w->is_test[i] = w->events[i].item == last[w->events[i].user];
   wn_free(last);
@@ -269,7 +278,7 @@ wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
   else if (out->kind == WN_SPLIT_USERS)
     WN_TRY(mark_users(&w, share, options->seed, out, err));
   else
-    WN_TRY(mark_last(&w, out->users, err));
+    WN_TRY(mark_last(&w, out, err));
   WN_TRY(finish(&w, signals, out, err));
 cleanup:
   wn_free(w.events);
@@ -328,6 +337,7 @@ cleanup:
 void wn_split_clear(wn_split *split) {
   wn_bitset_clear(&split->held_out);
   wn_bitset_clear(&split->held_users);
+  wn_free(split->asked_ms);
   wn_free(split->test_events);
   wn_free(split->choices.ptr);
   wn_free(split->choices.item);

@@ -5,11 +5,14 @@
  *
  *   score(j) = Σₘ aₘ · (sₘ(j) − sₘ(last)) / σₘ + bₘ · 11 / (11 + placeₘ(j))
  *
- * over the members that have j among their `depth` best allowed items; place 0 is the first, last
- * and σ are of that list. Departures: both kinds at once, because either alone was worse on some
- * data (README.md); the standard score is counted from the list's last, so that what is not in a
- * list is worth no more than its end. An item with a positive sum is an answer. Popularity has a
- * place in every blend, if a tiny one: it makes lists full up to `depth`.
+ * with weights of one of two horizons: what a user takes next, and what she takes once she is back
+ * after a while; the gap since her newest item decides (blend_fit.c).
+ *
+ * The sum is over the members that have j among their `depth` best allowed items; place 0 is the
+ * first, last and σ are of that list. Departures: both kinds at once, because either alone was
+ * worse on some data (README.md); the standard score is counted from the list's last, so that what
+ * is not in a list is worth no more than its end. An item with a positive sum is an answer.
+ * Popularity has a place in every blend, if a tiny one: it makes lists full up to `depth`.
  *
  * Members are asked when a query comes: the blend holds weights and names alone, and finds the
  * models in its set (bind). Who is missing there is left out; only the others' ratios matter.
@@ -29,9 +32,11 @@
 #define DEPTH_MAX  1000
 #define WEIGHT_MAX 1e6f
 
+#define BLEND_VERSION 2 /* of the sections; 1 had one horizon */
+
 static const wn_param_spec blend_params[] = {
     {"depth", 200, 10, DEPTH_MAX, "items of each member's list"},
-    {"users", 4000, 1, 1e6, "drawn to fit the weights on, at most"},
+    {"users", 4000, 1, 1e6, "drawn to fit the weights of each horizon on, about"},
     {"k", 20, 1, 100, "length of the lists whose NDCG the weights are fitted for"},
 };
 
@@ -64,12 +69,12 @@ bool wn_blend_takes(const wn_model_class *cls) {
          (cls == &wn_model_popular || (cls->flags & WN_MODEL_HISTORY) != 0);
 }
 
-bool wn_blend_weight_of(const wn_models *set, const char *name, wn_blend_weight *weight,
-                        uint32_t *depth) {
+bool wn_blend_weight_of(const wn_models *set, const char *name, const wn_query *query,
+                        wn_blend_weight *weight, uint32_t *depth) {
   const blend *m = (const blend *)wn_models_find(set, wn_model_blend.name);
   for (uint32_t i = 0; m != NULL && i < m->head.members; i++) {
     if (strcmp(m->member[i].name, name) != 0) continue;
-    *weight = m->member[i].weight;
+    *weight = m->member[i].weight[wn_blend_horizon(&m->head, query)];
     *depth = m->head.depth;
     return true;
   }
@@ -85,7 +90,7 @@ static wn_status blend_fit(const wn_dataset *data, const wn_params *params, cons
   blend *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = &wn_model_blend;
-  m->head = (wn_blend_head){.version = 1,
+  m->head = (wn_blend_head){.version = BLEND_VERSION,
                             .items = data->items,
                             .depth = (uint32_t)wn_param(&wn_model_blend, params, "depth"),
                             .k = (uint32_t)wn_param(&wn_model_blend, params, "k")};
@@ -115,8 +120,9 @@ static uint32_t items_of(const blend *m, const wn_query *query) {
   return known > m->head.items ? known : m->head.items;
 }
 
-static bool is_asked(const blend *m, uint32_t i) {
-  return m->asked[i] != NULL && (m->member[i].weight.score > 0 || m->member[i].weight.rank > 0);
+static bool is_asked(const blend *m, uint32_t i, unsigned horizon) {
+  const wn_blend_weight *w = &m->member[i].weight[horizon];
+  return m->asked[i] != NULL && (w->score > 0 || w->rank > 0);
 }
 
 static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
@@ -124,8 +130,9 @@ static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *q
   const blend *m = (const blend *)model;
   wn_query own = *query;
   wn_scored *list = wn_arena_alloc(arena, m->head.depth * sizeof *list);
+  unsigned horizon = wn_blend_horizon(&m->head, query);
   size_t members = 0;
-  for (uint32_t i = 0; i < m->head.members; i++) members += is_asked(m, i);
+  for (uint32_t i = 0; i < m->head.members; i++) members += is_asked(m, i, horizon);
   if (members == 0) return WN_OK;
   uint32_t items = items_of(m, query);
   if (list == NULL || !wn_accum_init(&ask->accum, items, members * m->head.depth, arena))
@@ -134,7 +141,7 @@ static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *q
   own.anchor = WN_NO_IX;
   for (uint32_t i = 0; i < m->head.members; i++) {
     size_t len = 0;
-    if (!is_asked(m, i)) continue;
+    if (!is_asked(m, i, horizon)) continue;
     wn_status status =
         m->asked[i]->cls->candidates(m->asked[i], &own, m->head.depth, list, &len, err);
     if (status != WN_OK) return status;
@@ -142,7 +149,7 @@ static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *q
     for (size_t p = 0; p < len; p++) {
       if (list[p].ix >= items) continue;
       wn_accum_add(&ask->accum, list[p].ix,
-                   wn_blend_points(&m->member[i].weight, &of, p, list[p].score));
+                   wn_blend_points(&m->member[i].weight[horizon], &of, p, list[p].score));
     }
     ask->any |= len > 0;
   }
@@ -183,9 +190,10 @@ static wn_status check(const blend *m, wn_error *err) {
     const wn_blend_member *member = &m->member[i];
     if (memchr(member->name, '\0', sizeof member->name) == NULL)
       return wn_fail(err, WN_E_CORRUPT, "blend/members", "name %u has no end", i);
-    if (!usable(member->weight.score) || !usable(member->weight.rank))
-      return wn_fail(err, WN_E_CORRUPT, "blend/members", "weights of member %u are out of range",
-                     i);
+    for (unsigned z = 0; z < WN_BLEND_HORIZONS; z++)
+      if (!usable(member->weight[z].score) || !usable(member->weight[z].rank))
+        return wn_fail(err, WN_E_CORRUPT, "blend/members", "weights of member %u are out of range",
+                       i);
     for (uint32_t j = 0; j < i; j++)
       if (strcmp(m->member[j].name, member->name) == 0)
         return wn_fail(err, WN_E_CORRUPT, "blend/members", "\"%s\" is there twice", member->name);
@@ -201,8 +209,9 @@ static wn_status blend_map(const wn_snapshot *snapshot, wn_model **out, wn_error
   m->base.cls = &wn_model_blend;
   WN_TRY(wn_section_array(snapshot, "blend/head", sizeof m->head, 1, &head, err));
   memcpy(&m->head, head, sizeof m->head);
-  if (m->head.version != 1)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "version %u, expected 1", m->head.version));
+  if (m->head.version != BLEND_VERSION)
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "version %u, expected %d", m->head.version,
+                   BLEND_VERSION));
   if (m->head.members > WN_MODELS_MAX || m->head.depth < 1 || m->head.depth > DEPTH_MAX)
     WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "%u members, lists of %u", m->head.members,
                    m->head.depth));

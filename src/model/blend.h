@@ -33,17 +33,20 @@ static inline float wn_blend_points(const wn_blend_weight *weight, const wn_blen
   return weight->score * wn_blend_standard(list, score) + weight->rank * wn_blend_place(place);
 }
 
-/* What the blend of `set` gives to its member `name`, with *depth, how long its lists are; false:
- * no blend there, or it does not know the member. */
-bool wn_blend_weight_of(const struct wn_models *set, const char *name, wn_blend_weight *weight,
-                        uint32_t *depth);
+/* What the blend of `set` gives to its member `name` for a query, with *depth, how long its lists
+ * are; false: no blend there, or it does not know the member. */
+bool wn_blend_weight_of(const struct wn_models *set, const char *name, const wn_query *query,
+                        wn_blend_weight *weight, uint32_t *depth);
+
+/* What is asked for: what a user takes next while she is at it, or all that she takes once she is
+ * back after a while. Each has weights of its own. */
+enum { WN_BLEND_NEXT, WN_BLEND_LATER, WN_BLEND_HORIZONS };
 
 /* Snapshot section "blend/members", one a member. */
 typedef struct wn_blend_member {
   char name[WN_BLEND_NAME_MAX + 1];
-  wn_blend_weight weight;
-  float alone; /* NDCG of the member by itself on the held-out items */
-  float reserved;
+  wn_blend_weight weight[WN_BLEND_HORIZONS];
+  float alone[WN_BLEND_HORIZONS]; /* NDCG of the member by itself on the held-out items */
 } wn_blend_member;
 
 /* Snapshot section "blend/head". */
@@ -52,10 +55,21 @@ typedef struct wn_blend_head {
   uint32_t members;
   uint32_t items;
   uint32_t depth; /* of each member's list */
-  uint32_t users; /* that the weights were fitted on */
   uint32_t k;     /* of the NDCG */
-  double ndcg;    /* of the blend on the held-out items */
+  uint32_t reserved;
+  uint64_t users[WN_BLEND_HORIZONS]; /* that the weights were fitted on */
+  double ndcg[WN_BLEND_HORIZONS];    /* of the blend on the held-out items */
+  /* A query no longer than this after the user's newest item asks for what is next. INT64_MAX: so
+   * does every query; the weights of WN_BLEND_LATER are those of WN_BLEND_NEXT. */
+  int64_t next_ms;
 } wn_blend_head;
+
+static inline unsigned wn_blend_horizon(const wn_blend_head *head, const wn_query *query) {
+  if (head->next_ms == INT64_MAX) return WN_BLEND_NEXT;
+  if (query->history_len == 0) return WN_BLEND_LATER;
+  double gap = (double)query->now_ms - (double)query->history[0].time_ms;
+  return gap <= (double)head->next_ms ? WN_BLEND_NEXT : WN_BLEND_LATER;
+}
 
 /* May this class be a member? */
 bool wn_blend_takes(const wn_model_class *cls);

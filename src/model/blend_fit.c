@@ -1,20 +1,27 @@
-/* Fitting the blend: hold items out (data/holdout.c), fit each member on the rest, take its lists
- * for the users drawn, then choose weights that lift NDCG@k on what was held out.
+/* Fitting the blend: take part of the log away, fit each member on the rest, take its lists for
+ * moments of the past (replay.c), then choose weights that lift NDCG@k on what users took.
+ *
+ * Logs with times have two horizons with weights of their own: what a user takes next, and all that
+ * she takes from a moment on. The longer she has been away, the more the second is what a list is
+ * for; up to which gap the first set answers is chosen on the same moments. Data with an order
+ * alone, or none, have the first.
  *
  * The weights come from coordinate ascent on NDCG itself (Metzler and Croft, Information Retrieval
  * 2007), started where each member weighs by how good it is alone. Departures: multiplicative steps
  * that shrink, and at the end members that nobody misses are dropped, because each one asked costs
  * a query time. A convex start (softmax over the lists) was tried and gave no more (README.md).
  *
- * Cost: a second fit of each member, users · members lists, then about 20 trials a weight of a
- * microsecond a user. Memory: 12 bytes a user, member and place. Deterministic for any number of
- * threads: a user's gain does not depend on the others', and gains are summed in order of users. */
+ * Cost: a second fit of each member, with times a third, moments · members lists, then about 20
+ * trials a weight of a microsecond a moment. Memory: 12 bytes a moment, member and place.
+ * Deterministic for any number of threads: a moment's gain does not depend on the others', and
+ * gains are summed in their order.
+ */
 
 #include "model/blend.h"
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/holdout.h"
+#include "model/replay.h"
 #include "model/train.h"
 
 #include <math.h>
@@ -22,7 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TARGETS_MAX 10
+#define TARGETS_MAX WN_REPLAY_LATER_MAX
 #define USERS_MIN   30    /* fewer say nothing: equal ranks */
 #define LEAST_GAIN  2e-4  /* relative, for a step to be taken */
 #define NOT_MISSED  1e-3  /* relative, for a member to be dropped */
@@ -49,10 +56,14 @@ typedef struct fit {
   wn_pool *pool;
   wn_blend_head *head;
   wn_blend_member *members;
-  wn_holdout held;
-  entry *entries;                  /* [members × users × depth] */
-  uint16_t *len;                   /* [members × users] of each list */
-  uint32_t *slots;                 /* [users] distinct candidates; 0: no target among them */
+  wn_replay replay[WN_BLEND_HORIZONS];
+  size_t moments; /* of both */
+  unsigned horizon, view;
+  size_t begin, end;                     /* the horizon's moments */
+  wn_blend_weight weight[WN_MODELS_MAX]; /* present, of the members */
+  entry *entries;                        /* [members × users × depth] */
+  uint16_t *len;                         /* [members × users] of each list */
+  uint32_t *slots;                       /* [users] distinct candidates; 0: no target among them */
   uint32_t (*target)[TARGETS_MAX]; /* [users] slots of the targets found; WN_NO_IX after the last */
   float *sum;                      /* [users × members × depth] under the present weights */
   double *gain;                    /* [users] */
@@ -64,12 +75,18 @@ typedef struct fit {
   bool of_rank;
 } fit;
 
+static const wn_moment *moment_of(const fit *f, size_t at) {
+  size_t next = f->replay[WN_BLEND_NEXT].len;
+  return at < next ? &f->replay[WN_BLEND_NEXT].moment[at]
+                   : &f->replay[WN_BLEND_LATER].moment[at - next];
+}
+
 static entry *list_of(const fit *f, uint32_t member, size_t user) {
-  return f->entries + (member * f->held.len + user) * f->head->depth;
+  return f->entries + (member * f->moments + user) * f->head->depth;
 }
 
 static uint16_t *len_of(const fit *f, uint32_t member, size_t user) {
-  return f->len + member * f->held.len + user;
+  return f->len + member * f->moments + user;
 }
 
 static size_t width(const fit *f) {
@@ -78,34 +95,21 @@ static size_t width(const fit *f) {
 
 /* ---- the members' lists ---- */
 
-static wn_status history_of(const fit *f, uint32_t user, scratch *s, wn_query *query) {
-  const wn_csr *m = &f->held.rest.by_user;
-  uint64_t begin = m->row_ptr[user], end = m->row_ptr[user + 1];
-  wn_history_entry *h = wn_arena_alloc(&s->arena, (end - begin + 1) * sizeof *h);
-  if (h == NULL) return wn_fail_memory(&s->err);
-  for (uint64_t p = end; p-- > begin;) {
-    h[query->history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
-    wn_bitset_unset(&s->allowed, m->col[p]);
-  }
-  query->history = h;
-  return WN_OK;
+static wn_status list_for(const fit *f, const wn_moment *m, scratch *s, size_t *len) {
+  wn_query query;
+  wn_arena_reset(&s->arena);
+  if (!wn_moment_query(m, &s->arena, &query)) return wn_fail_memory(&s->err);
+  query.allowed = &s->allowed;
+  for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_unset(&s->allowed, m->rows->col[p]);
+  wn_status status =
+      f->model->cls->candidates(f->model, &query, f->head->depth, s->list, len, &s->err);
+  for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_set(&s->allowed, m->rows->col[p]);
+  return status;
 }
 
 static void ask_user(fit *f, size_t at, scratch *s) {
-  const wn_csr *m = &f->held.rest.by_user;
-  uint32_t user = f->held.user[at];
   size_t len = 0;
-  wn_arena_reset(&s->arena);
-  wn_query query = {.user = user,
-                    .anchor = WN_NO_IX,
-                    .allowed = &s->allowed,
-                    .now_ms = f->data->now_ms,
-                    .arena = &s->arena};
-  if (history_of(f, user, s, &query) == WN_OK)
-    s->err.status =
-        f->model->cls->candidates(f->model, &query, f->head->depth, s->list, &len, &s->err);
-  for (uint64_t p = m->row_ptr[user]; p < m->row_ptr[user + 1]; p++)
-    wn_bitset_set(&s->allowed, m->col[p]);
+  s->err.status = list_for(f, moment_of(f, at), s, &len);
   entry *list = list_of(f, f->member, at);
   wn_blend_list of = wn_blend_list_of(s->list, len);
   for (size_t p = 0; p < len; p++)
@@ -116,11 +120,23 @@ static void ask_user(fit *f, size_t at, scratch *s) {
 static void ask_users(void *ctx, size_t begin, size_t end, int worker) {
   fit *f = ctx;
   scratch *s = &f->scratch[worker];
-  for (size_t at = begin; at < end && s->err.status == WN_OK; at++) ask_user(f, at, s);
+  const wn_replay *r = &f->replay[f->horizon];
+  for (size_t at = begin; at < end && s->err.status == WN_OK; at++)
+    if (wn_replay_view(r, &r->moment[at]) == f->view) ask_user(f, f->begin + at, s);
 }
 
-static wn_status run(fit *f, wn_pool_fn *fn, wn_error *err) {
-  wn_pool_run(f->pool, f->held.len, 16, fn, f);
+static void on_horizon(fit *f, wn_pool_fn *fn) {
+  wn_pool_run(f->pool, f->end - f->begin, 16, fn, f);
+}
+
+static void turn_to(fit *f, unsigned horizon) {
+  f->horizon = horizon;
+  f->begin = horizon == WN_BLEND_NEXT ? 0 : f->replay[WN_BLEND_NEXT].len;
+  f->end = horizon == WN_BLEND_NEXT ? f->replay[WN_BLEND_NEXT].len : f->moments;
+}
+
+static wn_status ask_all(fit *f, wn_error *err) {
+  on_horizon(f, ask_users);
   for (int t = 0; t < wn_pool_threads(f->pool); t++) {
     if (f->scratch[t].err.status == WN_OK) continue;
     *err = f->scratch[t].err;
@@ -129,16 +145,28 @@ static wn_status run(fit *f, wn_pool_fn *fn, wn_error *err) {
   return WN_OK;
 }
 
+/* A live model learns what came before the view, as it would while serving. */
+static void catch_up(const wn_replay *r, unsigned view, wn_model *model, size_t *at) {
+  for (; *at < r->events && r->event[*at].time_ms < r->view_ms[view]; (*at)++)
+    if (model->cls->update != NULL) model->cls->update(model, &r->event[*at], r->event[*at].value);
+}
+
+/* The lists of one member for one horizon. */
 static wn_status fit_and_ask(fit *f, const wn_train_spec *spec, const wn_fit_env *env,
                              wn_error *err) {
+  const wn_replay *r = &f->replay[f->horizon];
   wn_model *model = NULL;
   wn_fit_env own = *env;
   own.warm = NULL; /* it has seen what is held out */
   own.fitted = NULL;
-  wn_status status = wn_fit_one(&f->held.rest, spec, &own, &model, err);
+  size_t event = 0;
+  wn_status status = wn_fit_one(&r->rest, spec, &own, &model, err);
   if (status != WN_OK) return status;
   f->model = model;
-  status = run(f, ask_users, err);
+  for (f->view = 0; status == WN_OK && (f->view == 0 || f->view < r->views); f->view++) {
+    catch_up(r, f->view, model, &event);
+    status = ask_all(f, err);
+  }
   model->cls->free(model);
   return status;
 }
@@ -177,11 +205,12 @@ static uint32_t gather(const fit *f, size_t at, uint32_t *items) {
 }
 
 static void number_user(fit *f, size_t at, scratch *s) {
-  const wn_holdout *h = &f->held;
+  const wn_replay *r = &f->replay[at >= f->replay[WN_BLEND_NEXT].len];
+  const wn_moment *moment = moment_of(f, at);
   uint32_t *items = s->items, n = gather(f, at, items), found = 0;
-  for (uint64_t i = h->ptr[at]; i < h->ptr[at + 1]; i++) {
-    uint32_t slot = slot_of(items, n, h->target[i]);
-    if (slot < n && items[slot] == h->target[i]) f->target[at][found++] = slot;
+  for (uint64_t i = moment->target; i < moment->targets_end; i++) {
+    uint32_t slot = slot_of(items, n, r->target[i]);
+    if (slot < n && items[slot] == r->target[i]) f->target[at][found++] = slot;
   }
   if (found < TARGETS_MAX) f->target[at][found] = WN_NO_IX;
   f->slots[at] = found > 0 ? n : 0;
@@ -205,8 +234,8 @@ static void add_list(const fit *f, uint32_t member, size_t at, wn_blend_weight w
 }
 
 static double gain_of(const fit *f, size_t at, const float *sum) {
-  const wn_holdout *h = &f->held;
-  uint64_t relevant = h->ptr[at + 1] - h->ptr[at];
+  const wn_moment *m = moment_of(f, at);
+  uint64_t relevant = m->targets_end - m->target;
   double gain = 0, ideal = 0;
   for (uint64_t i = 0; i < relevant && i < f->head->k; i++) ideal += 1 / log2((double)i + 2);
   for (size_t i = 0; i < TARGETS_MAX && f->target[at][i] != WN_NO_IX; i++) {
@@ -220,11 +249,11 @@ static double gain_of(const fit *f, size_t at, const float *sum) {
 
 static void sum_users(void *ctx, size_t begin, size_t end, int worker WN_UNUSED) {
   fit *f = ctx;
-  for (size_t at = begin; at < end; at++) {
+  for (size_t at = f->begin + begin; at < f->begin + end; at++) {
     float *sum = f->sum + at * width(f);
     memset(sum, 0, f->slots[at] * sizeof *sum);
     if (f->slots[at] == 0) continue;
-    for (uint32_t m = 0; m < f->head->members; m++) add_list(f, m, at, f->members[m].weight, sum);
+    for (uint32_t m = 0; m < f->head->members; m++) add_list(f, m, at, f->weight[m], sum);
     f->gain[at] = gain_of(f, at, sum);
   }
 }
@@ -233,7 +262,7 @@ static void try_users(void *ctx, size_t begin, size_t end, int worker) {
   fit *f = ctx;
   float *sum = f->scratch[worker].sum;
   wn_blend_weight w = {f->of_rank ? 0 : f->change, f->of_rank ? f->change : 0};
-  for (size_t at = begin; at < end; at++) {
+  for (size_t at = f->begin + begin; at < f->begin + end; at++) {
     if (f->slots[at] == 0) continue;
     memcpy(sum, f->sum + at * width(f), f->slots[at] * sizeof *sum);
     add_list(f, f->member, at, w, sum);
@@ -243,20 +272,20 @@ static void try_users(void *ctx, size_t begin, size_t end, int worker) {
 
 static double mean_gain(const fit *f) {
   double total = 0;
-  for (size_t at = 0; at < f->held.len; at++) total += f->gain[at];
-  return total / (double)f->held.len;
+  for (size_t at = f->begin; at < f->end; at++) total += f->gain[at];
+  return total / (double)(f->end - f->begin);
 }
 
 /* Of the members' present weights; their sums are what trials start from. */
 static double measure(fit *f) {
-  wn_pool_run(f->pool, f->held.len, 16, sum_users, f);
+  on_horizon(f, sum_users);
   return mean_gain(f);
 }
 
 /* ---- ascent ---- */
 
 static float *weight_at(fit *f, uint32_t member, bool of_rank) {
-  wn_blend_weight *w = &f->members[member].weight;
+  wn_blend_weight *w = &f->weight[member];
   return of_rank ? &w->rank : &w->score;
 }
 
@@ -271,7 +300,7 @@ static bool ascend_one(fit *f, uint32_t member, bool of_rank, float step, double
     f->of_rank = of_rank;
     f->change = trial[i] - *weight;
     if (trial[i] == *weight) continue;
-    wn_pool_run(f->pool, f->held.len, 16, try_users, f);
+    on_horizon(f, try_users);
     double now = mean_gain(f);
     if (now <= bar) continue;
     bar = now;
@@ -286,10 +315,10 @@ static bool ascend_one(fit *f, uint32_t member, bool of_rank, float step, double
 static void scale_largest_to_1(fit *f) {
   float most = 0;
   for (uint32_t m = 0; m < f->head->members; m++)
-    most = fmaxf(most, fmaxf(f->members[m].weight.score, f->members[m].weight.rank));
+    most = fmaxf(most, fmaxf(f->weight[m].score, f->weight[m].rank));
   for (uint32_t m = 0; m < f->head->members && most > 0; m++) {
-    f->members[m].weight.score /= most;
-    f->members[m].weight.rank /= most;
+    f->weight[m].score /= most;
+    f->weight[m].rank /= most;
   }
 }
 
@@ -310,14 +339,14 @@ static void ascend(fit *f, double *best) {
 /* Asking costs time: who changes next to nothing is dropped. */
 static void drop_the_needless(fit *f, double *best) {
   for (uint32_t m = f->head->members; m-- > 0;) {
-    wn_blend_weight kept = f->members[m].weight;
+    wn_blend_weight kept = f->weight[m];
     if (kept.score == 0 && kept.rank == 0) continue;
-    f->members[m].weight = (wn_blend_weight){0, 0};
+    f->weight[m] = (wn_blend_weight){0, 0};
     double without = measure(f);
     if (without >= *best * (1 - NOT_MISSED))
       *best = without;
     else
-      f->members[m].weight = kept;
+      f->weight[m] = kept;
   }
   *best = measure(f);
 }
@@ -326,58 +355,124 @@ static void drop_the_needless(fit *f, double *best) {
 static void start(fit *f) {
   uint32_t members = f->head->members;
   float best = 0;
-  for (uint32_t m = 0; m < members; m++) f->members[m].weight = (wn_blend_weight){0, 0};
+  for (uint32_t m = 0; m < members; m++) f->weight[m] = (wn_blend_weight){0, 0};
   for (uint32_t m = 0; m < members; m++) {
-    f->members[m].weight.rank = 1;
-    f->members[m].alone = (float)measure(f);
-    f->members[m].weight.rank = 0;
-    best = fmaxf(best, f->members[m].alone);
+    f->weight[m].rank = 1;
+    f->members[m].alone[f->horizon] = (float)measure(f);
+    f->weight[m].rank = 0;
+    best = fmaxf(best, f->members[m].alone[f->horizon]);
   }
   for (uint32_t m = 0; m < members && best > 0; m++) {
-    float share = f->members[m].alone / best;
-    f->members[m].weight = (wn_blend_weight){0.25f * share * share, share * share};
+    float share = f->members[m].alone[f->horizon] / best;
+    f->weight[m] = (wn_blend_weight){0.25f * share * share, share * share};
   }
 }
 
 static void report(const fit *f) {
   char text[768];
   size_t n = 0;
-  for (uint32_t m = 0; m < f->head->members && n < sizeof text; m++) {
-    const wn_blend_member *of = &f->members[m];
-    n += (size_t)snprintf(text + n, sizeof text - n, " %s=%.4f(%.3g,%.3g)", of->name,
-                          (double)of->alone, (double)of->weight.score, (double)of->weight.rank);
-  }
-  wn_log(WN_LOG_INFO, "blend of %u users: ndcg@%u=%.4f; alone (score weight, rank weight):%s",
-         f->head->users, f->head->k, f->head->ndcg, text);
+  for (uint32_t m = 0; m < f->head->members && n < sizeof text; m++)
+    n += (size_t)snprintf(text + n, sizeof text - n, " %s=%.4f(%.3g,%.3g)", f->members[m].name,
+                          (double)f->members[m].alone[f->horizon], (double)f->weight[m].score,
+                          (double)f->weight[m].rank);
+  wn_log(WN_LOG_INFO, "blend, %s, %zu users: ndcg@%u=%.4f; alone (score weight, rank weight):%s",
+         f->horizon == WN_BLEND_NEXT ? "next" : "later", f->end - f->begin, f->head->k,
+         f->head->ndcg[f->horizon], text);
 }
 
 static void finish(fit *f) {
   for (uint32_t m = 0; m < f->head->members; m++) {
-    wn_blend_weight *w = &f->members[m].weight;
+    wn_blend_weight *w = &f->weight[m];
     bool backbone = strcmp(f->members[m].name, wn_model_popular.name) == 0;
     if ((backbone || w->score > 0) && w->rank < TINY) w->rank = TINY;
+    f->members[m].weight[f->horizon] = *w;
   }
 }
 
-static void fit_weights(fit *f) {
-  wn_pool_run(f->pool, f->held.len, 16, number_users, f);
+static void fit_horizon(fit *f, unsigned horizon) {
+  double *ndcg = &f->head->ndcg[horizon];
+  turn_to(f, horizon);
+  f->head->users[horizon] = f->end - f->begin;
   start(f);
-  f->head->ndcg = measure(f);
-  bool known = f->head->ndcg > 0 && f->held.len >= USERS_MIN;
-  if (known) {
-    ascend(f, &f->head->ndcg);
-    drop_the_needless(f, &f->head->ndcg);
+  *ndcg = measure(f);
+  if (*ndcg > 0 && f->end - f->begin >= USERS_MIN) {
+    ascend(f, ndcg);
+    drop_the_needless(f, ndcg);
   } else {
-    for (uint32_t m = 0; m < f->head->members; m++) f->members[m].weight = (wn_blend_weight){0, 1};
+    for (uint32_t m = 0; m < f->head->members; m++) f->weight[m] = (wn_blend_weight){0, 1};
   }
   finish(f);
   report(f);
 }
 
+/* ---- where one horizon ends and the other begins ---- */
+
+/* Gains of all moments under the weights of a horizon. */
+static void gains_under(fit *f, unsigned horizon, double *gain) {
+  for (uint32_t m = 0; m < f->head->members; m++) f->weight[m] = f->members[m].weight[horizon];
+  f->begin = 0;
+  f->end = f->moments;
+  on_horizon(f, sum_users);
+  memcpy(gain, f->gain, f->moments * sizeof *gain);
+}
+
+/* From the newest item that is known to the view, or to the first of the next ones. */
+static int64_t gap_of(const fit *f, size_t at) {
+  const wn_moment *m = moment_of(f, at);
+  const wn_csr *all = &f->data->by_user;
+  bool next = at < f->replay[WN_BLEND_NEXT].len;
+  int64_t asked_ms = next ? all->time_ms[all->row_ptr[m->user + 1] - 1] : m->time_ms;
+  return asked_ms - m->rows->time_ms[m->end - 1];
+}
+
+/* Each horizon's gains count by what its own weights reach, so that neither's size decides. */
+static double worth(const fit *f, const double *next, const double *later, int64_t bound_ms) {
+  double sum[WN_BLEND_HORIZONS] = {0, 0};
+  for (size_t at = 0; at < f->moments; at++)
+    sum[at >= f->replay[WN_BLEND_NEXT].len] += gap_of(f, at) <= bound_ms ? next[at] : later[at];
+  for (unsigned h = 0; h < WN_BLEND_HORIZONS; h++)
+    sum[h] /= f->head->ndcg[h] * (double)f->head->users[h];
+  return sum[0] + sum[1];
+}
+
+static wn_status fit_bound(fit *f, wn_error *err) {
+  static const int64_t minutes[] = {5, 15, 30, 60, 180, 720, 1440, 4320, 10080, 43200, 129600};
+  double best = 0, *next = wn_calloc(f->moments + 1, sizeof *next),
+         *later = wn_calloc(f->moments + 1, sizeof *later);
+  if (next != NULL && later != NULL) {
+    gains_under(f, WN_BLEND_NEXT, next);
+    gains_under(f, WN_BLEND_LATER, later);
+  }
+  for (size_t i = 0; next != NULL && later != NULL && i < sizeof minutes / sizeof *minutes; i++) {
+    double now = worth(f, next, later, minutes[i] * 60000);
+    if (now <= best) continue;
+    best = now;
+    f->head->next_ms = minutes[i] * 60000;
+  }
+  wn_log(WN_LOG_INFO, "blend: next up to %.1f h after the newest event",
+         (double)f->head->next_ms / 3.6e6);
+  bool room = next != NULL && later != NULL;
+  wn_free(next);
+  wn_free(later);
+  return room ? WN_OK : wn_fail_memory(err);
+}
+
+static wn_status fit_weights(fit *f, wn_error *err) {
+  wn_pool_run(f->pool, f->moments, 16, number_users, f);
+  fit_horizon(f, WN_BLEND_NEXT);
+  f->head->next_ms = INT64_MAX;
+  if (f->replay[WN_BLEND_LATER].len > 0) fit_horizon(f, WN_BLEND_LATER);
+  if (f->head->ndcg[WN_BLEND_NEXT] > 0 && f->head->ndcg[WN_BLEND_LATER] > 0)
+    return fit_bound(f, err);
+  for (uint32_t m = 0; m < f->head->members; m++)
+    f->members[m].weight[WN_BLEND_LATER] = f->members[m].weight[WN_BLEND_NEXT];
+  return WN_OK;
+}
+
 /* ---- the whole ---- */
 
 static wn_status allocate(fit *f, wn_error *err) {
-  size_t users = f->held.len, threads = (size_t)wn_pool_threads(f->pool), places = width(f);
+  size_t users = f->moments, threads = (size_t)wn_pool_threads(f->pool), places = width(f);
   f->entries = wn_reallocarray(NULL, users * places + 1, sizeof *f->entries);
   f->len = wn_calloc(users * f->head->members + 1, sizeof *f->len);
   f->slots = wn_calloc(users + 1, sizeof *f->slots);
@@ -417,7 +512,7 @@ static void clear(fit *f) {
   wn_free(f->target);
   wn_free(f->sum);
   wn_free(f->gain);
-  wn_holdout_clear(&f->held);
+  for (unsigned h = 0; h < WN_BLEND_HORIZONS; h++) wn_replay_clear(&f->replay[h]);
 }
 
 /* The members in class order whatever the order of the options: sums of floats depend on it. */
@@ -436,21 +531,24 @@ wn_status wn_blend_fit(const wn_dataset *data, uint32_t users_max, const wn_fit_
   wn_train_options defaults;
   const wn_train_spec *specs[WN_MODELS_MAX];
   fit f = {.data = data, .pool = env->pool, .head = head, .members = members};
-  wn_holdout_options how = {.users_max = users_max, .targets_max = TARGETS_MAX, .seed = env->seed};
   wn_status status;
   wn_train_options_defaults(&defaults);
   head->members = choose_members(env->run != NULL ? env->run : &defaults, specs);
-  WN_TRY(wn_holdout_make(data, &how, &f.held, err));
-  head->users = (uint32_t)f.held.len;
+  WN_TRY(wn_replay_last(data, users_max, env->seed, &f.replay[WN_BLEND_NEXT], err));
+  WN_TRY(wn_replay_later(data, users_max, env->seed, &f.replay[WN_BLEND_LATER], err));
+  f.moments = f.replay[WN_BLEND_NEXT].len + f.replay[WN_BLEND_LATER].len;
   WN_TRY(allocate(&f, err));
   for (uint32_t m = 0; m < head->members; m++) {
     snprintf(members[m].name, sizeof members[m].name, "%s", specs[m]->cls->name);
     f.member = m;
-    if (!wn_progress_at(env->progress, "blend: on a part", m, head->members, "models"))
-      WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
-    if (f.held.len > 0) WN_TRY(fit_and_ask(&f, specs[m], env, err));
+    for (unsigned h = 0; h < WN_BLEND_HORIZONS; h++) {
+      if (!wn_progress_at(env->progress, "blend: on a part", m, head->members, "models"))
+        WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
+      turn_to(&f, h);
+      if (f.end > f.begin) WN_TRY(fit_and_ask(&f, specs[m], env, err));
+    }
   }
-  fit_weights(&f);
+  WN_TRY(fit_weights(&f, err));
 cleanup:
   clear(&f);
   return status;

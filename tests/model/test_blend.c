@@ -79,7 +79,7 @@ static void test_formula(void **state) {
   for (size_t m = 0; m < models.len; m++) {
     wn_blend_weight w = {0, 0};
     uint32_t depth = 0;
-    bool known = wn_blend_weight_of(&models, models.data[m]->cls->name, &w, &depth);
+    bool known = wn_blend_weight_of(&models, models.data[m]->cls->name, &query, &w, &depth);
     assert_int_equal(known, models.data[m]->cls != &wn_model_blend);
     if (!known || w.score + w.rank == 0) continue;
     assert_int_equal(depth, 12);
@@ -124,8 +124,8 @@ static void test_weights_follow_what_is_right(void **state) {
   train(&data, 2, &models);
   wn_blend_weight covisit, popular;
   uint32_t depth;
-  assert_true(wn_blend_weight_of(&models, "covisit", &covisit, &depth));
-  assert_true(wn_blend_weight_of(&models, "popular", &popular, &depth));
+  assert_true(wn_blend_weight_of(&models, "covisit", &(wn_query){0}, &covisit, &depth));
+  assert_true(wn_blend_weight_of(&models, "popular", &(wn_query){0}, &popular, &depth));
   assert_true(covisit.rank + covisit.score > 0.5f);
   assert_true(popular.score == 0 && popular.rank > 0 && popular.rank < 0.01f);
   /* and the right item is first */
@@ -150,19 +150,6 @@ static void test_weights_follow_what_is_right(void **state) {
   wn_dataset_clear(&data);
 }
 
-static void test_deterministic(void **state) {
-  (void)state;
-  wn_dataset data;
-  wn_models one, three;
-  dataset(&data);
-  train(&data, 1, &one);
-  train(&data, 3, &three);
-  assert_same_model(wn_models_find(&one, "blend"), wn_models_find(&three, "blend"));
-  wn_models_clear(&one);
-  wn_models_clear(&three);
-  wn_dataset_clear(&data);
-}
-
 static wn_models reopened(const wn_models *models, bool without_covisit) {
   char path[128];
   wn_snapshot_writer *writer = NULL;
@@ -180,6 +167,80 @@ static wn_models reopened(const wn_models *models, bool without_covisit) {
   wn_snapshot_unref(snapshot);
   unlink(path);
   return out;
+}
+
+/* Sittings days apart, of four minutes each: one of the items that all take sooner or later, then a
+ * walk that starts anywhere. */
+static void sittings(wn_dataset *data) {
+  static fact facts[USERS * 24];
+  const int64_t minute = 60000, day = 1440 * minute;
+  size_t n = 0;
+  for (uint32_t u = 0; u < USERS; u++)
+    for (uint32_t s = 0; s < 6; s++) {
+      int64_t at = (s * 10 + u % 9) * day + u * minute;
+      facts[n++] = (fact){u, (u + s) % 6, 1, at};
+      for (uint32_t k = 0; k < 3; k++)
+        facts[n++] = (fact){u, 6 + (u * 5 + s * 9 + k) % 54, 1, at + (1 + k) * minute};
+    }
+  dataset_of(facts, n, USERS, ITEMS, data);
+}
+
+static float weight_after(const wn_models *models, const char *name, int64_t gap_ms) {
+  const wn_history_entry history[] = {{7, 1, 1000}};
+  wn_query query = {.history = history, .history_len = 1, .now_ms = 1000 + gap_ms};
+  wn_blend_weight w;
+  uint32_t depth;
+  assert_true(wn_blend_weight_of(models, name, &query, &w, &depth));
+  return w.score + w.rank;
+}
+
+/* Within a sitting the neighbour is right; days later what is left of the user's items is. */
+static void test_horizons(void **state) {
+  (void)state;
+  const int64_t minute = 60000, month = 30 * 1440 * minute;
+  wn_dataset data;
+  wn_models models;
+  sittings(&data);
+  train(&data, 2, &models);
+  assert_true(weight_after(&models, "covisit", minute) > 0.9f);
+  assert_true(weight_after(&models, "als", minute) < 0.5f);
+  assert_true(weight_after(&models, "covisit", month) < 0.5f);
+  assert_true(weight_after(&models, "als", month) + weight_after(&models, "ridge", month) > 0.9f);
+  assert_true(weight_after(&models, "popular", minute) < 0.3f);
+  wn_models mapped = reopened(&models, false);
+  assert_true(weight_after(&mapped, "als", month) == weight_after(&models, "als", month));
+  const wn_model *blend = wn_models_find(&mapped, "blend");
+  for (int later = 0; later < 2; later++) {
+    wn_history_entry history[24];
+    wn_query query = {.history = history, .user = 3, .anchor = WN_NO_IX};
+    query.history_len = history_of(&data, 3, 24, history);
+    query.now_ms = history[0].time_ms + (later ? month : minute);
+    assert_twins(blend, &query, ITEMS);
+  }
+  /* Who has no history has been away for ever. */
+  wn_query stranger = {.anchor = WN_NO_IX};
+  wn_blend_weight w;
+  uint32_t depth;
+  assert_true(wn_blend_weight_of(&mapped, "als", &stranger, &w, &depth));
+  assert_true(w.score + w.rank == weight_after(&mapped, "als", month));
+  wn_models_clear(&mapped);
+  wn_models_clear(&models);
+  wn_dataset_clear(&data);
+}
+
+static void test_deterministic(void **state) {
+  (void)state;
+  wn_dataset data;
+  wn_models one, three;
+  for (int timed = 0; timed < 2; timed++) {
+    timed ? sittings(&data) : dataset(&data);
+    train(&data, 1, &one);
+    train(&data, 3, &three);
+    assert_same_model(wn_models_find(&one, "blend"), wn_models_find(&three, "blend"));
+    wn_models_clear(&one);
+    wn_models_clear(&three);
+    wn_dataset_clear(&data);
+  }
 }
 
 static void test_snapshot(void **state) {
@@ -224,7 +285,7 @@ static void test_too_little(void **state) {
     uint32_t depth;
     dataset_of(facts, len, 2, 4, &data);
     train(&data, 1, &models);
-    assert_true(wn_blend_weight_of(&models, "als", &w, &depth));
+    assert_true(wn_blend_weight_of(&models, "als", &(wn_query){0}, &w, &depth));
     assert_true(w.score == 0 && w.rank == 1);
     wn_history_entry history[] = {{1, 1, 10}};
     wn_query query = {.history = history, .history_len = 1, .anchor = WN_NO_IX};
@@ -241,11 +302,10 @@ static bool cancel(void *ctx, const char *stage, double done, double total, cons
 }
 
 /* Each report of progress may cancel; each allocation may fail. */
-static void test_stops(void **state) {
-  (void)state;
+static void stops(void (*make)(wn_dataset *)) {
   wn_dataset data;
   wn_train_options o;
-  walks(&data);
+  make(&data);
   options_of(&o, 1);
   wn_train_options_want(&o, "als")->left_out = true;
   wn_pool *pool = wn_pool_create(1);
@@ -281,11 +341,18 @@ static void test_stops(void **state) {
   wn_dataset_clear(&data);
 }
 
+static void test_stops(void **state) {
+  (void)state;
+  stops(walks);
+  stops(sittings);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_twins),
       cmocka_unit_test(test_formula),
       cmocka_unit_test(test_weights_follow_what_is_right),
+      cmocka_unit_test(test_horizons),
       cmocka_unit_test(test_deterministic),
       cmocka_unit_test(test_snapshot),
       cmocka_unit_test(test_too_little),

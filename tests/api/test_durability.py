@@ -34,14 +34,14 @@ class Ingester(threading.Thread):
         self.retries = 0
         self.end = threading.Event()
         self.problems = []
-        self.fresh, self.pause = 0, 0
+        self.fresh, self.pause, self.users = 0, 0, 50
 
     def batch(self):
         out = []
         for _ in range(self.rng.randrange(1, 40)):
             number = self.number * 10**9 + self.fresh  # also its value: how it is found again
             self.fresh += 1
-            out.append({"id": "id-%d" % number, "user": "user-%d" % self.rng.randrange(50),
+            out.append({"id": "id-%d" % number, "user": "user-%d" % self.rng.randrange(self.users),
                         "item": "item-%d" % self.rng.randrange(200), "type": "view",
                         "value": number})
         return out

@@ -113,7 +113,7 @@ class Soak(unittest.TestCase):
     def kill(self):
         begun = time.monotonic()
         self.server.kill()
-        self.server.start()
+        self.server.start(600 * SLOW)
         for client in self.ingesters:
             client.port = self.server.port
         self.windows.append((begun, time.monotonic() + 0.5 * SLOW))
@@ -175,7 +175,7 @@ class Soak(unittest.TestCase):
         self.clients = [Client(server, n) for n in range(3)]
         self.ingesters = [Ingester(n + 1) for n in range(2)]
         for client in self.ingesters:
-            client.port, client.pause = server.port, 0.02
+            client.port, client.pause, client.users = server.port, 0.05, 5000
         for client in self.clients + self.ingesters:
             client.start()
         begun = time.monotonic()

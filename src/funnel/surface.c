@@ -117,6 +117,12 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name) {
   return NULL;
 }
 
+bool wn_surface_draws(const wn_surface *surface) {
+  bool draws = surface->temperature > 0;
+  for (size_t i = 0; i < surface->slots_len; i++) draws = draws || surface->slots[i].explore;
+  return draws;
+}
+
 const char *wn_surface_source(const wn_surface *surface, unsigned source) {
   if (source < surface->generators_len) return surface->generators[source].model;
   source -= (unsigned)surface->generators_len;

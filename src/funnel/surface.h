@@ -148,6 +148,8 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
  * surface's list of generators, then of its fallbacks, then "catalogue" (newest items). NULL past
  * that. */
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
+/* Whether a slate of it is a draw: a temperature, or a slot that explores. */
+bool wn_surface_draws(const wn_surface *surface);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
  * .fallback[i].…, .filter.seen[i], .filter.where, .score.heavy,

@@ -154,6 +154,68 @@ double wn_alpha_spent(double t, double alpha) {
   return 2 * wn_normal_cdf(wn_normal_quantile(alpha / 2) / sqrt(t));
 }
 
+/* The density of Z·√t at a look, over paths that left no bound before: GRID points in ± b. */
+enum { GROUP_GRID = 401 };
+typedef struct group_path {
+  double b, g[GROUP_GRID];
+} group_path;
+
+static double grid_x(const group_path *path, size_t i) {
+  return path->b * (2.0 * (double)i / (GROUP_GRID - 1) - 1);
+}
+
+/* Simpson's rule over ± b. */
+static double grid_weight(const group_path *path, size_t i) {
+  double h = 2 * path->b / (GROUP_GRID - 1);
+  return h / 3 * (i == 0 || i == GROUP_GRID - 1 ? 1 : i % 2 == 1 ? 4 : 2);
+}
+
+/* The chance to leave ± b at the next look, whose increment has the deviation s. */
+static double leaving(const group_path *path, double b, double s) {
+  double sum = 0;
+  for (size_t i = 0; i < GROUP_GRID; i++) {
+    double x = grid_x(path, i);
+    sum += grid_weight(path, i) * path->g[i] *
+           (wn_normal_cdf((x - b) / s) + wn_normal_cdf((-b - x) / s));
+  }
+  return sum;
+}
+
+static void move_on(const group_path *from, double b, double s, group_path *to) {
+  to->b = b;
+  for (size_t j = 0; j < GROUP_GRID; j++) {
+    double y = grid_x(to, j), sum = 0;
+    for (size_t i = 0; i < GROUP_GRID; i++) {
+      double d = (y - grid_x(from, i)) / s;
+      sum += grid_weight(from, i) * from->g[i] * exp(-d * d / 2);
+    }
+    to->g[j] = sum / (s * sqrt(2 * M_PI));
+  }
+}
+
+void wn_group_bounds(const double *shares, size_t looks, double alpha, double *z) {
+  group_path path = {.b = 0}, next;
+  for (size_t k = 0; k < looks; k++) {
+    double t = shares[k], spent = wn_alpha_spent(t, alpha);
+    if (k == 0) {
+      z[0] = -wn_normal_quantile(spent / 2);
+      path.b = z[0] * sqrt(t);
+      for (size_t i = 0; i < GROUP_GRID; i++)
+        path.g[i] = exp(-grid_x(&path, i) * grid_x(&path, i) / (2 * t)) / sqrt(2 * M_PI * t);
+      continue;
+    }
+    double s = sqrt(t - shares[k - 1]), low = 0, high = 10 * sqrt(t);
+    spent -= wn_alpha_spent(shares[k - 1], alpha);
+    for (int i = 0; i < 60; i++) {
+      double b = (low + high) / 2;
+      *(leaving(&path, b, s) > spent ? &low : &high) = b;
+    }
+    z[k] = high / sqrt(t);
+    move_on(&path, high, s, &next);
+    path = next;
+  }
+}
+
 /* --- Bayesian --- */
 
 typedef struct beta_pair {

@@ -70,6 +70,13 @@ double wn_sample_size(double p1, double p2, double alpha, double power);
  */
 double wn_alpha_spent(double t, double alpha);
 
+/* Two-sided bounds of z for looks at the given shares of the planned information (ascending, the
+ * last at most 1), which spend alpha as above: at each look the chance, under no effect, of leaving
+ * the bounds for the first time there is what has come to be spent since the look before (Armitage,
+ * McPherson and Rowe 1969; Jennison and Turnbull 2000, 19). */
+#define WN_LOOKS_MAX 20
+void wn_group_bounds(const double *shares, size_t looks, double alpha, double *z);
+
 /* FNV-1a, 32 bits, and the two ways of drawing [0, 1) from it. Version 2 hashes twice; version 1 is
  * for reading old assignments: its buckets of concurrent experiments correlate. */
 uint32_t wn_fnv1a(const char *text, size_t len);

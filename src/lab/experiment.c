@@ -11,8 +11,10 @@
 const char *const wn_metric_kind_names[] = {"conversion", "count",    "rate",   "value",
                                             "finish",     "distinct", "return", NULL};
 
+const char *const wn_mode_names[] = {"share", "shadow", "interleave", NULL};
+
 void wn_experiment_defaults(wn_experiment *e, const char *name) {
-  *e = (wn_experiment){.traffic = 1, .group_to = 1, .alpha = 0.05};
+  *e = (wn_experiment){.traffic = 1, .group_to = 1, .alpha = 0.05, .rule = {.every_minutes = 60}};
   snprintf(e->name, sizeof e->name, "%s", name);
   snprintf(e->salt, sizeof e->salt, "%s", name);
 }
@@ -120,10 +122,36 @@ static wn_status check_metrics(const wn_experiment *e, wn_error *err) {
   return WN_OK;
 }
 
+static wn_status check_mode(const wn_experiment *e, wn_error *err) {
+  char field[160];
+  const char *mode = wn_mode_names[e->mode];
+  bool ruled = e->rule.promote || e->rule.roll_back;
+  if (e->mode == WN_MODE_SHADOW && ruled)
+    return wn_fail(err, WN_E_CONFIG, field_of(e, "rule", field),
+                   "a shadow is never shown: it has no outcome that a rule could go by");
+  if (e->mode == WN_MODE_SHARE) return WN_OK;
+  if (e->arms_len != 2)
+    return wn_fail(err, WN_E_CONFIG, field_of(e, "arms", field),
+                   "the mode `%s` wants two arms, champion and challenger, got %zu", mode,
+                   e->arms_len);
+  if (e->overrides_len > 0)
+    return wn_fail(err, WN_E_CONFIG, field_of(e, "overrides", field),
+                   "in the mode `%s` all units meet both arms", mode);
+  if (e->mode == WN_MODE_INTERLEAVE && e->metrics_len > 1)
+    return wn_fail(err, WN_E_CONFIG, field_of(e, "metrics", field),
+                   "in the mode `interleave` there is one metric: events of its `type` credit the "
+                   "arm whose item they are about");
+  return WN_OK;
+}
+
 wn_status wn_experiment_validate(const wn_experiment *e, wn_error *err) {
   wn_status status = WN_OK;
   char field[160];
   WN_TRY(check_arms(e, err));
+  WN_TRY(check_mode(e, err));
+  if (e->looks > 0 && e->planned_units == 0)
+    WN_TRY(wn_fail(err, WN_E_CONFIG, field_of(e, "looks", field),
+                   "looks are parts of a plan: say `planned_units`"));
   WN_TRY(check_metrics(e, err));
   if (!(e->group_from >= 0 && e->group_from < e->group_to && e->group_to <= 1))
     WN_TRY(wn_fail(err, WN_E_CONFIG, field_of(e, "group", field),
@@ -215,6 +243,34 @@ static bool acts(const wn_experiment *e) {
   return (!e->stopped || e->promoted != 0) && strcmp(e->name, WN_HOLDOUT) != 0;
 }
 
+/* A request has one champion and one challenger. */
+static bool both_duel(const wn_experiment *a, const wn_experiment *b) {
+  return a->mode != WN_MODE_SHARE && b->mode != WN_MODE_SHARE && surface_of_both(a, b);
+}
+
+/* What is drawn has no propensity of its own in a slate that two lists are merged into. */
+static wn_status check_drawn(const wn_experiment *e, const wn_surfaces *surfaces, wn_error *err) {
+  wn_status status = WN_OK;
+  char field[160];
+  wn_surface *changed = wn_malloc(sizeof *changed);
+  if (changed == NULL) return wn_fail_memory(err);
+  for (size_t s = 0; s < e->surfaces_len; s++)
+    for (size_t a = 0; a < e->arms_len; a++) {
+      const wn_surface *base = wn_surfaces_find(surfaces, wn_str_of(e->surfaces[s]));
+      *changed = *base;
+      for (size_t v = 0; v < e->arms[a].variants_len; v++)
+        if (strcmp(e->arms[a].variants[v].surface, base->name) == 0)
+          wn_surface_patch_apply(&e->arms[a].variants[v].patch, changed);
+      if (wn_surface_draws(changed))
+        WN_TRY(wn_fail(err, WN_E_CONFIG, field_of(e, "mode", field),
+                       "%s draws items at random in the arm %s: it cannot be interleaved",
+                       base->name, e->arms[a].name));
+    }
+cleanup:
+  wn_free(changed);
+  return status;
+}
+
 static wn_status check_pair(const wn_experiment *a, const wn_experiment *b, wn_error *err) {
   char field[160], what[256];
   const wn_experiment *promoted = a->promoted != 0 ? a : b, *other = promoted == a ? b : a;
@@ -232,6 +288,9 @@ static wn_status check_pair(const wn_experiment *a, const wn_experiment *b, wn_e
                    "overlaps with %s in the group \"%s\" (%g to %g and %g to %g)", a->name,
                    a->group, a->group_from, a->group_to, b->group_from, b->group_to);
   }
+  if (both_duel(a, b))
+    return wn_fail(err, WN_E_CONFIG, field_of(b, "mode", field),
+                   "%s has a challenger on the same surface: put both into one group", a->name);
   if (!both_change(a, b, what, sizeof what)) return WN_OK;
   return wn_fail(err, WN_E_CONFIG, field_of(b, "arms", field),
                  "changes %s, as %s does: put both into one group, so that nobody is in both", what,
@@ -243,6 +302,8 @@ wn_status wn_experiments_validate(wn_experiments *all, const wn_surfaces *surfac
   if (all->len > 0) qsort(all->data, all->len, sizeof *all->data, by_name);
   for (size_t i = 0; i < all->len; i++) {
     WN_TRY(check_surfaces(&all->data[i], surfaces, err));
+    if (all->data[i].mode == WN_MODE_INTERLEAVE && acts(&all->data[i]))
+      WN_TRY(check_drawn(&all->data[i], surfaces, err));
     for (size_t j = 0; j < i; j++) WN_TRY(check_pair(&all->data[j], &all->data[i], err));
   }
 cleanup:
@@ -259,7 +320,8 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 
 static uint64_t digest_of(const wn_experiment *e) {
   uint64_t h = mix_text(mix_text(mix_text(1, e->name), e->salt), e->group);
-  int unit = (int)e->unit;
+  int unit = (int)e->unit, mode = (int)e->mode;
+  if (mode != 0) h = mix(h, &mode, sizeof mode);
   h = mix(mix(mix(h, &unit, sizeof unit), &e->group_from, sizeof(double)), &e->group_to,
           sizeof(double));
   for (size_t i = 0; i < e->audience_len; i++)
@@ -312,6 +374,7 @@ uint32_t wn_experiment_arm(const wn_experiment *e, wn_str unit) {
   for (size_t i = 0; i < e->overrides_len; i++)
     if (wn_str_is(unit, e->overrides[i].unit)) return e->overrides[i].arm;
   if (!takes_part(e, unit)) return WN_NO_IX;
+  if (e->mode != WN_MODE_SHARE) return 0;
   double at = draw(e->arm_seed, unit), end = 0;
   for (size_t a = 0; a + 1 < e->arms_len; a++) {
     end += e->arms[a].share;
@@ -421,7 +484,9 @@ void wn_assigned_print(const wn_assigned *assigned, size_t len, wn_buf *out) {
     if (i > 0) wn_buf_char(out, ' ');
     wn_buf_str(out, assigned[i].experiment->name);
     wn_buf_char(out, '=');
-    wn_buf_str(out, assigned[i].experiment->arms[assigned[i].arm].name);
+    const wn_experiment *e = assigned[i].experiment;
+    wn_buf_str(out,
+               e->mode == WN_MODE_SHARE ? e->arms[assigned[i].arm].name : wn_mode_names[e->mode]);
   }
 }
 

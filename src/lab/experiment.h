@@ -44,6 +44,21 @@ typedef struct wn_metric_spec {
 
 typedef enum wn_unit { WN_UNIT_USER, WN_UNIT_SESSION } wn_unit;
 
+/* How the second of two arms, the challenger, meets the first, the champion. */
+typedef enum wn_mode {
+  WN_MODE_SHARE,      /* each unit gets one arm */
+  WN_MODE_SHADOW,     /* units get the champion; what the challenger would show is logged */
+  WN_MODE_INTERLEAVE, /* units get one slate of both (team-draft); events credit their team */
+} wn_mode;
+extern const char *const wn_mode_names[]; /* NULL-terminated */
+
+/* What becomes of an experiment without anybody's hand, by its verdict. */
+typedef struct wn_rule {
+  bool promote, roll_back;
+  double every_minutes; /* between two looks, default 60 */
+  uint64_t min_units;   /* fewer are not judged */
+} wn_rule;
+
 /* What an arm changes on one surface. */
 typedef struct wn_arm_variant {
   char surface[WN_NAME_MAX + 1];
@@ -74,6 +89,8 @@ typedef struct wn_experiment {
   char name[WN_NAME_MAX + 1];
   char salt[WN_NAME_MAX + 1]; /* default: the name */
   wn_unit unit;
+  wn_mode mode;
+  wn_rule rule;
   bool stopped;      /* assigns nobody; what it found stays readable */
   uint32_t promoted; /* 1 + the arm that everybody but the holdout has got since it was
                         stopped; 0: none */
@@ -97,6 +114,7 @@ typedef struct wn_experiment {
   wn_metric_spec metrics[WN_METRICS_MAX]; /* the first is the primary one, the others guard */
   size_t metrics_len;
   uint64_t planned_units; /* both arms together; 0: none planned */
+  uint32_t looks;         /* at equal parts of the plan, group sequential; 0: none */
   double alpha;           /* default .05 */
   /* by wn_experiment_seal */
   uint64_t digest; /* of what may not change while it runs */
@@ -151,7 +169,8 @@ bool wn_experiments_need_attrs(const wn_experiments *experiments, wn_str surface
 /* The arm of one unit, or WN_NO_IX: not in. Of a sealed experiment. Without groups' and the
  * holdout's precedence between experiments. */
 uint32_t wn_experiment_arm(const wn_experiment *experiment, wn_str unit);
-/* "experiment=arm experiment=arm". */
+/* "experiment=arm experiment=arm"; in place of the arm "shadow" or "interleave", to which what came
+ * of it is added in the log (serve/engine_duel.c). */
 void wn_assigned_print(const wn_assigned *assigned, size_t len, wn_buf *out);
 /* The arm's name in such a text; absent: not in. */
 wn_str wn_assigned_find(wn_str text, const char *experiment);

@@ -27,6 +27,36 @@ size_t wn_team_draft(const wn_ranking_list rankers[2], size_t k, bool (*coin)(vo
   return len;
 }
 
+/* ahead: probability, given the items so far, that team A is behind, even or ahead of B by one. */
+static double step(const wn_ranking_list rankers[2], const size_t next[2], uint32_t item,
+                   double ahead[3]) {
+  double then[3] = {0, 0, 0}, sum = 0;
+  bool left[2] = {next[0] < rankers[0].len, next[1] < rankers[1].len};
+  for (int d = 0; d < 3; d++)
+    for (int turn = 0; turn < 2; turn++) {
+      double w = d == 1 ? ahead[d] / 2 : turn == (d == 2) ? ahead[d] : 0;
+      int picks =
+          left[turn] ? turn : !turn; /* with one list at its end, who is ahead says nothing */
+      int to = picks == 0 ? d + 1 : d - 1;
+      if (!left[picks] || rankers[picks].item[next[picks]] != item) continue;
+      then[to < 0 ? 0 : to > 2 ? 2 : to] += w;
+      sum += w;
+    }
+  for (int d = 0; d < 3; d++) ahead[d] = sum > 0 ? then[d] / sum : 0;
+  return sum;
+}
+
+void wn_team_draft_propensity(const wn_ranking_list rankers[2], const uint32_t *list, size_t len,
+                              double *p) {
+  double ahead[3] = {0, 1, 0};
+  size_t next[2] = {0, 0};
+  for (size_t k = 0; k < len; k++) {
+    for (int t = 0; t < 2; t++)
+      while (next[t] < rankers[t].len && taken(list, k, rankers[t].item[next[t]])) next[t]++;
+    p[k] = step(rankers, next, list[k], ahead);
+  }
+}
+
 void wn_team_credit(const uint8_t *team, const size_t *clicked, size_t clicks, size_t credit[2]) {
   credit[0] = credit[1] = 0;
   for (size_t i = 0; i < clicks; i++) credit[team[clicked[i]]]++;

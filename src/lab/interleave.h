@@ -15,6 +15,10 @@ typedef struct wn_ranking_list {
  * equal teams the coin's. `coin(ctx)` is asked only then; false: A. Returns the length ≤ k. */
 size_t wn_team_draft(const wn_ranking_list rankers[2], size_t k, bool (*coin)(void *ctx), void *ctx,
                      uint32_t *list, uint8_t *team);
+/* The probability of each item of such a list given those above it, over all coins. A team that
+ * picked an item that both would have picked stays hidden: forward filtering over who is ahead. */
+void wn_team_draft_propensity(const wn_ranking_list rankers[2], const uint32_t *list, size_t len,
+                              double *p);
 /* Clicks per team. */
 void wn_team_credit(const uint8_t *team, const size_t *clicked, size_t clicks, size_t credit[2]);
 

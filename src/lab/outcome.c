@@ -7,6 +7,7 @@
 #include "base/vec.h"
 #include "store/answered.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DAY_MS INT64_C(86400000)
@@ -84,7 +85,13 @@ static wn_status end_day(collector *c, unit *u, wn_error *err) {
   return WN_OK;
 }
 
+static bool starts(wn_str text, const char *with) {
+  size_t len = strlen(with);
+  return text.len >= len && memcmp(text.ptr, with, len) == 0;
+}
+
 static uint32_t arm_named(const wn_experiment *e, wn_str name) {
+  if (e->mode != WN_MODE_SHARE) return starts(name, wn_mode_names[e->mode]) ? 0 : WN_NO_IX;
   for (size_t a = 0; a < e->arms_len; a++)
     if (wn_str_is(name, e->arms[a].name)) return (uint32_t)a;
   return WN_NO_IX;
@@ -175,6 +182,42 @@ static void count_slate(const wn_metric_spec *spec, const unit *u, int64_t time_
   if (spec->kind == WN_METRIC_RETURN && days >= spec->days && days < 2 * spec->days) t->y = 1;
 }
 
+/* "interleave:0110": the team of each item; an event credits its item's. */
+static void count_credit(const collector *c, const wn_slate_log *slate, const wn_answer *answers,
+                         size_t len, tally *t) {
+  wn_str teams = wn_assigned_find(slate->arms, c->experiment->name);
+  size_t first = strlen("interleave:");
+  for (size_t i = 0; i < len; i++) {
+    size_t at = first + answers[i].position - 1;
+    if (!counts(c, 0, answers[i].type) || answers[i].time_ms > c->options->until_ms) continue;
+    if (answers[i].position == 0 || at >= teams.len) continue;
+    t->x++;
+    t->y += teams.ptr[at] == '1';
+  }
+}
+
+/* "shadow:17/20:1:812:1034": of 20 items the shadow has 17, the same first one; microseconds. */
+static void count_shadow(collector *c, const wn_slate_log *slate, tally *t) {
+  char text[96];
+  unsigned shared, of, first, us[2];
+  wn_str value = wn_assigned_find(slate->arms, c->experiment->name);
+  wn_shadow_outcome *out = &c->out->shadow;
+  if (value.len >= sizeof text) return;
+  out->failed += wn_str_is(value, "shadow:failed");
+  snprintf(text, sizeof text, "%.*s", WN_STR_ARG(value));
+  if (sscanf(text, "shadow:%u/%u:%u:%u:%u", &shared, &of, &first, &us[0], &us[1]) != 5 || of == 0)
+    return;
+  t->y += (double)shared / of;
+  t->x++;
+  out->slates++;
+  out->same_first += first;
+  for (int i = 0; i < 2; i++) {
+    double bin = us[i] > 1 ? 4 * log2(us[i]) : 0;
+    out->us[i] += us[i];
+    out->bins[i][bin < WN_SHADOW_BINS - 1 ? (size_t)bin : WN_SHADOW_BINS - 1]++;
+  }
+}
+
 static wn_status count_metrics(collector *c, size_t place, const wn_slate_log *slate,
                                const wn_answer *answers, size_t len, wn_error *err) {
   wn_status status = WN_OK;
@@ -229,7 +272,12 @@ static wn_status take_slate(void *ctx, const wn_slate_log *slate, const wn_answe
   u->bot = u->bot || ++u->day_slates > WN_BOT_SLATES;
   if (c->out->first_ms == 0) c->out->first_ms = slate->time_ms;
   c->out->last_ms = slate->time_ms;
-  WN_TRY(count_metrics(c, place, slate, answers, len, err));
+  if (c->experiment->mode == WN_MODE_SHARE)
+    WN_TRY(count_metrics(c, place, slate, answers, len, err));
+  else if (c->experiment->mode == WN_MODE_INTERLEAVE)
+    count_credit(c, slate, answers, len, &c->tallies.data[place * c->experiment->metrics_len]);
+  else
+    count_shadow(c, slate, &c->tallies.data[place * c->experiment->metrics_len]);
 cleanup:
   return status;
 }
@@ -256,7 +304,9 @@ static wn_status take_before(void *ctx, const wn_stored_event *event, wn_error *
 static wn_status look_before(collector *c, wn_store *store, wn_error *err) {
   wn_status status = WN_OK;
   bool any = false;
-  if (c->experiment->unit != WN_UNIT_USER || !(c->options->before_days > 0)) return WN_OK;
+  if (c->experiment->mode != WN_MODE_SHARE || c->experiment->unit != WN_UNIT_USER ||
+      !(c->options->before_days > 0))
+    return WN_OK;
   for (size_t m = 0; m < c->experiment->metrics_len; m++) {
     wn_metric_kind kind = c->experiment->metrics[m].kind;
     c->out->with_before[m] = kind == WN_METRIC_CONVERSION || kind == WN_METRIC_COUNT ||
@@ -280,6 +330,12 @@ static void sum_unit(collector *c, size_t place) {
   arm->units++;
   arm->slates += u->slates;
   if (u->surface < c->out->segments_len) c->out->segments[u->surface].units[u->arm]++;
+  if (c->experiment->mode != WN_MODE_SHARE) {
+    const tally *t = &c->tallies.data[place * c->experiment->metrics_len];
+    bool shadow = c->experiment->mode == WN_MODE_SHADOW;
+    if (t->x > 0) add(shadow ? &c->out->shadow.agreement : &arm->metrics[0], t->y, t->x, 0);
+    return;
+  }
   for (size_t m = 0; m < c->experiment->metrics_len; m++) {
     const wn_metric_spec *spec = &c->experiment->metrics[m];
     const tally *t = &c->tallies.data[place * c->experiment->metrics_len + m];

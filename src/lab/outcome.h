@@ -39,8 +39,23 @@ typedef struct wn_segment_outcome {
   double units[WN_ARMS_MAX];
 } wn_segment_outcome;
 
+/* What a shadow would have shown. Sums over units of y: share of the slate's items that the shadow
+ * has, too; x: slates. Times in microseconds, champion and challenger, as a histogram of steps by
+ * 2^¼ from 1 µs on. */
+#define WN_SHADOW_BINS 96
+typedef struct wn_shadow_outcome {
+  wn_ratio_sums agreement;
+  uint64_t slates, same_first;
+  uint64_t failed; /* the challenger had no slate */
+  double us[2];
+  uint64_t bins[2][WN_SHADOW_BINS];
+} wn_shadow_outcome;
+
+/* In the mode `interleave` arms[0].metrics[0] has y: events that credit the challenger, x: all that
+ * credit one. */
 typedef struct wn_outcome {
   wn_arm_outcome arms[WN_ARMS_MAX];
+  wn_shadow_outcome shadow;
   wn_day_outcome *days; /* ascending, without empty ones */
   size_t days_len;
   wn_segment_outcome segments[WN_SURFACES_MAX];

@@ -119,6 +119,30 @@ static wn_slope novelty_of(const wn_outcome *outcome, size_t arm, bool ratio) {
   return wn_weighted_slope(x, y, se, len);
 }
 
+/* The challenger's share of the events that credit an arm against the champion's: 2·share − 1. */
+static void compare_credit(const wn_experiment *e, const wn_ratio_sums *s, wn_arm_verdict *out) {
+  moment m = ratio_of(s);
+  double tuned = e->planned_units > 0 ? (double)e->planned_units : TUNED_FOR;
+  double sign = e->metrics[0].lower_is_better ? -1 : 1, z = -wn_normal_quantile(e->alpha / 2);
+  double difference = 2 * m.mean - 1, se = 2 * sqrt(m.var);
+  *out = (wn_arm_verdict){.control = 1 - m.mean, .treatment = m.mean};
+  if (!(se > 0)) {
+    out->verdict = WN_VERDICT_NO_DATA;
+    return;
+  }
+  out->absolute = wn_confidence_sequence(difference, se, s->n, tuned, e->alpha);
+  double low = fmax(-1, out->absolute.low), high = fmin(1, out->absolute.high);
+  out->relative = (1 + difference) / (1 - difference) - 1;
+  out->relative_low = (1 + low) / (1 - low) - 1;
+  out->relative_high = (1 + high) / (1 - high) - 1;
+  out->fixed = (wn_estimate){difference, se, difference - z * se, difference + z * se,
+                             2 * wn_normal_cdf(-fabs(difference / se))};
+  out->fixed_shown = e->planned_units > 0 && s->n >= (double)e->planned_units;
+  wn_gaussian_effect effect = wn_gaussian_posterior(sign * difference, se, 0, (double)INFINITY);
+  out->chance_to_win = effect.chance_to_win;
+  out->expected_loss = effect.risk;
+}
+
 static bool is_ratio(const wn_metric_spec *spec) {
   return spec->kind == WN_METRIC_RATE || spec->kind == WN_METRIC_FINISH;
 }
@@ -218,6 +242,28 @@ static void plan(const wn_experiment *e, const wn_outcome *outcome, wn_experimen
   }
 }
 
+/* What the look that was reached allows to say: the fixed interval with that look's bound. It is
+ * one look only when it is read once. */
+static void look_of_group(const wn_experiment *e, wn_experiment_verdict *out) {
+  double shares[WN_LOOKS_MAX], z[WN_LOOKS_MAX];
+  double part = e->planned_units > 0 ? out->units / (double)e->planned_units : 0;
+  for (uint32_t k = 0; k < e->looks && k < WN_LOOKS_MAX; k++) {
+    shares[k] = (double)(k + 1) / e->looks;
+    if (part >= shares[k]) out->look = k + 1;
+  }
+  if (out->look > 0) {
+    wn_group_bounds(shares, out->look, e->alpha, z);
+    out->group_bound = z[out->look - 1];
+  }
+  for (size_t a = 1; a < e->arms_len; a++)
+    for (size_t m = 0; m < e->metrics_len; m++) {
+      wn_arm_verdict *v = &out->arms[a][m];
+      bool known = out->look > 0 && v->fixed.se > 0;
+      v->group_low = known ? v->fixed.value - out->group_bound * v->fixed.se : (double)NAN;
+      v->group_high = known ? v->fixed.value + out->group_bound * v->fixed.se : (double)NAN;
+    }
+}
+
 /* Over all metrics and arms at once. */
 static void adjust(const wn_experiment *e, wn_experiment_verdict *out) {
   double p[WN_ARMS_MAX * WN_METRICS_MAX], q[WN_ARMS_MAX * WN_METRICS_MAX];
@@ -233,9 +279,32 @@ static void adjust(const wn_experiment *e, wn_experiment_verdict *out) {
           known && out->arms[a][m].verdict != WN_VERDICT_NO_DATA ? q[len++] : (double)NAN;
 }
 
+/* Units meet both arms: there are no sizes that could be wrong. */
+static void verdict_of_duel(const wn_experiment *e, const wn_outcome *outcome,
+                            wn_experiment_verdict *out) {
+  wn_arm_verdict *v = &out->arms[1][0];
+  out->units = (double)outcome->arms[0].units;
+  out->srm.p = out->srm_always_p = 1;
+  if (e->mode == WN_MODE_INTERLEAVE)
+    compare_credit(e, &outcome->arms[0].metrics[0], v);
+  else
+    v->verdict = WN_VERDICT_NO_DATA;
+  v->verdict = judge(&e->metrics[0], false, v);
+  for (size_t m = 0; m < e->metrics_len; m++) {
+    v[m].novelty = (wn_slope){.p = NAN, .slope = NAN};
+    if (m > 0) v[m].verdict = WN_VERDICT_NO_DATA;
+  }
+  look_of_group(e, out);
+  adjust(e, out);
+}
+
 void wn_experiment_verdict_of(const wn_experiment *e, const wn_outcome *outcome,
                               wn_experiment_verdict *out) {
   *out = (wn_experiment_verdict){0};
+  if (e->mode != WN_MODE_SHARE) {
+    verdict_of_duel(e, outcome, out);
+    return;
+  }
   test_ratios(e, outcome, out);
   if (e->planned_units > 0)
     out->alpha_spent = wn_alpha_spent(fmin(1, out->units / (double)e->planned_units), e->alpha);
@@ -250,6 +319,7 @@ void wn_experiment_verdict_of(const wn_experiment *e, const wn_outcome *outcome,
                           : (wn_slope){.p = NAN, .slope = NAN};
       v->verdict = judge(&e->metrics[m], m > 0, v);
     }
+  look_of_group(e, out);
   adjust(e, out);
   plan(e, outcome, out);
 }
@@ -295,6 +365,45 @@ bool wn_experiment_won(const wn_experiment *e, const wn_experiment_verdict *verd
   return true;
 }
 
+static bool is_worse(const wn_experiment *e, const wn_arm_verdict *all, const char **metric) {
+  for (size_t m = 0; m < e->metrics_len; m++) {
+    *metric = e->metrics[m].name;
+    if (all[m].verdict == WN_VERDICT_WORSE) return true;
+  }
+  return false;
+}
+
+/* Looked at again and again, over several arms: intervals that hold at all times, p values
+ * corrected for all arms and metrics. */
+wn_ruling wn_experiment_ruling(const wn_experiment *e, const wn_experiment_verdict *verdict,
+                               size_t *arm, char *why, size_t size) {
+  char ignored[300];
+  const char *metric = "";
+  size_t worse = 0;
+  *arm = 0;
+  if (verdict->hidden && e->rule.roll_back) {
+    snprintf(why, size, "the sizes of the arms contradict their shares");
+    return WN_RULING_ROLL_BACK;
+  }
+  if (verdict->hidden || verdict->units < (double)e->rule.min_units) return WN_RULING_WAIT;
+  for (size_t a = 1; a < e->arms_len; a++) {
+    const wn_arm_verdict *v = verdict->arms[a];
+    if (is_worse(e, v, &metric)) {
+      worse++;
+      snprintf(why, size, "%s is worse by %s", e->arms[a].name, metric);
+    }
+    if (e->rule.promote && wn_experiment_won(e, verdict, a, ignored, sizeof ignored) &&
+        v->p_adjusted < e->alpha &&
+        (*arm == 0 || v->chance_to_win > verdict->arms[*arm][0].chance_to_win))
+      *arm = a;
+  }
+  if (*arm != 0) {
+    snprintf(why, size, "%s is better by %s", e->arms[*arm].name, e->metrics[0].name);
+    return WN_RULING_PROMOTE;
+  }
+  return e->rule.roll_back && worse + 1 == e->arms_len ? WN_RULING_ROLL_BACK : WN_RULING_WAIT;
+}
+
 /* ---- JSON ---- */
 
 static void put(wn_json *json, const char *key, double value) {
@@ -333,6 +442,10 @@ static void verdict_json(const wn_arm_verdict *v, wn_json *json) {
     put(json, "fixed_high", v->fixed.high);
     put(json, "fixed_p", v->fixed.p);
   }
+  if (!isnan(v->group_low)) {
+    put(json, "group_low", v->group_low);
+    put(json, "group_high", v->group_high);
+  }
   if (!isnan(v->novelty.p)) {
     put(json, "daily_slope", v->novelty.slope);
     put(json, "daily_slope_p", v->novelty.p);
@@ -353,9 +466,9 @@ static void arm_json(const wn_experiment *e, const wn_outcome *outcome,
     put_text(json, "name", e->metrics[m].name);
     put_text(json, "kind", wn_metric_kind_names[e->metrics[m].kind]);
     put_text(json, "role", m == 0 ? "primary" : "guardrail");
-    if (a == 0)
+    if (a == 0 && e->mode == WN_MODE_SHARE)
       put(json, "mean", ratio_of(&outcome->arms[0].metrics[m]).mean);
-    else
+    else if (a > 0)
       verdict_json(&verdict->arms[a][m], json);
     wn_json_end_object(json);
   }
@@ -379,6 +492,40 @@ static void checks_json(const wn_experiment_verdict *v, const wn_outcome *outcom
   wn_json_end_object(json);
 }
 
+/* The upper end of the bin in which the quantile lies. */
+static double bin_quantile(const uint64_t *bins, double q) {
+  double all = 0, below = 0;
+  for (size_t i = 0; i < WN_SHADOW_BINS; i++) all += (double)bins[i];
+  for (size_t i = 0; i < WN_SHADOW_BINS; i++) {
+    below += (double)bins[i];
+    if (below >= q * all) return exp2((double)(i + 1) / 4);
+  }
+  return 0;
+}
+
+static void shadow_json(const wn_shadow_outcome *s, wn_json *json) {
+  static const char *const who[] = {"champion", "challenger"};
+  moment m = ratio_of(&s->agreement);
+  double z = -wn_normal_quantile(0.025), slates = s->slates > 0 ? (double)s->slates : 1;
+  wn_json_key(json, "shadow");
+  wn_json_object(json);
+  put_count(json, "slates", (double)s->slates);
+  put_count(json, "failed", (double)s->failed);
+  put(json, "agreement", m.mean);
+  put(json, "agreement_low", m.mean - z * sqrt(m.var));
+  put(json, "agreement_high", m.mean + z * sqrt(m.var));
+  put(json, "same_first", (double)s->same_first / slates);
+  for (int i = 0; i < 2; i++) {
+    wn_json_key(json, who[i]);
+    wn_json_object(json);
+    put(json, "mean_us", s->us[i] / slates);
+    put(json, "p50_us", bin_quantile(s->bins[i], 0.5));
+    put(json, "p99_us", bin_quantile(s->bins[i], 0.99));
+    wn_json_end_object(json);
+  }
+  wn_json_end_object(json);
+}
+
 static void plan_json(const wn_experiment *e, const wn_experiment_verdict *v, wn_json *json) {
   wn_json_key(json, "plan");
   wn_json_object(json);
@@ -386,6 +533,11 @@ static void plan_json(const wn_experiment *e, const wn_experiment_verdict *v, wn
   put_count(json, "planned_units", (double)e->planned_units);
   put(json, "alpha", e->alpha);
   put(json, "alpha_spent", v->alpha_spent);
+  if (v->look > 0) {
+    put_count(json, "look", v->look);
+    put_count(json, "looks", e->looks);
+    put(json, "group_bound", v->group_bound);
+  }
   wn_json_key(json, "to_see");
   wn_json_array(json);
   for (size_t i = 0; i < 4; i++) {
@@ -415,6 +567,8 @@ void wn_experiment_verdict_to_json(const wn_experiment *e, const wn_outcome *out
         "before reading any result");
   put_count(json, "first_ms", (double)outcome->first_ms);
   put_count(json, "last_ms", (double)outcome->last_ms);
+  put_text(json, "mode", wn_mode_names[e->mode]);
+  if (e->mode == WN_MODE_SHADOW) shadow_json(&outcome->shadow, json);
   checks_json(verdict, outcome, json);
   plan_json(e, verdict, json);
   wn_json_key(json, "arms");

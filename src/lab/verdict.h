@@ -29,6 +29,7 @@ typedef struct wn_arm_verdict {
   double variance_removed; /* by CUPED: 0 to 1 */
   wn_estimate fixed;       /* only when `fixed_shown` */
   bool fixed_shown;
+  double group_low, group_high; /* group sequential, of the look that was reached; NAN: none */
   double chance_to_win, expected_loss; /* Bayesian: beta–binomial for conversions, else Gaussian
                                           with a flat prior; the loss in the metric's unit */
   wn_slope novelty;                    /* of the daily difference; p < .05: the effect is moving */
@@ -46,6 +47,8 @@ typedef struct wn_experiment_verdict {
   wn_segment_alarm worst; /* of surfaces and days, Bonferroni-corrected p */
   bool hidden;            /* the arms' sizes are wrong: no result is to be trusted */
   wn_arm_verdict arms[WN_ARMS_MAX][WN_METRICS_MAX]; /* [0] is the control against itself: empty */
+  uint32_t look;             /* the last that was reached, of e->looks; 0: none */
+  double group_bound;        /* its z */
   double units, alpha_spent; /* of planned units: Lan–DeMets' O'Brien–Fleming share of alpha */
   /* To see a relative effect of 1, 2, 5, 10 % of the primary metric with a power of .8: units of
    * all arms, and days at the pace so far; 0: cannot be said. */
@@ -60,6 +63,11 @@ WN_MUST_USE wn_status wn_experiment_look(wn_store *store, const char *dir,
                                          wn_experiment_verdict *verdict, wn_error *err);
 void wn_experiment_verdict_of(const wn_experiment *experiment, const wn_outcome *outcome,
                               wn_experiment_verdict *out);
+/* What a rule would do now. `arm`: to promote; `why`: one sentence. */
+typedef enum wn_ruling { WN_RULING_WAIT, WN_RULING_PROMOTE, WN_RULING_ROLL_BACK } wn_ruling;
+wn_ruling wn_experiment_ruling(const wn_experiment *experiment,
+                               const wn_experiment_verdict *verdict, size_t *arm, char *why,
+                               size_t size);
 /* Whether the arm may become what everybody gets: its primary metric is better, no guardrail is
  * worse, and the sizes are right. `why`: one sentence when not. */
 bool wn_experiment_won(const wn_experiment *experiment, const wn_experiment_verdict *verdict,

@@ -3,6 +3,7 @@
 
 #include "serve/config_internal.h"
 #include "base/mem.h"
+#include "lab/ab.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -166,6 +167,25 @@ static wn_status read_state(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
   ((reading *)target)->e.stopped = word == 1;
   return status;
+}
+
+static wn_status read_mode(wn_yaml *y, const yaml_node_t *node, void *target) {
+  size_t word = 0, len = 0;
+  while (wn_mode_names[len] != NULL) len++;
+  wn_status status = wn_yaml_word(y, node, wn_mode_names, len, &word);
+  ((reading *)target)->e.mode = (wn_mode)word;
+  return status;
+}
+
+static const wn_yaml_key rule_keys[] = {
+    {"promote", WN_YAML_BOOL, FIELD(e.rule.promote), 0, 0, NULL},
+    {"roll_back", WN_YAML_BOOL, FIELD(e.rule.roll_back), 0, 0, NULL},
+    {"every_minutes", WN_YAML_DOUBLE, FIELD(e.rule.every_minutes), 0.01, 10080, NULL},
+    {"min_units", WN_YAML_U64, FIELD(e.rule.min_units), 0, 1e12, NULL},
+};
+
+static wn_status read_rule(wn_yaml *y, const yaml_node_t *node, void *target) {
+  return wn_yaml_fields(y, node, rule_keys, COUNT(rule_keys), target);
 }
 
 static const wn_yaml_key group_keys[] = {
@@ -333,6 +353,8 @@ static wn_status nothing(wn_yaml *y WN_UNUSED, const yaml_node_t *node WN_UNUSED
 static const wn_yaml_key experiment_keys[] = {
     {"unit", WN_YAML_CALL, 0, 0, 0, read_unit},
     {"state", WN_YAML_CALL, 0, 0, 0, read_state},
+    {"mode", WN_YAML_CALL, 0, 0, 0, read_mode},
+    {"rule", WN_YAML_CALL, 0, 0, 0, read_rule},
     {"salt", WN_YAML_TEXT, FIELD(e.salt), 0, WN_NAME_MAX + 1, NULL},
     {"traffic", WN_YAML_DOUBLE, FIELD(e.traffic), 0, 1, NULL},
     {"group", WN_YAML_CALL, 0, 0, 0, read_group},
@@ -343,6 +365,7 @@ static const wn_yaml_key experiment_keys[] = {
     {"promoted", WN_YAML_CALL, 0, 0, 0, nothing},
     {"metrics", WN_YAML_CALL, 0, 0, 0, read_metrics},
     {"planned_units", WN_YAML_U64, FIELD(e.planned_units), 0, 1e12, NULL},
+    {"looks", WN_YAML_U32, FIELD(e.looks), 0, WN_LOOKS_MAX, NULL},
     {"alpha", WN_YAML_DOUBLE, FIELD(e.alpha), 1e-6, 0.5, NULL},
 };
 

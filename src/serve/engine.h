@@ -37,6 +37,11 @@ void wn_engine_change_end(wn_engine *engine);
 WN_MUST_USE wn_status wn_engine_change_experiment(wn_engine *engine,
                                                   const wn_experiment_change *change,
                                                   wn_error *err);
+/* Everybody but the holdout gets that arm; its pinned snapshot becomes the current one. */
+WN_MUST_USE wn_status wn_engine_promote(wn_engine *engine, const wn_experiment *experiment,
+                                        size_t arm, wn_error *err);
+/* It assigns nobody any more; a promoted arm is taken back. */
+WN_MUST_USE wn_status wn_engine_stop_experiment(wn_engine *engine, wn_str name, wn_error *err);
 wn_store *wn_engine_store(const wn_engine *engine);
 const char *wn_engine_dir(const wn_engine *engine); /* the data directory */
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lab/ledger.h"
+#include "model/snapshot.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -131,5 +132,32 @@ cleanup:
   wn_policy_unref(policy);
   wn_buf_clear(&old);
   wn_buf_clear(&fresh);
+  return status;
+}
+
+wn_status wn_engine_stop_experiment(wn_engine *engine, wn_str name, wn_error *err) {
+  json_t *body = json_pack("{s:s, s:n}", "state", "stopped", "promoted");
+  wn_experiment_change change = {.kind = WN_DECLARE_PATCH, .name = name, .body = body};
+  wn_status status =
+      body != NULL ? wn_engine_change_experiment(engine, &change, err) : wn_fail_memory(err);
+  json_decref(body);
+  return status;
+}
+
+wn_status wn_engine_promote(wn_engine *engine, const wn_experiment *e, size_t arm, wn_error *err) {
+  wn_status status = WN_OK;
+  bool swapped = false;
+  uint64_t snapshot = e->arms[arm].snapshot;
+  json_t *body = json_pack("{s:s, s:s}", "state", "stopped", "promoted", e->arms[arm].name);
+  if (body == NULL) WN_TRY(wn_fail_memory(err));
+  wn_experiment_change change = {
+      .kind = WN_DECLARE_PATCH, .name = wn_str_of(e->name), .body = body};
+  WN_TRY(wn_engine_change_experiment(engine, &change, err));
+  if (snapshot != 0) {
+    WN_TRY(wn_snapshot_set_current(engine->dir, snapshot, err));
+    WN_TRY(wn_engine_refresh(engine, &swapped, err));
+  }
+cleanup:
+  json_decref(body);
   return status;
 }

@@ -7,6 +7,7 @@
  * not be shown.
  * Requests of one feed session follow each other, so that each sees what the one before served. */
 
+#include "serve/engine_duel.h"
 #include "serve/engine_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,6 +30,10 @@ typedef struct passage {
   wn_arena *arena;
   const wn_surface *surface; /* as the arms change it */
   uint64_t policy_hash;      /* with the arms */
+  wn_assigned *assigned;
+  size_t assigned_len;
+  size_t duel;               /* among them: a champion with a challenger; SIZE_MAX: none */
+  wn_str arms;               /* as they are logged */
   uint64_t pin;              /* the snapshot that an arm pins; 0: none */
   const wn_serving *serving; /* under the lock */
   wn_str session;            /* name in the session table; absent: no feed */
@@ -108,9 +113,14 @@ static wn_status take_arms(passage *p, wn_error *err) {
   size_t len = wn_experiments_assign(all, &context, assigned);
   WN_TRY(apply_arms(p, assigned, len, err));
   if (len == 0) return WN_OK;
+  p->assigned = assigned;
+  p->assigned_len = len;
+  for (size_t i = 0; i < len && p->in->log; i++)
+    if (assigned[i].experiment->mode != WN_MODE_SHARE) p->duel = i;
   wn_assigned_print(assigned, len, &text);
   p->policy_hash = wn_hash64(text.data, text.len, p->policy_hash);
   p->out->arms = wn_arena_str(p->arena, (wn_str){text.data, text.len});
+  p->arms = p->out->arms;
   if (text.failed || p->out->arms.ptr == NULL) status = wn_fail_memory(err);
 cleanup:
   wn_buf_clear(&text);
@@ -401,7 +411,7 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
    * logged must not be shown, which only a wait can tell. */
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
-                 p->in->user.len + out->arms.len + features.len + p->in->filter.len;
+                 p->in->user.len + p->arms.len + features.len + p->in->filter.len;
   size_t items =
       out->len * (sizeof(wn_item_ix) + sizeof(float)) + p->funnel.exclude_len * sizeof(wn_item_ix);
   size_t size = sizeof(slate_batch) + items + texts;
@@ -432,7 +442,7 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
                                  .propensities = propensity,
                                  .len = out->len,
                                  .policy = p->policy_hash,
-                                 .arms = put_str(&at, out->arms),
+                                 .arms = put_str(&at, p->arms),
                                  .filter = put_str(&at, p->in->filter),
                                  .exclude = exclude,
                                  .exclude_len = p->funnel.exclude_len,
@@ -448,6 +458,45 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
   return status;
 }
 
+/* The challenger's slate, and what becomes of both. `q`: the passage before the champion ran. One
+ * that fails is logged as such and costs nobody a slate. */
+static wn_status run_duel(passage *p, passage *q, uint64_t champion_us, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_error why = {0};
+  wn_str detail = WN_STR("failed");
+  const wn_experiment *e = p->assigned[p->duel].experiment;
+  q->out = wn_arena_calloc(p->arena, 1, sizeof *q->out);
+  q->assigned = wn_arena_alloc(p->arena, p->assigned_len * sizeof *q->assigned);
+  if (q->out == NULL || q->assigned == NULL) return wn_fail_memory(err);
+  memcpy(q->assigned, p->assigned, p->assigned_len * sizeof *q->assigned);
+  q->assigned[p->duel].arm = 1;
+  q->pin = 0;
+  uint64_t start = wn_mono_ns();
+  WN_TRY(find_surface(q, err));
+  WN_TRY(apply_arms(q, q->assigned, q->assigned_len, err));
+  q->funnel.surface = q->surface;
+  q->funnel.explain = false;
+  if (run_locked(q, &why) == WN_OK) {
+    const uint64_t us[2] = {champion_us, (wn_mono_ns() - start) / 1000};
+    if (e->mode == WN_MODE_SHADOW)
+      WN_TRY(wn_duel_compare(p->out, q->out, us, p->arena, &detail, err));
+    else
+      WN_TRY(wn_duel_interleave(p->out, q->out, p->funnel.query.seed, p->arena, &detail, err));
+    if (e->mode == WN_MODE_INTERLEAVE) p->slate.features = 0; /* the rankers may differ */
+  }
+  WN_TRY(wn_duel_log(p->out->arms, e->name, detail, p->arena, &p->arms, err));
+cleanup:
+  return status;
+}
+
+static wn_status run_both(passage *p, wn_error *err) {
+  passage q = *p;
+  uint64_t start = wn_mono_ns();
+  wn_status status = run_locked(p, err);
+  uint64_t us = (wn_mono_ns() - start) / 1000;
+  return status == WN_OK && p->duel != SIZE_MAX ? run_duel(p, &q, us, err) : status;
+}
+
 /* The funnel, then the log, then the session's memory. */
 static wn_status pass(passage *p, wn_error *err) {
   wn_status status = WN_OK;
@@ -460,7 +509,7 @@ static wn_status pass(passage *p, wn_error *err) {
     p->funnel.served_len = served.len;
   }
   pthread_rwlock_rdlock(&engine->lock);
-  status = run_locked(p, err);
+  status = run_both(p, err);
   pthread_rwlock_unlock(&engine->lock);
   if (status != WN_OK) goto cleanup;
   if (p->in->log && p->out->len > 0) {
@@ -515,6 +564,7 @@ wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn
                .out = out,
                .arena = arena,
                .policy = policy != NULL ? policy : request->policy,
+               .duel = SIZE_MAX,
                .now_ms = wn_now_ms()};
   *out = (wn_slate_answer){0};
   wn_status status = make_slate(&p, err);

@@ -161,8 +161,7 @@ wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn
     wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
 wn_http_handler wn_route_experiments, wn_route_experiment, wn_route_scatter;
 wn_http_handler wn_route_experiment_declare, wn_route_experiment_patch, wn_route_experiment_delete,
-    wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote,
-    wn_route_experiment_done;
+    wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_archive, wn_route_drift, wn_route_digest, wn_route_snapshots,
     wn_route_snapshot_serve;

@@ -98,7 +98,6 @@ const wn_route wn_routes[] = {
      {[WN_POST] = {.handle = wn_route_experiment_stop, .slow = true, .scope = WN_SCOPE_ADMIN}}},
     {"/v1/experiments/{experiment}/promote",
      {[WN_POST] = {.handle = wn_route_experiment_promote,
-                   .finish = wn_route_experiment_done,
                    .body = true,
                    .slow = true,
                    .scope = WN_SCOPE_ADMIN}}},

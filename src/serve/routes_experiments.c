@@ -3,7 +3,6 @@
 
 #include "lab/ledger.h"
 #include "lab/verdict.h"
-#include "model/snapshot.h"
 
 #include <string.h>
 
@@ -59,12 +58,26 @@ static const char *state_of(const wn_experiment *e) {
   return e->promoted != 0 ? "promoted" : e->stopped ? "stopped" : "running";
 }
 
+static void write_rule(const wn_rule *rule, wn_json *json) {
+  if (!rule->promote && !rule->roll_back) return;
+  wn_json_key(json, "rule");
+  wn_json_object(json);
+  wn_json_key(json, "promote");
+  wn_json_bool(json, rule->promote);
+  wn_json_key(json, "roll_back");
+  wn_json_bool(json, rule->roll_back);
+  put_number(json, "every_minutes", rule->every_minutes);
+  put_int(json, "min_units", (int64_t)rule->min_units);
+  wn_json_end_object(json);
+}
+
 static void write_declared(const wn_experiment *e, const wn_ledger_entry *entry, wn_json *json) {
   wn_json_object(json);
   put_text(json, "name", e->name);
   put_text(json, "state", state_of(e));
   if (e->promoted != 0) put_text(json, "promoted", e->arms[e->promoted - 1].name);
   put_text(json, "source", e->by_api ? "api" : "file");
+  put_text(json, "mode", wn_mode_names[e->mode]);
   put_text(json, "unit", e->unit == WN_UNIT_USER ? "user" : "session");
   put_number(json, "traffic", e->traffic);
   put_int(json, "started_ms", entry != NULL ? entry->started_ms : 0);
@@ -84,6 +97,7 @@ static void write_declared(const wn_experiment *e, const wn_ledger_entry *entry,
   wn_json_array(json);
   for (size_t m = 0; m < e->metrics_len; m++) write_metric(&e->metrics[m], json);
   wn_json_end_array(json);
+  write_rule(&e->rule, json);
   wn_json_end_object(json);
 }
 
@@ -246,13 +260,10 @@ cleanup:
 
 wn_status wn_route_experiment_stop(wn_http *http, wn_error *err) {
   wn_status status = WN_OK;
-  json_t *body = json_pack("{s:s, s:n}", "state", "stopped", "promoted");
-  if (body == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(no_query(http, err));
-  wn_experiment_change what = {.kind = WN_DECLARE_PATCH, .name = http->id, .body = body};
-  WN_TRY(change(http, &what, err));
+  WN_TRY(wn_engine_stop_experiment(http->engine, http->id, err));
+  WN_TRY(answer_declared(http, http->id, err));
 cleanup:
-  json_decref(body);
   return status;
 }
 
@@ -273,18 +284,10 @@ cleanup:
   return status;
 }
 
-/* The arm's snapshot is made the current one: everybody's. */
-static wn_status serve_snapshot(wn_http *http, const wn_arm_spec *arm, wn_error *err) {
-  if (arm->snapshot == 0) return WN_OK;
-  wn_status status = wn_snapshot_set_current(wn_engine_dir(http->engine), arm->snapshot, err);
-  if (status == WN_OK) http->refresh = true;
-  return status;
-}
-
 wn_status wn_route_experiment_promote(wn_http *http, wn_error *err) {
   static const char *const known[] = {"arm", "force", NULL};
   wn_status status = WN_OK;
-  json_t *body = NULL, *patch = NULL;
+  json_t *body = NULL;
   const wn_experiment *e = NULL;
   wn_policy *policy = wn_engine_policy(http->engine);
   size_t arm = 0;
@@ -296,20 +299,10 @@ wn_status wn_route_experiment_promote(wn_http *http, wn_error *err) {
   if (name == NULL || arm == e->arms_len)
     WN_TRY(wn_fail(err, WN_E_ARGUMENT, "arm", "must be an arm of this experiment"));
   if (!json_is_true(json_object_get(body, "force"))) WN_TRY(may_promote(http, e, arm, err));
-  patch = json_pack("{s:s, s:s}", "state", "stopped", "promoted", name);
-  if (patch == NULL) WN_TRY(wn_fail_memory(err));
-  wn_experiment_change what = {.kind = WN_DECLARE_PATCH, .name = http->id, .body = patch};
-  WN_TRY(wn_engine_change_experiment(http->engine, &what, err));
-  WN_TRY(serve_snapshot(http, &e->arms[arm], err));
-  if (!http->refresh) WN_TRY(answer_declared(http, http->id, err));
+  WN_TRY(wn_engine_promote(http->engine, e, arm, err));
+  WN_TRY(answer_declared(http, http->id, err));
 cleanup:
   json_decref(body);
-  json_decref(patch);
   wn_policy_unref(policy);
   return status;
-}
-
-/* After the snapshot of a promoted arm was brought in. */
-wn_status wn_route_experiment_done(wn_http *http, wn_error *err) {
-  return answer_declared(http, http->id, err);
 }

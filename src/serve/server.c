@@ -284,6 +284,7 @@ static wn_status start_threads(wn_server *server, wn_error *err) {
   wn_status status = wn_trainer_start(server->engine, NULL, &server->trainer, err);
   if (status == WN_OK) status = wn_alerts_start(server, &server->alerts, err);
   if (status == WN_OK) status = wn_retention_start(server->engine, &server->retention, err);
+  if (status == WN_OK) status = wn_referee_start(server->engine, &server->referee, err);
   if (status != WN_OK) return status;
   server->accepting = server->reaping && server->refreshing && wn_large_start(&server->large) &&
                       pthread_create(&server->accept_thread, NULL, accept_run, server) == 0;
@@ -386,6 +387,7 @@ void wn_server_stop(wn_server *server, int64_t grace_ms) {
     if (server->workers[i] != NULL) MHD_stop_daemon(server->workers[i]);
   wn_retention_stop(server->retention);
   wn_alerts_stop(server->alerts);
+  wn_referee_stop(server->referee);
   wn_trainer_stop(server->trainer); /* what it had begun is begun anew another time */
   server_free(server);
 }

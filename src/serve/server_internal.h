@@ -6,6 +6,7 @@
 #include "serve/http.h"
 #include "serve/live.h"
 #include "serve/retention.h"
+#include "serve/referee.h"
 #include "serve/server.h"
 #include "serve/trainer.h"
 #include <pthread.h>
@@ -68,6 +69,7 @@ struct wn_server {
   wn_drift *drift;
   wn_alerts *alerts;
   wn_retention *retention;
+  wn_referee *referee;
 };
 
 /* conn.c */

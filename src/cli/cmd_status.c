@@ -148,6 +148,7 @@ static wn_status run(wn_buf *out, wn_error *err) {
     print_text(store, &counts, current, out);
   if (!opt.json) wn_objective_summary_print(&objectives, out);
 cleanup:
+  wn_objective_summary_clear(&objectives);
   wn_free(entries);
   wn_store_close(store);
   return status;

@@ -225,6 +225,8 @@ static void print_json(const outcome *out, wn_buf *text) {
   wn_gate_report_json(&out->gate, &j);
   wn_json_key(&j, "objectives");
   wn_objective_summary_json(&out->objectives, &j);
+  wn_json_key(&j, "importance");
+  wn_json_string(&j, (wn_str){out->objectives.importance.data, out->objectives.importance.len});
   wn_json_key(&j, "removed");
   wn_json_int(&j, out->removed);
   wn_json_key(&j, "dataset");
@@ -255,5 +257,6 @@ int wn_cmd_train(int argc, char **argv) {
     wn_buf_reset(&text);
     print_text(&out, &text);
   }
+  wn_objective_summary_clear(&out.objectives);
   return wn_cli_print(&text);
 }

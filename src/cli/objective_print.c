@@ -12,9 +12,14 @@ wn_status wn_objective_summary_read(const char *dir, uint64_t number, wn_objecti
   memset(out, 0, sizeof *out);
   WN_TRY(wn_snapshot_open(wn_snapshot_path(dir, number, path, sizeof path), &snapshot, err));
   WN_TRY(wn_objective_heads_read(snapshot, out->head, &out->len, err));
+  WN_TRY(wn_ranker_importance(snapshot, &out->importance, err));
 cleanup:
   wn_snapshot_unref(snapshot);
   return status;
+}
+
+void wn_objective_summary_clear(wn_objective_summary *summary) {
+  wn_buf_clear(&summary->importance);
 }
 
 /* Of objectives that know places. */
@@ -61,6 +66,8 @@ void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out
       wn_buf_printf(out, " (before calibration, %s: %.4f, %.4f)",
                     wn_calibration_method_name(h->calibration.method), before->ece, before->brier);
   }
+  if (summary->importance.len > 0)
+    wn_buf_append(out, summary->importance.data, summary->importance.len);
 }
 
 static void put_quality(wn_json *json, const char *key, const wn_calibration_quality *q) {

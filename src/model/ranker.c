@@ -92,24 +92,28 @@ void wn_ranker_find_opinions(const wn_feature_set *set, const wn_models *models,
   }
 }
 
-/* What the trees look at most. */
-static void report(const ranker *m) {
-  char text[600] = "", name[WN_FEATURE_NAME_MAX + 1];
+/* What trees look at most, by the share of gain. */
+static void print_gain(const ranker *m, const wn_forest *forest, wn_buf *out) {
+  char name[WN_FEATURE_NAME_MAX + 1];
   float last = INFINITY;
-  for (size_t shown = 0, n = 0; m->forest.trees.count > 0 && shown < 6 && n < sizeof text;
-       shown++) {
+  for (size_t shown = 0; forest->trees.count > 0 && shown < 6; shown++) {
     uint32_t best = WN_NO_IX;
-    for (uint32_t i = 0; i < m->forest.features; i++)
-      if (m->forest.gain[i] < last &&
-          (best == WN_NO_IX || m->forest.gain[i] > m->forest.gain[best]))
+    for (uint32_t i = 0; i < forest->features; i++)
+      if (forest->gain[i] < last && (best == WN_NO_IX || forest->gain[i] > forest->gain[best]))
         best = i;
     if (best == WN_NO_IX) break;
-    last = m->forest.gain[best];
-    n += (size_t)snprintf(text + n, sizeof text - n, "%s %s %.0f%%", shown > 0 ? "," : "",
-                          wn_feature_name(&m->set, &m->facts, best, name, sizeof name),
-                          100.0 * (double)last);
+    last = forest->gain[best];
+    wn_buf_printf(out, "%s %s %.0f%%", shown > 0 ? "," : "",
+                  wn_feature_name(&m->set, &m->facts, best, name, sizeof name),
+                  100.0 * (double)last);
   }
-  if (text[0] != '\0') wn_log(WN_LOG_INFO, "ranker by gain:%s", text);
+}
+
+static void report(const ranker *m) {
+  wn_buf text = {0};
+  print_gain(m, &m->forest, &text);
+  if (text.len > 0) wn_log(WN_LOG_INFO, "ranker by gain:%s", wn_buf_c(&text));
+  wn_buf_clear(&text);
 }
 
 /* What objectives learn from: impressions once there are enough of them, else the replayed table.
@@ -446,3 +450,20 @@ const wn_model_class wn_model_ranker = {
     .update = ranker_update,
     .free = ranker_free,
 };
+
+wn_status wn_ranker_importance(const wn_snapshot *snapshot, wn_buf *out, wn_error *err) {
+  wn_model *model = NULL;
+  if (!wn_snapshot_has(snapshot, "ranker/head")) return WN_OK;
+  wn_status status = ranker_map(snapshot, &model, err);
+  if (status != WN_OK) return status;
+  const ranker *m = (const ranker *)model;
+  if (m->forest.trees.count > 0) wn_buf_str(out, "\nranker looks at:");
+  print_gain(m, &m->forest, out);
+  for (size_t k = 0; k < m->objectives; k++) {
+    if (m->objective[k].forest.trees.count == 0) continue;
+    wn_buf_printf(out, "\n%s looks at:", m->objective[k].head.spec.name);
+    print_gain(m, &m->objective[k].forest, out);
+  }
+  ranker_free(model);
+  return WN_OK;
+}

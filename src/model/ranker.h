@@ -141,6 +141,9 @@ void wn_objective_models_clear(wn_objective_model *models, size_t len);
 
 /* The set's ranker; NULL: none, or one that learnt nothing. */
 const wn_model *wn_ranker_of(const wn_models *models);
+/* Which features a snapshot's trees gained most by: a line for the order and one an objective, each
+ * after a line break; nothing without a ranker. */
+WN_MUST_USE wn_status wn_ranker_importance(const wn_snapshot *snapshot, wn_buf *out, wn_error *err);
 bool wn_ranker_orders(const wn_model *ranker); /* it learnt an order, and not objectives alone */
 const wn_feature_set *wn_ranker_features(const wn_model *ranker);
 /* Its objectives, of which those without trees have nothing to say. */

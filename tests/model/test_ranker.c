@@ -88,6 +88,11 @@ static void test_snapshot_and_threads(void **state) {
   assert_int_equal(system(command), 0);
   assert_ok(wn_snapshot_open(one, &snapshot, err));
   assert_ok(wn_models_map(snapshot, &mapped, err));
+  wn_buf told = {0};
+  assert_ok(wn_ranker_importance(snapshot, &told, err));
+  assert_true(strncmp(wn_buf_c(&told), "\nranker looks at: ", 18) == 0);
+  assert_non_null(strchr(wn_buf_c(&told), '%'));
+  wn_buf_clear(&told);
   for (uint32_t u = 0; u < USERS; u += 37) {
     wn_history_entry history[WN_HISTORY_MAX];
     wn_query query = {.history = history, .user = u, .anchor = WN_NO_IX, .now_ms = data.now_ms};

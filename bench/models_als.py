@@ -8,7 +8,7 @@ and interactions included; `above input` leaves out what was there before the fi
 cmfrec has no callback: its epochs are the difference of two fits, and its time to quality is the whole fit's. `loss` is
 Winnow's objective at the solver's factors, which implicit and cmfrec pursue only up to the scale of targets
 (1 + alpha)/alpha, with one ridge for all rows. Google's own iALS and iALS++ are no package of any registry; irspack
-implements the same solvers and was faster where both were measured."""
+implements the same solvers and was faster where both were measured, but for a tenth at d 64 on gowalla."""
 import argparse
 import json
 import os

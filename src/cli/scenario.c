@@ -8,5 +8,13 @@ const wn_scenario wn_scenarios[] = {
      "Without exploration popularity concentrates and quality falls; with a 5% random slice and "
      "propensity-weighted training it does not",
      wn_scenario_loop},
+    {"bait", "Optimising clicks loses satisfaction to clickbait; weighted objectives recover it",
+     wn_scenario_bait},
+    {"protocol",
+     "Offline ranking of policies agrees with the truth under the unbiased protocol and disagrees "
+     "under the naive one",
+     wn_scenario_protocol},
+    {"cold", "A cold item of high quality is found within its exploration budget",
+     wn_scenario_cold},
 };
 const size_t wn_scenarios_len = sizeof wn_scenarios / sizeof *wn_scenarios;

@@ -16,5 +16,8 @@ extern const size_t wn_scenarios_len;
 wn_status wn_scenario_aa(wn_stage *stage, wn_error *err);
 wn_status wn_scenario_uplift(wn_stage *stage, wn_error *err);
 wn_status wn_scenario_loop(wn_stage *stage, wn_error *err);
+wn_status wn_scenario_bait(wn_stage *stage, wn_error *err);
+wn_status wn_scenario_protocol(wn_stage *stage, wn_error *err);
+wn_status wn_scenario_cold(wn_stage *stage, wn_error *err);
 
 #endif

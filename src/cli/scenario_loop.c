@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define SITES 3
+#define PAST  6.0 /* days of random slates */
 
 static const struct {
   const char *name;
@@ -25,8 +26,9 @@ static const struct {
 
 static const char policy[] =
     "training: {every_hours: 0}\n"
-    "surfaces: {home: {n: 10, retrieve: [{model: popular, quota: 100}], score: {normalise: "
-    "minmax}, order: {diversity: none}}}\n";
+    "surfaces:\n"
+    "  home: {n: 10, retrieve: [{model: popular, quota: 100}], score: {normalise: minmax}, order: "
+    "{diversity: none}}\n" WN_STAGE_PAST;
 static const char slice[] =
     "experiments: {explore: {arms: {policy: {share: 0.95}, random: {share: 0.05, surfaces: {home: "
     "{retrieve: [{model: random, quota: 100}]}}}}}}\n";
@@ -86,8 +88,7 @@ static wn_status begin(wn_stage *stage, size_t which, wn_stage_server *server, w
   WN_TRY(wn_stage_serve(stage, config.data, server, err));
   how.url = server->url;
   WN_TRY(wn_site_create(&how, site, err));
-  WN_TRY(wn_site_history(site, stage->small ? 200 : 3000, err));
-  WN_TRY(wn_stage_train(server, site, err));
+  WN_TRY(wn_stage_past(stage, server, site, PAST, err));
 cleanup:
   wn_buf_clear(&config);
   return status;
@@ -101,13 +102,13 @@ static wn_status live(wn_stage *stage, size_t which, outcome *out, wn_error *err
   size_t steps = stage->small ? 3 : 15, third = steps / 3;
   wn_series *series = wn_stage_series(stage, sites[which].name);
   *out = (outcome){0};
-  WN_TRY(begin(stage, which, &server, &site, 2 * (double)steps, err));
+  WN_TRY(begin(stage, which, &server, &site, PAST + 2 * (double)steps, err));
   size_t bytes = site.world.options.items * sizeof *now.shown;
   now.shown = wn_calloc(1, bytes);
   if (now.shown == NULL) WN_TRY(wn_fail_memory(err));
   for (size_t s = 0; s < steps; s++) {
     now.value = now.best = 0;
-    WN_TRY(wn_stage_visits(stage, &site, 2 * (double)(s + 1), count, &now, err));
+    WN_TRY(wn_stage_visits(stage, &site, PAST + 2 * (double)(s + 1), count, &now, err));
     double share = now.value / now.best;
     wn_series_add(series, 2 * (double)(s + 1), share);
     if (s < third) out->first += share / (double)third;

@@ -177,6 +177,19 @@ cleanup:
   return status;
 }
 
+wn_status wn_stage_past(wn_stage *stage, const wn_stage_server *server, wn_site *site, double days,
+                        wn_error *err) {
+  wn_status status = WN_OK;
+  const char *surface = site->options.surface;
+  WN_TRY(wn_stage_train(server, site, err));
+  site->options.surface = "past";
+  status = wn_stage_visits(stage, site, days, NULL, NULL, err);
+  site->options.surface = surface;
+  if (status == WN_OK) status = wn_stage_train(server, site, err);
+cleanup:
+  return status;
+}
+
 /* ---- the record ---- */
 
 static void add_number(wn_buf *out, double value) {

@@ -56,6 +56,15 @@ WN_MUST_USE wn_status wn_stage_run(const char *const *args, wn_buf *out, wn_erro
 /* Trains at this day of the world, and has the server take the snapshot. */
 WN_MUST_USE wn_status wn_stage_train(const wn_stage_server *server, wn_site *site, wn_error *err);
 
+/* The site's first days: random slates for everybody, on a surface of the configuration that shows
+ * them (WN_STAGE_PAST), so that impressions of the past are logged, too. Trains before and after.
+ */
+#define WN_STAGE_PAST                                                                              \
+  "  past: {flavour: personal, n: 10, filter: {seen: none}, retrieve: [{model: random, quota: "    \
+  "100}]}\n"
+WN_MUST_USE wn_status wn_stage_past(wn_stage *stage, const wn_stage_server *server, wn_site *site,
+                                    double days, wn_error *err);
+
 /* Visits until the world's day `until`, or until all have left; what happened goes to `each`.
  * Flushes. */
 WN_MUST_USE wn_status wn_stage_visits(wn_stage *stage, wn_site *site, double until,

@@ -8,7 +8,7 @@ import unittest
 
 from harness import WINNOW, main
 
-NAMES = ["aa", "uplift", "loop"]
+NAMES = ["aa", "uplift", "loop", "bait", "protocol", "cold"]
 
 
 def play(*args):
@@ -54,6 +54,20 @@ class Scenarios(unittest.TestCase):
 
     def test_loop(self):
         self.assertTrue(self.small("loop")["holds"])
+
+    def test_bait(self):
+        told = self.small("bait")
+        self.assertTrue(told["holds"])
+        self.assertEqual(set(told["series"]), {"clicks", "finishes", "weighted"})
+
+    def test_protocol(self):
+        told = self.small("protocol")
+        self.assertTrue(told["holds"])
+        for points in told["series"].values():
+            self.assertEqual(len({p["label"] for p in points}), 8)
+
+    def test_cold(self):
+        self.assertTrue(self.small("cold")["holds"])
 
     def test_list_and_refusals(self):
         done = play("--scenario", "list")

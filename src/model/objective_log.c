@@ -112,6 +112,7 @@ static wn_status take_slate(collection *c, const wn_slate_log *slate, const wn_a
 static wn_status each_slate(void *ctx, const wn_slate_log *slate, const wn_answer *answers,
                             size_t len, wn_error *err) {
   collection *c = ctx;
+  if (slate->time_ms < c->log->since_ms) return WN_OK;
   if (c->log->upto_seq != 0 && slate->time_ms > c->until_ms) return WN_OK;
   c->slates++;
   if (slate->features.len == 0) {

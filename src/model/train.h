@@ -22,6 +22,7 @@ typedef struct wn_label_log {
   wn_event_list events; /* the log, by time */
   uint64_t upto_seq;    /* answers after it do not count, nor slates after until_ms; 0: all do */
   int64_t until_ms;     /* the log's last event */
+  int64_t since_ms;     /* slates of before do not count; 0: all do */
 } wn_label_log;
 
 typedef struct wn_train_options {

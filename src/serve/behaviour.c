@@ -465,12 +465,6 @@ static wn_status check_twins(probe *p, wn_error *err) {
   return WN_OK;
 }
 
-static void check_probability(probe *p) {
-  wn_check *c = wn_check_add(p->report, "a score that claims to be a probability is one");
-  snprintf(c->reason, sizeof c->reason,
-           "no score of this surface claims to be a probability: there is nothing to calibrate");
-}
-
 /* --- all of it --- */
 
 void wn_check_options_defaults(wn_check_options *options) {
@@ -496,7 +490,6 @@ wn_status wn_check_model(wn_engine *engine, const wn_check_options *options, wn_
   WN_TRY(check_change(&p, true, err));
   WN_TRY(check_cold(&p, err));
   WN_TRY(check_twins(&p, err));
-  check_probability(&p);
   WN_TRY(wn_check_data(engine, options, out, err));
   WN_TRY(wn_check_log_propensities(engine, options, out, err));
   for (size_t i = 0; i < out->len; i++) {

@@ -44,6 +44,9 @@ const char *wn_check_state_name(wn_check_state state);
 wn_check *wn_check_add(wn_check_report *report, const char *name);
 void wn_check_judge(wn_check *check, double limit, bool above);
 void wn_check_worst(wn_check *check, const char *format, ...) WN_PRINTF(2, 3);
+WN_MUST_USE wn_status wn_check_probabilities(wn_engine *engine, const wn_check_options *options,
+                                             wn_event_list events, wn_check_report *report,
+                                             wn_error *err);
 /* Of `n` tries `bad` went wrong, at most the share `most` may. */
 void wn_check_judge_share(wn_check *check, size_t bad, size_t n, double most);
 WN_MUST_USE wn_status wn_check_log_propensities(wn_engine *engine, const wn_check_options *options,

@@ -252,6 +252,7 @@ wn_status wn_check_data(wn_engine *engine, const wn_check_options *options, wn_c
   if (builder == NULL) return wn_fail_memory(err);
   WN_TRY(wn_load_events(engine->store, 0, builder, NULL, err));
   wn_event_list events = {wn_dataset_builder_events(builder), wn_dataset_builder_count(builder)};
+  WN_TRY(wn_check_probabilities(engine, options, events, report, err));
   WN_TRY(check_log(engine, events.data, events.len, report, err));
   WN_TRY(check_split(engine, events, report, err));
   check_evaluation(options, report);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "lab/world.h"
+#include "serve/behaviour.h"
 #include "model/ranker.h"
 #include "serve/engine_internal.h"
 
@@ -194,6 +195,32 @@ static outcome measure(site *s, const char *yaml, size_t visits) {
   return out;
 }
 
+/* The behaviour test on what was shown: `shift` moves every probability by so many logits. */
+static wn_check claimed(site *s, float shift) {
+  wn_error err = {0};
+  wn_check_report report = {0};
+  wn_check_options how;
+  const wn_objective_model *models;
+  wn_check_options_defaults(&how);
+  world_open_as(&s->w, by_all);
+  wn_dataset_builder *log = wn_dataset_builder_create(&s->w.engine->serving->signals);
+  assert_ok(wn_load_events(s->w.engine->store, 0, log, NULL, &err));
+  size_t n = wn_ranker_objectives(wn_ranker_of(&s->w.engine->serving->models), &models);
+  for (size_t k = 0; k < n; k++) {
+    wn_calibration *c = (wn_calibration *)(uintptr_t)&models[k].head.calibration;
+    for (uint32_t i = 0; i < c->knots; i++) c->y[i] += shift;
+  }
+  const wn_event_list events = {wn_dataset_builder_events(log), wn_dataset_builder_count(log)};
+  assert_ok(wn_check_probabilities(s->w.engine, &how, events, &report, &err));
+  wn_dataset_builder_free(log);
+  assert_int_equal(report.len, 1);
+  print_message("%s: %.3f (%.3f to %.3f): %s\n", wn_check_state_name(report.checks[0].state),
+                report.checks[0].value, report.checks[0].low, report.checks[0].high,
+                report.checks[0].reason);
+  world_close(&s->w);
+  return report.checks[0];
+}
+
 /* Bait makes clicks, short items make finishes, and neither is worth anything: a ranker of one
  * signal falls for it. With all of them it does not, by weights alone: one snapshot. */
 static void test_two_signals(void **state) {
@@ -227,6 +254,9 @@ static void test_two_signals(void **state) {
   outcome all = measure(&s, by_all, 300);
   assert_true(all.share > 1.2 * clicks.share && all.share > 1.2 * finishes.share);
   assert_true(all.clicks < 0.8 * clicks.clicks);
+  wn_check honest = claimed(&s, 0), boasting = claimed(&s, 2);
+  assert_true(3 * honest.value < boasting.value);
+  assert_true(boasting.state == WN_CHECK_FAIL && boasting.worst_len == WN_CHECK_WORST);
   site_clear(&s);
 }
 

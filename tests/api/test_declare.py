@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import unittest
 
-from harness import ApiTest, Server, fill, ids, main
+from harness import SLOW, ApiTest, Server, fill, ids, main
 
 ARMS = {"control": {}, "short": {"surfaces": {"home": {"n": 4}}}}
 FILE = """
@@ -134,6 +135,42 @@ class Declared(ApiTest):
         self.assertIn("stop it first", self.change("fixed", method="DELETE", status=409)["detail"])
         self.change("fixed/stop")
         self.change("fixed", method="DELETE", status=204)
+
+    def test_metrics_of_consumption(self):
+        """Dwell, finish rate and diversity, counted by the client beside the server."""
+        metrics = [{"kind": "value", "type": "watch"}, {"kind": "finish", "type": "watch", "value_min": 60},
+                   {"kind": "distinct", "type": "watch"}]
+        self.assertEqual(declare(self.server, "dwell", arms={"a": {}, "b": {}}, surfaces=["home"],
+                                 metrics=metrics).status, 201)
+        sums = {}
+        for n in range(30):
+            slate = self.server.get("/v1/surfaces/home/slate?user=dwell%d" % n).json
+            arm = slate["arms"].get("dwell")
+            if arm is None:  # the holdout
+                continue
+            unit = sums.setdefault(arm, {"units": 0, "seconds": 0, "finished": 0, "events": 0, "items": 0})
+            unit["units"] += 1
+            for seconds, place in ((20 + n, 0), (90 - n, 1), (5, 1))[:n % 4]:
+                event = {"user": slate["user"], "item": ids(slate)[place], "type": "watch", "value": seconds,
+                         "slate": slate["slate"]}
+                self.ok(self.server.post("/v1/events", event))
+                unit["seconds"] += seconds
+                unit["finished"] += seconds >= 60
+                unit["events"] += 1
+            unit["items"] += min(n % 4, 2)
+        count = lambda: sum(a["units"] for a in self.ok(self.server.get("/v1/experiments/dwell"))["arms"])
+        until = time.monotonic() + 30 * SLOW
+        while count() < sum(u["units"] for u in sums.values()) and time.monotonic() < until:
+            time.sleep(0.05)  # impressions are logged a moment after the answer
+        for arm in self.ok(self.server.get("/v1/experiments/dwell"))["arms"]:
+            unit = sums[arm["name"]]
+            means = [m.get("mean", m.get("treatment")) for m in arm["metrics"]]
+            self.assertEqual(arm["units"], unit["units"])
+            for mean, want in zip(means, (unit["seconds"] / unit["units"], unit["finished"] / unit["events"],
+                                          unit["items"] / unit["units"])):
+                self.assertAlmostEqual(mean, want, places=9)
+        self.change("dwell/stop")
+        self.change("dwell", method="DELETE", status=204)
 
 
 class Durable(unittest.TestCase):

@@ -136,7 +136,7 @@ cleanup:
 wn_status wn_scenario_aa(wn_stage *stage, wn_error *err) {
   wn_status status = WN_OK;
   aa a = {.experiments = stage->small ? 10 : EXPERIMENTS,
-          .days = stage->small ? 3 : 15,
+          .days = stage->small ? 3 : 7,
           .rounds = stage->small ? 1 : 3};
   for (size_t r = 0; r < a.rounds; r++) WN_TRY(aa_round(stage, &a, r, err));
   double n = (double)(a.experiments * a.rounds);

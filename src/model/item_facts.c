@@ -250,7 +250,8 @@ static int by_time(const void *left, const void *right) {
 wn_status wn_taken_list_of(const wn_dataset *data, wn_taken_list *out, wn_error *err) {
   const wn_csr *m = &data->by_user;
   out->len = 0;
-  out->data = wn_reallocarray(NULL, (size_t)m->nnz + 1, sizeof *out->data);
+  size_t most = m->rows > 0 ? (size_t)(m->row_ptr[m->rows] - m->row_ptr[0]) : 0;
+  out->data = wn_reallocarray(NULL, most + 1, sizeof *out->data);
   if (out->data == NULL) return wn_fail_memory(err);
   for (uint32_t u = 0; u < m->rows; u++)
     for (uint64_t p = m->row_ptr[u]; p < m->row_ptr[u + 1]; p++)

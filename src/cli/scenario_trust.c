@@ -274,8 +274,7 @@ static wn_status declare_replicates(const replicates *r, double planned, wn_buf 
 }
 
 /* As many users as make the planned units in ten days for the average replicate: a user who comes
- * by her activity has a visit in that time with this probability (measured on the pilot's world).
- */
+ * by her activity has a visit in that time with about this probability: an estimate. */
 #define SEEN_SHARE 0.46
 
 static wn_status run_replicates(wn_stage *stage, replicates *r, double planned, wn_error *err) {

@@ -3,8 +3,7 @@
  * comes from the configuration and not from chance. The interval of the mean overlap is the normal
  * one over users (100 of them: narrow enough to see whether an edit moves a tenth of a slate).
  *
- * Two slates a user, one after the other, on the thread of slow requests: 0.2 to 0.6 s for 100
- * users on 63,000 items. */
+ * Two slates a user, one after the other, on the thread of slow requests. */
 #include "serve/preview.h"
 
 #include "base/clock.h"

@@ -64,6 +64,13 @@ static void print_head(const wn_evaluation *e, wn_buf *out) {
   wn_buf_char(out, '\n');
 }
 
+static void cell_interval(wn_table *table, double low, double high) {
+  if (isnan(low))
+    wn_table_cell(table, "-");
+  else
+    wn_table_cell(table, "%.4f–%.4f", low, high);
+}
+
 static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
   wn_table table;
   const char *head[] = {"model",    "NDCG", "95%", "recall",   "95%",  "precision",
@@ -76,9 +83,9 @@ static void print_cutoff(const wn_evaluation *e, size_t c, wn_buf *out) {
     const wn_cutoff_result *at = &e->rows[i].at[c];
     wn_table_cell(&table, "%s", e->rows[i].name);
     wn_table_cell(&table, "%.4f", at->of[WN_METRIC_NDCG].mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_NDCG].low, at->of[WN_METRIC_NDCG].high);
+    cell_interval(&table, at->of[WN_METRIC_NDCG].low, at->of[WN_METRIC_NDCG].high);
     wn_table_cell(&table, "%.4f", at->of[WN_METRIC_RECALL].mean);
-    wn_table_cell(&table, "%.4f–%.4f", at->of[WN_METRIC_RECALL].low, at->of[WN_METRIC_RECALL].high);
+    cell_interval(&table, at->of[WN_METRIC_RECALL].low, at->of[WN_METRIC_RECALL].high);
     wn_table_cell(&table, "%.4f", at->of[WN_METRIC_PRECISION].mean);
     wn_table_cell(&table, "%.4f", at->of[WN_METRIC_HIT].mean);
     wn_table_cell(&table, "%.4f", at->of[WN_METRIC_MRR].mean);
@@ -106,7 +113,7 @@ static void print_slices(const wn_evaluation *e, const wn_evaluation_format *how
       wn_table_cell(&table, "%s", slice->name);
       wn_table_cell(&table, "%" PRIu64, slice->users);
       wn_table_cell(&table, "%.4f", slice->value.value);
-      wn_table_cell(&table, "%.4f–%.4f", slice->value.low, slice->value.high);
+      cell_interval(&table, slice->value.low, slice->value.high);
       wn_table_cell(&table, "%.2g", slice->p_adjusted);
     }
   wn_buf_printf(out, "\nslices: users by %s@%u, items by recall@%u\n",

@@ -114,7 +114,8 @@ static bool means(const job *j) {
       weight += w;
     }
     double mean = weight > 0 ? sum / weight : NAN;
-    column->out = (wn_interval){mean, mean, mean};
+    double bound = j->n > 1 ? mean : NAN; /* one user tells nothing about others */
+    column->out = (wn_interval){mean, bound, bound};
   }
   return true;
 }

@@ -42,8 +42,8 @@ void wn_ranking_metrics_at(const wn_ranked *list, const wn_relevant *relevant,
 /* Position in an ascending list, or −1. */
 ptrdiff_t wn_ascending_find(const uint32_t *list, size_t len, uint32_t item);
 
-/* Mean with a 95% interval by bootstrap over users (percentile, `samples` resamples, fixed seed).
- */
+/* Mean with a 95% interval by bootstrap over users (percentile, `samples` resamples, fixed seed);
+ * of one user the bounds are NAN. */
 typedef struct wn_interval {
   double mean, low, high;
 } wn_interval;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN_BYTES_MAX ((size_t)64 << 20)
@@ -186,28 +187,62 @@ static bool put(json_t *run, const char *key, json_t *value) {
   return json_object_set_new(run, key, value) == 0;
 }
 
-static json_t *run_of(const wn_run_note *note, const char *id, json_t *result) {
+static bool add_artifact(json_t *artifacts, const char *dir, const char *path) {
+  char whole[8192];
+  struct stat st;
+  bool inside = strncmp(path, "snapshots/", 10) == 0;
+  snprintf(whole, sizeof whole, "%s%s%s", inside ? dir : "", inside ? "/" : "", path);
+  json_t *one = json_object();
+  bool done = put(one, "path", json_string(path)) &&
+              put(one, "bytes", stat(whole, &st) == 0 ? json_integer(st.st_size) : json_null());
+  return json_array_append_new(artifacts, one) == 0 && done;
+}
+
+/* The files that the run has written: what its options name, and a training's snapshot (in the data
+ * directory). */
+static json_t *artifacts_of(const char *dir, const wn_run_note *note, const json_t *params,
+                            const json_t *result) {
+  static const char *const options[] = {"report", "per-user", "out"};
+  json_t *artifacts = json_array();
+  bool done = artifacts != NULL;
+  for (size_t i = 0; done && i < sizeof options / sizeof options[0]; i++) {
+    const char *path = json_string_value(json_object_get(params, options[i]));
+    if (path != NULL) done = add_artifact(artifacts, dir, path);
+  }
+  json_int_t snapshot = json_integer_value(json_object_get(result, "snapshot"));
+  if (done && strcmp(note->kind, "train") == 0 && snapshot > 0) {
+    char path[64];
+    snprintf(path, sizeof path, "snapshots/%06lld.wns", (long long)snapshot);
+    done = add_artifact(artifacts, dir, path);
+  }
+  if (done) return artifacts;
+  json_decref(artifacts);
+  return NULL;
+}
+
+static json_t *run_of(const char *dir, const wn_run_note *note, const char *id, json_t *result) {
   char config[20] = "";
   json_t *run = json_object();
   if (note->config.ptr != NULL)
     snprintf(config, sizeof config, "%016llx",
              (unsigned long long)wn_hash64(note->config.ptr, note->config.len, 0));
   json_t *seed = json_object_get(result, "seed");
-  bool done = run != NULL && put(run, "id", json_string(id)) &&
-              put(run, "kind", json_string(note->kind)) &&
-              put(run, "started_ms", json_integer(note->started_ms)) &&
-              put(run, "seconds", json_real(note->seconds)) &&
-              put(run, "cpu_seconds", json_real(note->cpu_seconds)) &&
-              put(run, "peak_bytes", json_integer((json_int_t)note->peak_bytes)) &&
-              put(run, "passed", json_boolean(note->passed)) &&
-              put(run, "version", json_string(WINNOW_VERSION)) &&
-              put(run, "params", params_of(note)) && put(run, "config_hash", json_string(config)) &&
-              put(run, "config",
-                  note->config.ptr != NULL ? json_stringn(note->config.ptr, note->config.len)
-                                           : json_null()) &&
-              put(run, "metrics", metrics_of(result)) && put(run, "hashes", hashes_of(result)) &&
-              put(run, "seed", seed != NULL ? json_copy(seed) : json_null()) &&
-              put(run, "tags", json_object()) && json_object_set(run, "result", result) == 0;
+  bool done =
+      run != NULL && put(run, "id", json_string(id)) && put(run, "kind", json_string(note->kind)) &&
+      put(run, "started_ms", json_integer(note->started_ms)) &&
+      put(run, "seconds", json_real(note->seconds)) &&
+      put(run, "cpu_seconds", json_real(note->cpu_seconds)) &&
+      put(run, "peak_bytes", json_integer((json_int_t)note->peak_bytes)) &&
+      put(run, "passed", json_boolean(note->passed)) &&
+      put(run, "version", json_string(WINNOW_VERSION)) && put(run, "params", params_of(note)) &&
+      put(run, "config_hash", json_string(config)) &&
+      put(run, "config",
+          note->config.ptr != NULL ? json_stringn(note->config.ptr, note->config.len)
+                                   : json_null()) &&
+      put(run, "metrics", metrics_of(result)) && put(run, "hashes", hashes_of(result)) &&
+      put(run, "artifacts", artifacts_of(dir, note, json_object_get(run, "params"), result)) &&
+      put(run, "seed", seed != NULL ? json_copy(seed) : json_null()) &&
+      put(run, "tags", json_object()) && json_object_set(run, "result", result) == 0;
   if (done) return run;
   json_decref(run);
   return NULL;
@@ -281,7 +316,7 @@ wn_status wn_run_write(const char *dir, const wn_run_note *note, char id[WN_RUN_
   if (result == NULL)
     WN_TRY(wn_fail(err, WN_E_INTERNAL, "result", "is no JSON object: %s", why.text));
   WN_TRY(make_id(note->started_ms, id, err));
-  run = run_of(note, id, result);
+  run = run_of(dir, note, id, result);
   if (run == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(write_run(dir, run, err));
   prune(dir);

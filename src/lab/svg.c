@@ -196,6 +196,11 @@ void wn_chart_dot(wn_chart *c, double x, double y, const char *style, const char
   close_with_title(c, "circle", title);
 }
 
+/* A bound that nobody knows draws nothing. */
+static double bound(const double at[3], size_t i) {
+  return isnan(at[i]) ? at[1] : at[i];
+}
+
 void wn_chart_interval(wn_chart *c, const double at[3], double y, const char *style,
                        const char *title) {
   double py = wn_scale_at(&c->y, y);
@@ -203,7 +208,7 @@ void wn_chart_interval(wn_chart *c, const double at[3], double y, const char *st
   wn_buf_printf(
       c->out,
       "<g class=\"%s\"><line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
-      style, wn_scale_at(&c->x, at[0]), wn_scale_at(&c->x, at[2]), py, py);
+      style, wn_scale_at(&c->x, bound(at, 0)), wn_scale_at(&c->x, bound(at, 2)), py, py);
   wn_buf_printf(c->out,
                 "<rect class=\"dot\" x=\"%.1f\" y=\"%.1f\" width=\"8\" height=\"8\" rx=\"1.5\"",
                 wn_scale_at(&c->x, at[1]) - 4, py - 4);
@@ -219,8 +224,8 @@ void wn_chart_cross(wn_chart *c, const double x[3], const double y[3], const cha
       c->out,
       "<g class=\"%s\"><line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
       "<line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/></g>",
-      style, wn_scale_at(&c->x, x[0]), wn_scale_at(&c->x, x[2]), py, py, px, px,
-      wn_scale_at(&c->y, y[0]), wn_scale_at(&c->y, y[2]));
+      style, wn_scale_at(&c->x, bound(x, 0)), wn_scale_at(&c->x, bound(x, 2)), py, py, px, px,
+      wn_scale_at(&c->y, bound(y, 0)), wn_scale_at(&c->y, bound(y, 2)));
   wn_chart_dot(c, x[1], y[1], style, title);
 }
 

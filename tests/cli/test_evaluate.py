@@ -147,6 +147,17 @@ class Evaluate(unittest.TestCase):
         slate = json.loads(winnow("recommend", "--data", data, "--user", "u0", "--n", "20", "--json").stdout)
         self.assertFalse({"i0", "i1", "i2", "i3", "i4"} & {item["id"] for item in slate["items"]})
 
+    def test_one_user(self):
+        """One user says nothing about others: no interval, in the table, the JSON and the page."""
+        train, test, page = self.folder / "one-train.txt", self.folder / "one-test.txt", self.folder / "one.html"
+        train.write_text("0 1 2 3\n1 2 3 4\n2 1 4 5\n")
+        test.write_text("0 4 5\n")
+        args = ("evaluate", "--train", train, "--test", test, "--format", "adjacency", "--model", "popular", "--k", "1,2")
+        row = next(line for line in winnow(*args, "--report", page).stdout.splitlines() if line.startswith("popular"))
+        self.assertEqual(row.split()[1:5], ["1.0000", "-", "0.5000", "-"])
+        self.assertIn("null", winnow(*args, "--json").stdout)
+        self.assertNotIn('="nan', page.read_text())
+
 
 if __name__ == "__main__":
     unittest.main()

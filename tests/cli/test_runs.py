@@ -157,6 +157,18 @@ class Runs(unittest.TestCase):
         self.assertEqual(len(left), 1000)
         self.assertEqual(left[:3], ["0001", "0002", "0013"])
 
+    def test_artifacts(self):
+        """A training's snapshot, a report: named with their sizes."""
+        data, page = self.folder / "artifacts", self.folder / "page.html"
+        winnow("import", "--data", data, self.folder / "events.csv")
+        (data / "winnow.yaml").write_text("models: {popular: {}}\n")
+        winnow("train", "--data", data)
+        winnow("evaluate", "--data", data, "--model", "popular", "--report", page, "--bootstrap", 10)
+        evaluated, trained = json.loads(winnow("runs", "list", "--data", data, "--json").stdout)
+        snapshot = data / "snapshots" / "000001.wns"
+        self.assertEqual(trained["artifacts"], [{"path": "snapshots/000001.wns", "bytes": snapshot.stat().st_size}])
+        self.assertEqual(evaluated["artifacts"], [{"path": str(page), "bytes": page.stat().st_size}])
+
     def test_mlflow(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mlflow)
         server.experiments, server.runs, server.auth, server.broken = {}, {}, set(), False

@@ -5,7 +5,7 @@
 #include <limits.h>
 
 #define FITTED 7u /* by default: the first ones, and the blend; the rest when cheap or named */
-#define BLEND  14u
+#define BLEND  15u
 
 static void test_options(void **state) {
   (void)state;

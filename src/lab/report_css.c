@@ -62,4 +62,5 @@ const char wn_report_css[] =
     "@media screen and (prefers-color-scheme:dark){.s0{--c:#4aa3df}.s1{--c:#f0803c}.s2{--c:#2fbf8f}"
     ".s3{--c:#e09bc4}.s6{--c:#b08ad6}.s7{--c:#d0a24c}.bar.train{fill:#4aa3df}}\n"
     "@media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}"
+    ".wide{overflow:visible}table{font-size:8pt}td,th{padding:2pt 3pt}"
     "section,.verdict,.facts div{break-inside:avoid;border-color:#ccc}details{display:none}}\n";

@@ -104,7 +104,8 @@ WN_MUST_USE wn_status wn_cli_read_map(const wn_text_list *texts, wn_column_map *
 typedef struct wn_cli_run {
   const char *data, *config; /* as given; NULL: not given */
   const wn_buf *result;
-  bool passed; /* false: a refusal, a failed check */
+  bool passed;        /* false: a refusal, a failed check */
+  const wn_buf *page; /* its report, kept beside the note; NULL: none */
 } wn_cli_run;
 void wn_cli_record_begin(int argc, char **argv);
 void wn_cli_record(const char *kind, const wn_cli_run *run);

@@ -92,7 +92,7 @@ static wn_status run(wn_check_report *report, wn_buf *out, wn_error *err) {
   WN_TRY(wn_check_model(engine, &how, report, err));
   wn_meter_end(&meter);
   wn_check_report_to_json(report, out);
-  wn_cli_record("check", &(wn_cli_run){opt.data, opt.config, out, report->failed == 0});
+  wn_cli_record("check", &(wn_cli_run){opt.data, opt.config, out, report->failed == 0, NULL});
   if (opt.json) goto cleanup;
   wn_buf_reset(out);
   print(report, out);

@@ -114,7 +114,7 @@ static void print(const wn_ope_result *result, const wn_own_log *own, wn_policy_
   wn_json_key(&j, "ope");
   wn_ope_result_to_json(result, &j);
   wn_json_end_object(&j);
-  wn_cli_record("ope", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0});
+  wn_cli_record("ope", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0, NULL});
   if (opt.json) return;
   wn_buf_reset(out);
   print_text(result, own, policy, out);

@@ -128,7 +128,7 @@ static void print(const wn_policy_replay_report *report, const wn_ope_result *re
   wn_json_key(&j, "ope");
   wn_ope_result_to_json(result, &j);
   wn_json_end_object(&j);
-  wn_cli_record("replay", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0});
+  wn_cli_record("replay", &(wn_cli_run){opt.data, opt.config, out, wn_ope_exit(result) == 0, NULL});
   if (opt.json) return;
   wn_buf_reset(out);
   wn_ope_print(result, policy, out);

@@ -252,7 +252,7 @@ int wn_cmd_train(int argc, char **argv) {
   if (wn_cli_clock(opt.clock, &err) != WN_OK || run(&out, &err) != WN_OK)
     return wn_cli_fail(&command, &err);
   print_json(&out, &text);
-  wn_cli_record("train", &(wn_cli_run){opt.data, opt.config, &text, true});
+  wn_cli_record("train", &(wn_cli_run){opt.data, opt.config, &text, true, NULL});
   if (!opt.json) {
     wn_buf_reset(&text);
     print_text(&out, &text);

@@ -305,7 +305,7 @@ static wn_status tune(run *r, wn_buf *out, wn_error *err) {
   WN_TRY(wn_tune_run(&r->data, &r->options, &result, err));
   wn_meter_end(&r->meter);
   print_json(r, &result, out);
-  wn_cli_record("tune", &(wn_cli_run){opt.data, opt.config, out, true});
+  wn_cli_record("tune", &(wn_cli_run){opt.data, opt.config, out, true, NULL});
   if (opt.json) goto cleanup;
   wn_buf_reset(out);
   WN_TRY(print(r, &result, out, err));

@@ -120,7 +120,7 @@ wn_status wn_cli_evaluate_predictions(const wn_cli_predictions *how, wn_buf *out
   print_json(how->path, &result, out);
   if (out->failed) WN_TRY(wn_fail_memory(err));
   if (how->report != NULL) WN_TRY(wn_cli_report_predictions(how->report, how->path, out, err));
-  wn_cli_record("predictions", &(wn_cli_run){how->data, NULL, out, true});
+  wn_cli_record("predictions", &(wn_cli_run){how->data, NULL, out, true, NULL});
   if (how->json) goto cleanup;
   wn_buf_reset(out);
   print(&result, out);

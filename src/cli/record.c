@@ -57,6 +57,7 @@ void wn_cli_record(const char *kind, const wn_cli_run *run) {
                       .arguments_len = now.arguments_len,
                       .config = {config.data, config.len},
                       .result = {run->result->data, run->result->len}};
+  if (run->page != NULL) note.page = (wn_str){run->page->data, run->page->len};
   if (wn_run_write(run->data, &note, id, &err) != WN_OK)
     wn_log(WN_LOG_WARN, "this run is not noted in %s/runs: %s", run->data,
            wn_error_format(&err, text, sizeof text));

@@ -20,12 +20,12 @@ static const json_t *newest(const json_t *runs, const char *a, const char *b) {
   return NULL;
 }
 
-static wn_status write_report(const wn_cli_report *report, const wn_buf *json, wn_error *err) {
+static wn_status make_report(const wn_cli_report *report, const wn_buf *json, wn_buf *page,
+                             wn_error *err) {
   wn_status status = WN_OK;
   json_t *evaluation = NULL, *extras = NULL, *runs = NULL;
   size_t unreadable;
   char made[40];
-  wn_buf page = {0};
   evaluation = json_loadb(json->data, json->len, 0, NULL);
   if (evaluation == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_report_extras(report->evaluation, report->incumbent, &extras, err));
@@ -41,24 +41,25 @@ static wn_status write_report(const wn_cli_report *report, const wn_buf *json, w
                              json_object_get(newest(runs, "predictions", "predictions"), "result"),
                          .subject = report->subject,
                          .made = made},
-      &page, err));
-  WN_TRY(wn_write_file_atomic(report->path, (wn_str){page.data, page.len}, err));
+      page, err));
 cleanup:
   json_decref(evaluation);
   json_decref(extras);
   json_decref(runs);
-  wn_buf_clear(&page);
   return status;
 }
 
 wn_status wn_cli_report_evaluation(const wn_cli_report *report, wn_error *err) {
-  wn_buf json = {0};
+  wn_buf json = {0}, page = {0};
   wn_status status = WN_OK;
   wn_evaluation_to_json(report->evaluation, &json);
   if (json.failed) WN_TRY(wn_fail_memory(err));
-  if (report->path != NULL) WN_TRY(write_report(report, &json, err));
-  wn_cli_record("evaluate", &(wn_cli_run){report->data, report->config, &json, true});
+  if (report->path != NULL || report->data != NULL) WN_TRY(make_report(report, &json, &page, err));
+  if (report->path != NULL)
+    WN_TRY(wn_write_file_atomic(report->path, (wn_str){page.data, page.len}, err));
+  wn_cli_record("evaluate", &(wn_cli_run){report->data, report->config, &json, true, &page});
 cleanup:
+  wn_buf_clear(&page);
   wn_buf_clear(&json);
   return status;
 }

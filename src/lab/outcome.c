@@ -21,12 +21,20 @@ typedef struct unit {
   int64_t day;
   uint32_t slates, day_slates;
   double day_y, day_x; /* of the primary metric */
+  uint64_t step;       /* 1 + place of its last step; 0: none */
 } unit;
 
 /* What a unit has of one metric. */
 typedef struct tally {
   double y, x, z;
 } tally;
+
+/* What a unit had come to by then, for looks back (wn_outcome_options.look). */
+typedef struct step {
+  uint64_t unit;
+  int64_t time_ms;
+  uint32_t slates;
+} step;
 
 typedef struct collector {
   const wn_experiment *experiment;
@@ -39,6 +47,9 @@ typedef struct collector {
   WN_VEC(unit) units;
   WN_VEC(tally) tallies; /* units × metrics */
   WN_VEC(wn_day_outcome) days;
+  WN_VEC(step) steps;
+  WN_VEC(tally) step_tallies; /* steps × metrics */
+  int64_t step_ms;            /* one step a unit in each such part of time */
 } collector;
 
 void wn_outcome_options_defaults(wn_outcome_options *options) {
@@ -241,6 +252,28 @@ cleanup:
   return status;
 }
 
+/* One step a unit and part of time: the parts grow as the time does, so that they stay few. */
+static wn_status take_step(collector *c, size_t place, int64_t time_ms, wn_error *err) {
+  unit *u = &c->units.data[place];
+  size_t metrics = c->experiment->metrics_len;
+  int64_t since = c->out->first_ms;
+  while ((time_ms - since) / c->step_ms >= WN_OUTCOME_LOOKS) c->step_ms *= 2;
+  step *last = u->step > 0 ? &c->steps.data[u->step - 1] : NULL;
+  if (last == NULL || (last->time_ms - since) / c->step_ms != (time_ms - since) / c->step_ms) {
+    if (!wn_vec_push(&c->steps, (step){.unit = place}) ||
+        !wn_vec_reserve(&c->step_tallies, c->step_tallies.len + metrics))
+      return wn_fail_memory(err);
+    c->step_tallies.len += metrics;
+    u->step = c->steps.len;
+    last = &c->steps.data[u->step - 1];
+  }
+  last->time_ms = time_ms;
+  last->slates = u->slates;
+  memcpy(c->step_tallies.data + (u->step - 1) * metrics, c->tallies.data + place * metrics,
+         metrics * sizeof(tally));
+  return WN_OK;
+}
+
 static wn_status take_slate(void *ctx, const wn_slate_log *slate, const wn_answer *answers,
                             size_t len, wn_error *err) {
   collector *c = ctx;
@@ -278,6 +311,7 @@ static wn_status take_slate(void *ctx, const wn_slate_log *slate, const wn_answe
     count_credit(c, slate, answers, len, &c->tallies.data[place * c->experiment->metrics_len]);
   else
     count_shadow(c, slate, &c->tallies.data[place * c->experiment->metrics_len]);
+  if (c->options->look != NULL) WN_TRY(take_step(c, place, slate->time_ms, err));
 cleanup:
   return status;
 }
@@ -366,6 +400,48 @@ cleanup:
   return status;
 }
 
+/* ---- looks back ---- */
+
+/* All units as they were at the end of the step; those whose first one is yet to come have no
+ * slate. */
+static wn_status look_back(collector *c, int64_t until_ms, wn_error *err) {
+  wn_outcome *whole = c->out;
+  wn_outcome then = {.first_ms = whole->first_ms, .last_ms = until_ms};
+  memcpy(then.with_before, whole->with_before, sizeof then.with_before);
+  memcpy(then.without_events, whole->without_events, sizeof then.without_events);
+  c->out = &then;
+  for (size_t i = 0; i < c->units.len; i++) {
+    const unit *u = &c->units.data[i];
+    if (u->slates > 0 && !u->overridden && !u->crossed && !u->bot) sum_unit(c, i);
+  }
+  c->out = whole;
+  return c->options->look(c->options->look_ctx, until_ms, &then, err);
+}
+
+/* Plays the steps again. They are in the order of their parts of time, though not within one. */
+static wn_status play_steps(collector *c, wn_error *err) {
+  wn_status status = WN_OK;
+  size_t metrics = c->experiment->metrics_len, at = 0;
+  int64_t since = c->out->first_ms, end = since;
+  for (size_t i = 0; i < c->units.len; i++) c->units.data[i].slates = 0;
+  for (size_t i = 0; i < c->tallies.len; i++) c->tallies.data[i].x = c->tallies.data[i].y = 0;
+  while (at < c->steps.len) {
+    end += c->step_ms;
+    for (; at < c->steps.len && c->steps.data[at].time_ms < end; at++) {
+      const step *s = &c->steps.data[at];
+      c->units.data[s->unit].slates = s->slates;
+      for (size_t m = 0; m < metrics; m++) { /* z is of before: known all the time */
+        tally *t = &c->tallies.data[s->unit * metrics + m];
+        t->y = c->step_tallies.data[at * metrics + m].y;
+        t->x = c->step_tallies.data[at * metrics + m].x;
+      }
+    }
+    WN_TRY(look_back(c, end < c->out->last_ms ? end : c->out->last_ms, err));
+  }
+cleanup:
+  return status;
+}
+
 static void find_types(collector *c, wn_store *store) {
   for (size_t m = 0; m < c->experiment->metrics_len; m++) {
     const char *type = c->experiment->metrics[m].type;
@@ -379,7 +455,7 @@ static void find_types(collector *c, wn_store *store) {
 wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
                              const wn_outcome_options *options, wn_outcome *out, wn_error *err) {
   wn_status status = WN_OK;
-  collector c = {.experiment = experiment, .options = options, .out = out};
+  collector c = {.experiment = experiment, .options = options, .out = out, .step_ms = 1000};
   wn_answered_options answered = {.since_ms = options->since_ms, .window_ms = options->window_ms};
   *out = (wn_outcome){0};
   wn_map64_init(&c.by_key);
@@ -392,7 +468,10 @@ wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
   out->days = c.days.data;
   out->days_len = c.days.len;
   c.days.data = NULL;
+  if (options->look != NULL) WN_TRY(play_steps(&c, err));
 cleanup:
+  wn_vec_clear(&c.steps);
+  wn_vec_clear(&c.step_tallies);
   wn_vec_clear(&c.units);
   wn_vec_clear(&c.tallies);
   wn_vec_clear(&c.days);

@@ -66,16 +66,27 @@ typedef struct wn_outcome {
   bool with_before[WN_METRICS_MAX];    /* z was counted */
 } wn_outcome;
 
+/* The experiment as it was at `until_ms`; days and segments are not told apart. */
+typedef wn_status wn_outcome_look_fn(void *ctx, int64_t until_ms, const wn_outcome *then,
+                                     wn_error *err);
+#define WN_OUTCOME_LOOKS 60
+
 typedef struct wn_outcome_options {
   int64_t since_ms, until_ms; /* slates and events shown and done in between */
   int64_t window_ms;          /* of events that name no slate; default 24 hours */
   double before_days;         /* for z, users only; default 28, 0: none */
+  /* NULL: not asked. Called once `out` is whole, for up to WN_OUTCOME_LOOKS times at equal
+   * distances from the first slate on; the last is the end. An event counts with the slate that it
+   * answers, and whoever is left out in the end is left out of every look: the last look is `out`.
+   */
+  wn_outcome_look_fn *look;
+  void *look_ctx;
   bool everyone; /* all slates of the experiment's surfaces count for its first arm: for planning */
 } wn_outcome_options;
 void wn_outcome_options_defaults(wn_outcome_options *options);
 
 /* Scans the slates and the log (answered.h). Memory: some 100 bytes and 24 a metric for each unit,
- * besides 48 an event. */
+ * besides 48 an event; for looks 24 and 16 a metric for each unit and look in which it came. */
 WN_MUST_USE wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
                                          const wn_outcome_options *options, wn_outcome *out,
                                          wn_error *err);

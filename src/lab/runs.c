@@ -158,13 +158,17 @@ static wn_status make_id(int64_t started_ms, char id[WN_RUN_ID_ROOM], wn_error *
   return WN_OK;
 }
 
-static char *path_of(const char *dir, const char *id) {
-  size_t room = strlen(dir) + strlen(id) + sizeof "/runs/.json";
+/* DIR/runs/IDENDING; without an id the folder. */
+static char *file_of(const char *dir, const char *id, const char *ending) {
+  size_t room = strlen(dir) + strlen(id) + strlen(ending) + sizeof "/runs/";
   char *path = wn_malloc(room);
   if (path != NULL)
-    snprintf(path, room, "%s/runs%s%s%s", dir, id[0] != '\0' ? "/" : "", id,
-             id[0] != '\0' ? ".json" : "");
+    snprintf(path, room, "%s/runs%s%s%s", dir, id[0] != '\0' ? "/" : "", id, ending);
   return path;
+}
+
+static char *path_of(const char *dir, const char *id) {
+  return file_of(dir, id, id[0] != '\0' ? ".json" : "");
 }
 
 static wn_status write_run(const char *dir, const json_t *run, wn_error *err) {
@@ -200,8 +204,8 @@ static bool add_artifact(json_t *artifacts, const char *dir, const char *path) {
 
 /* The files that the run has written: what its options name, and a training's snapshot (in the data
  * directory). */
-static json_t *artifacts_of(const char *dir, const wn_run_note *note, const json_t *params,
-                            const json_t *result) {
+static json_t *artifacts_of(const char *dir, const wn_run_note *note, const char *id,
+                            const json_t *params, const json_t *result) {
   static const char *const options[] = {"report", "per-user", "out"};
   json_t *artifacts = json_array();
   bool done = artifacts != NULL;
@@ -214,6 +218,12 @@ static json_t *artifacts_of(const char *dir, const wn_run_note *note, const json
     char path[64];
     snprintf(path, sizeof path, "snapshots/%06lld.wns", (long long)snapshot);
     done = add_artifact(artifacts, dir, path);
+  }
+  if (done && note->page.len > 0) {
+    char path[WN_RUN_ID_ROOM + 16];
+    snprintf(path, sizeof path, "runs/%s.html", id);
+    json_t *page = json_pack("{s:s, s:I}", "path", path, "bytes", (json_int_t)note->page.len);
+    done = json_array_append_new(artifacts, page) == 0;
   }
   if (done) return artifacts;
   json_decref(artifacts);
@@ -240,7 +250,7 @@ static json_t *run_of(const char *dir, const wn_run_note *note, const char *id, 
           note->config.ptr != NULL ? json_stringn(note->config.ptr, note->config.len)
                                    : json_null()) &&
       put(run, "metrics", metrics_of(result)) && put(run, "hashes", hashes_of(result)) &&
-      put(run, "artifacts", artifacts_of(dir, note, json_object_get(run, "params"), result)) &&
+      put(run, "artifacts", artifacts_of(dir, note, id, json_object_get(run, "params"), result)) &&
       put(run, "seed", seed != NULL ? json_copy(seed) : json_null()) &&
       put(run, "tags", json_object()) && json_object_set(run, "result", result) == 0;
   if (done) return run;
@@ -307,6 +317,19 @@ static void prune(const char *dir) {
   wn_free(folder);
 }
 
+static wn_status write_page(const char *dir, const char *id, wn_str page, wn_error *err) {
+  wn_status status = WN_OK;
+  if (page.len == 0) return WN_OK;
+  char *folder = path_of(dir, ""), *path = file_of(dir, id, ".html");
+  if (folder == NULL || path == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_make_dir(folder, err));
+  WN_TRY(wn_write_file_atomic(path, page, err));
+cleanup:
+  wn_free(folder);
+  wn_free(path);
+  return status;
+}
+
 wn_status wn_run_write(const char *dir, const wn_run_note *note, char id[WN_RUN_ID_ROOM],
                        wn_error *err) {
   json_error_t why;
@@ -318,6 +341,7 @@ wn_status wn_run_write(const char *dir, const wn_run_note *note, char id[WN_RUN_
   WN_TRY(make_id(note->started_ms, id, err));
   run = run_of(dir, note, id, result);
   if (run == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(write_page(dir, id, note->page, err)); /* first, so that what the run names is there */
   WN_TRY(write_run(dir, run, err));
   prune(dir);
 cleanup:
@@ -369,6 +393,20 @@ wn_status wn_run_find(const json_t *runs, const char *id, json_t **run, wn_error
     *run = each;
   }
   return *run != NULL ? WN_OK : wn_fail(err, WN_E_NOT_FOUND, "id", "there is no run `%s`", id);
+}
+
+/* The id is the file's own word: it must not lead out of the folder. */
+wn_status wn_run_page(const char *dir, const json_t *run, wn_buf *out, wn_error *err) {
+  const char *id = json_string_value(json_object_get(run, "id"));
+  if (id[0] == '\0' || strspn(id, "0123456789abcdef-") != strlen(id))
+    return wn_fail(err, WN_E_NOT_FOUND, "id", "this run keeps no report");
+  char *path = file_of(dir, id, ".html");
+  if (path == NULL) return wn_fail_memory(err);
+  wn_status status = wn_read_file(path, RUN_BYTES_MAX, out, err);
+  wn_free(path);
+  return status == WN_E_NOT_FOUND
+             ? wn_fail(err, WN_E_NOT_FOUND, "id", "the run %s keeps no report: evaluations do", id)
+             : status;
 }
 
 wn_status wn_run_tag(const char *dir, json_t *run, const char *key, const char *value,

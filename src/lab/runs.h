@@ -21,6 +21,7 @@ typedef struct wn_run_note {
   size_t arguments_len;
   wn_str config; /* text of the configuration file; absent: the defaults */
   wn_str result; /* JSON object: the command's --json */
+  wn_str page;   /* its report, kept beside it as DIR/runs/ID.html; absent: none */
 } wn_run_note;
 
 /* Writes the run and says its id. Metrics and hashes are found in the result. */
@@ -34,6 +35,8 @@ WN_MUST_USE wn_status wn_runs_load(const char *dir, json_t **runs, size_t *unrea
  * `last~1` …: the newest, the one before. */
 WN_MUST_USE wn_status wn_run_find(const json_t *runs, const char *id, json_t **run /* borrowed */,
                                   wn_error *err);
+/* The report that is kept with a run. WN_E_NOT_FOUND: none is. */
+WN_MUST_USE wn_status wn_run_page(const char *dir, const json_t *run, wn_buf *out, wn_error *err);
 /* Sets a tag (value NULL: removes it) and writes the file. */
 WN_MUST_USE wn_status wn_run_tag(const char *dir, json_t *run, const char *key, const char *value,
                                  wn_error *err);

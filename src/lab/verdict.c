@@ -324,24 +324,32 @@ void wn_experiment_verdict_of(const wn_experiment *e, const wn_outcome *outcome,
   plan(e, outcome, out);
 }
 
-wn_status wn_experiment_look(wn_store *store, const char *dir, const wn_experiment *e,
-                             wn_outcome *outcome, wn_experiment_verdict *verdict, wn_error *err) {
+wn_status wn_experiment_period(const char *dir, const wn_experiment *e, wn_outcome_options *options,
+                               wn_error *err) {
   wn_status status = WN_OK;
   wn_ledger ledger = {0};
-  wn_outcome_options options;
-  *outcome = (wn_outcome){0};
   WN_TRY(wn_ledger_read(dir, &ledger, err));
   const wn_ledger_entry *entry = wn_ledger_find(&ledger, e->name);
   if (entry == NULL)
     WN_TRY(wn_fail(err, WN_E_NOT_READY, e->name,
                    "it never ran: start the server with this configuration"));
-  wn_outcome_options_defaults(&options);
-  options.since_ms = entry->started_ms;
-  if (entry->stopped_ms != 0) options.until_ms = entry->stopped_ms;
+  wn_outcome_options_defaults(options);
+  options->since_ms = entry->started_ms;
+  if (entry->stopped_ms != 0) options->until_ms = entry->stopped_ms;
+cleanup:
+  wn_ledger_clear(&ledger);
+  return status;
+}
+
+wn_status wn_experiment_look(wn_store *store, const char *dir, const wn_experiment *e,
+                             wn_outcome *outcome, wn_experiment_verdict *verdict, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_outcome_options options;
+  *outcome = (wn_outcome){0};
+  WN_TRY(wn_experiment_period(dir, e, &options, err));
   WN_TRY(wn_outcome_collect(store, e, &options, outcome, err));
   wn_experiment_verdict_of(e, outcome, verdict);
 cleanup:
-  wn_ledger_clear(&ledger);
   return status;
 }
 

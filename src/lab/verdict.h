@@ -61,6 +61,9 @@ extern const double wn_needed_effects[4];
 WN_MUST_USE wn_status wn_experiment_look(wn_store *store, const char *dir,
                                          const wn_experiment *experiment, wn_outcome *outcome,
                                          wn_experiment_verdict *verdict, wn_error *err);
+/* When it ran, for wn_outcome_collect. WN_E_NOT_READY: it never did. */
+WN_MUST_USE wn_status wn_experiment_period(const char *dir, const wn_experiment *experiment,
+                                           wn_outcome_options *options, wn_error *err);
 void wn_experiment_verdict_of(const wn_experiment *experiment, const wn_outcome *outcome,
                               wn_experiment_verdict *out);
 /* What a rule would do now. `arm`: to promote; `why`: one sentence. */

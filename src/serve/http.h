@@ -161,13 +161,14 @@ wn_http_handler wn_route_slate_get, wn_route_slate_post, wn_route_slate_done, wn
     wn_route_item_similar, wn_route_user_similar, wn_route_surfaces;
 wn_http_handler wn_route_experiments, wn_route_experiment, wn_route_scatter;
 wn_http_handler wn_route_experiment_declare, wn_route_experiment_patch, wn_route_experiment_delete,
-    wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote;
+    wn_route_experiment_ramp, wn_route_experiment_stop, wn_route_experiment_promote,
+    wn_route_experiment_course;
 wn_http_handler wn_route_items_find, wn_route_users_find, wn_route_user_history;
 wn_http_handler wn_route_archive, wn_route_drift, wn_route_digest, wn_route_snapshots,
     wn_route_snapshot_serve;
 wn_http_handler wn_route_config_get, wn_route_config_put, wn_route_config_preview,
     wn_route_config_history, wn_route_config_version, wn_route_config_revert;
-wn_http_handler wn_route_runs, wn_route_run, wn_route_audit;
+wn_http_handler wn_route_runs, wn_route_run, wn_route_run_report, wn_route_audit;
 wn_http_handler wn_route_map, wn_route_stats, wn_route_item_stats;
 wn_http_handler wn_route_console_page, wn_route_console_asset;
 wn_http_handler wn_route_refresh, wn_route_refresh_done;

@@ -5,12 +5,14 @@
 
 #include <string.h>
 
-/* Scripts and styles from here alone, none inline; pictures also from where the catalogue's items
- * have theirs. What the page puts into the document passes Svelte's own policy: titles stay text.
+/* Scripts, styles and frames (a run's report) from here alone, none inline; pictures also from
+ * where the catalogue's items have theirs. What the page puts into the document passes Svelte's own
+ * policy: titles stay text.
  */
 #define CONSOLE_CSP                                                                                \
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "         \
-  "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "              \
+  "connect-src 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action "    \
+  "'none'; "                                                                                       \
   "require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 
 static wn_str header(const wn_http *http, const char *name) {

@@ -1,6 +1,7 @@
 /* Experiments: what is declared, what it shows, and the changes of both. */
 #include "serve/server_internal.h"
 
+#include "lab/course.h"
 #include "lab/ledger.h"
 #include "lab/verdict.h"
 
@@ -147,6 +148,21 @@ wn_status wn_route_experiment(wn_http *http, wn_error *err) {
 cleanup:
   wn_policy_unref(policy);
   wn_outcome_clear(&outcome);
+  return status;
+}
+
+wn_status wn_route_experiment_course(wn_http *http, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_json json;
+  const wn_experiment *e = NULL;
+  wn_policy *policy = wn_engine_policy(http->engine);
+  WN_TRY(no_query(http, err));
+  WN_TRY(find(policy, http->id, &e, err));
+  wn_json_init(&json, &http->out);
+  WN_TRY(wn_experiment_course(wn_engine_store(http->engine), wn_engine_dir(http->engine), e, &json,
+                              err));
+cleanup:
+  wn_policy_unref(policy);
   return status;
 }
 

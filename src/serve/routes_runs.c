@@ -20,6 +20,19 @@ static wn_status dump(const json_t *value, wn_buf *out, wn_error *err) {
   return out->failed ? wn_fail_memory(err) : WN_OK;
 }
 
+/* Whether its report is kept beside it. */
+static bool has_page(const json_t *run) {
+  size_t i;
+  json_t *artifact;
+  json_array_foreach(json_object_get(run, "artifacts"), i, artifact) {
+    const char *path = json_string_value(json_object_get(artifact, "path"));
+    wn_str id = wn_str_of(json_string_value(json_object_get(run, "id")));
+    if (path != NULL && strncmp(path, "runs/", 5) == 0 && strncmp(path + 5, id.ptr, id.len) == 0)
+      return true;
+  }
+  return false;
+}
+
 /* Without what is long: the configuration's text, the result, its numbers. */
 static wn_status put_row(json_t *list, const json_t *run, wn_error *err) {
   static const char *const keys[] = {"id",         "kind",   "started_ms", "seconds", "cpu_seconds",
@@ -31,6 +44,7 @@ static wn_status put_row(json_t *list, const json_t *run, wn_error *err) {
     json_t *value = json_object_get(run, keys[i]);
     good = json_object_set_new(row, keys[i], value != NULL ? json_incref(value) : json_null()) == 0;
   }
+  good = good && json_object_set_new(row, "report", json_boolean(has_page(run))) == 0;
   return good ? WN_OK : wn_fail_memory(err);
 }
 
@@ -86,6 +100,30 @@ wn_status wn_route_run(wn_http *http, wn_error *err) {
   WN_TRY(wn_runs_load(wn_engine_dir(http->engine), &runs, &unreadable, err));
   WN_TRY(wn_run_find(runs, id, &run, err));
   WN_TRY(dump(run, &http->out, err));
+cleanup:
+  json_decref(runs);
+  return status;
+}
+
+/* A page without scripts that any process may have written into the data directory: it gets an
+ * origin of its own (sandbox), may fetch nothing, and is framed by the console alone. */
+#define REPORT_CSP                                                                                 \
+  "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; "       \
+  "form-action 'none'; sandbox"
+
+wn_status wn_route_run_report(wn_http *http, wn_error *err) {
+  static const char *const none[] = {NULL};
+  wn_status status = WN_OK;
+  json_t *runs = NULL, *run = NULL;
+  size_t unreadable = 0;
+  WN_TRY(wn_query_check(&http->query, none, NULL, err));
+  const char *id = wn_arena_strdup(&http->arena, http->id);
+  if (id == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_runs_load(wn_engine_dir(http->engine), &runs, &unreadable, err));
+  WN_TRY(wn_run_find(runs, id, &run, err));
+  WN_TRY(wn_run_page(wn_engine_dir(http->engine), run, &http->out, err));
+  http->content_type = "text/html; charset=utf-8";
+  http->csp = REPORT_CSP;
 cleanup:
   json_decref(runs);
   return status;

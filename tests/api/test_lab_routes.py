@@ -30,6 +30,36 @@ class Runs(ApiTest):
         for n in "0", "1001", "x":
             self.problem(self.server.get("/v1/runs?n=" + n), 400, "n")
 
+    def test_report(self):
+        """An evaluation keeps its report; it is served where it can do nothing, and from nowhere else."""
+        done = self.server.run("evaluate", "--data", self.server.data, "--users", "20", "--k", "5", "--protocols", "1",
+                               "--no-funnel", "--model", "popular")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run = self.ok(self.server.get("/v1/runs?kind=evaluate"))["runs"][0]
+        self.assertTrue(run["report"])
+        kept = os.path.join(self.server.data, "runs", run["id"] + ".html")
+        self.assertIn({"path": "runs/%s.html" % run["id"], "bytes": os.path.getsize(kept)},
+                      self.ok(self.server.get("/v1/runs/" + run["id"]))["artifacts"])
+        answer = self.server.get("/v1/runs/%s/report" % run["id"])
+        self.assertEqual((answer.status, answer.type), (200, "text/html"))
+        with open(kept, "rb") as f:
+            self.assertEqual(answer.body, f.read())
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        self.assertTrue({"default-src 'none'", "sandbox", "frame-ancestors 'self'"} <= set(policy), policy)
+        self.assertFalse([rule for rule in policy if "script" in rule])
+        self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
+        # One whose id was written by hand leads nowhere.
+        with open(os.path.join(self.server.data, "runs", "0-by-hand.json"), "w") as f:
+            json.dump({**run, "id": "0/../../secret", "metrics": {}}, f)
+        with open(os.path.join(self.server.folder, "secret.html"), "w") as f:
+            f.write("secret")
+        for id in "0%2F..%2F..%2Fsecret", "none", "..%2F..%2Fsecret":
+            self.problem(self.server.get("/v1/runs/%s/report" % id), 404)
+        os.unlink(os.path.join(self.server.data, "runs", "0-by-hand.json"))
+        os.unlink(kept)
+        self.assertIn("keeps no report", self.problem(self.server.get("/v1/runs/%s/report" % run["id"]), 404)["detail"])
+        os.unlink(kept.replace(".html", ".json"))
+
     def test_audit(self):
         self.assertEqual(self.ok(self.server.get("/v1/audit"))["entries"], [])
         for _ in range(3):

@@ -128,6 +128,9 @@ class OpenApi(ApiTest):
     def setUpClass(cls):
         super().setUpClass()
         train(cls.server)
+        done = cls.server.run("evaluate", "--data", cls.server.data, "--users", "20", "--k", "5", "--protocols", "1",
+                              "--no-funnel", "--model", "popular")
+        assert done.returncode == 0, done.stderr
         answer = cls.server.request("POST", "/v1/admin/refresh")
         assert answer.status == 200, answer
         cls.document = cls.server.get("/openapi.json").json

@@ -167,7 +167,9 @@ class Runs(unittest.TestCase):
         evaluated, trained = json.loads(winnow("runs", "list", "--data", data, "--json").stdout)
         snapshot = data / "snapshots" / "000001.wns"
         self.assertEqual(trained["artifacts"], [{"path": "snapshots/000001.wns", "bytes": snapshot.stat().st_size}])
-        self.assertEqual(evaluated["artifacts"], [{"path": str(page), "bytes": page.stat().st_size}])
+        size = page.stat().st_size
+        self.assertEqual(evaluated["artifacts"], [{"path": str(page), "bytes": size},
+                                                  {"path": "runs/%s.html" % evaluated["id"], "bytes": size}])
 
     def test_mlflow(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mlflow)

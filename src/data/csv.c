@@ -14,10 +14,32 @@
 #define RECORD_BYTES_MAX (4u << 20)
 #define AGAIN_BYTES_MAX  (256u << 20)
 
+char wn_csv_separator(wn_str header) {
+  size_t commas = 0, tabs = 0, semicolons = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < header.len; i++) {
+    char c = header.ptr[i];
+    quoted ^= c == '"';
+    if (quoted) continue;
+    commas += c == ',';
+    tabs += c == '\t';
+    semicolons += c == ';';
+  }
+  if (tabs > commas && tabs >= semicolons) return '\t';
+  if (semicolons > commas) return ';';
+  return commas > 0 ? ',' : '\0';
+}
+
 wn_status wn_csv_init(wn_csv *csv, wn_reader *reader, char separator, wn_error *err) {
+  wn_str header = {0};
   *csv = (wn_csv){.reader = reader, .separator = separator};
   csv->cells = wn_calloc(WN_CSV_CELLS_MAX, sizeof *csv->cells);
-  return csv->cells != NULL ? WN_OK : wn_fail_memory(err);
+  if (csv->cells == NULL) return wn_fail_memory(err);
+  if (separator != '\0') return WN_OK;
+  wn_status status = wn_input_peek(reader->input, &header, err);
+  csv->separator = header.ptr != NULL ? wn_csv_separator(header) : ',';
+  if (csv->separator == '\0') csv->separator = ','; /* one column */
+  return status;
 }
 
 void wn_csv_clear(wn_csv *csv) {

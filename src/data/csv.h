@@ -23,7 +23,10 @@ typedef struct wn_csv {
   long at;            /* number of the last line taken */
 } wn_csv;
 
-/* Reads the reader's current file. */
+/* Which of comma, tab and semicolon the header has most often outside quotes; 0: none of them. */
+char wn_csv_separator(wn_str header);
+/* Reads the reader's current file. `separator` 0: by its header, the comma when it has one column.
+ */
 WN_MUST_USE wn_status wn_csv_init(wn_csv *csv, wn_reader *reader, char separator, wn_error *err);
 void wn_csv_clear(wn_csv *csv);
 /* Next well-formed record; blank lines are passed over, malformed ones go to wn_reader_bad().

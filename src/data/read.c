@@ -45,11 +45,9 @@ static wn_status sniff_format(wn_reader *reader, read_format *out, wn_error *err
     return status; /* an empty file holds no records in any format */
   if (line.ptr[0] == '{') {
     *out = F_JSONL;
-  } else if (memchr(line.ptr, '\t', line.len) != NULL) {
-    *out = F_TSV;
-  } else if (memchr(line.ptr, ',', line.len) == NULL) {
+  } else if (wn_csv_separator(line) == '\0') {
     status = wn_fail(err, WN_E_FORMAT, "format",
-                     "neither JSON lines nor a table with commas or tabs; name the format");
+                     "neither JSON lines nor a table with commas, tabs or semicolons");
     if (err != NULL) wn_error_at(err, reader->file, 1, 0);
   }
   return status;
@@ -77,13 +75,14 @@ static read_format format_of_folder(const wn_folder *folder) {
 static wn_status read_file(wn_reader *reader, const char *path, read_format format, bool lenient,
                            wn_error *err) {
   wn_status status = WN_OK;
+  char separator = format == F_CSV ? ',' : format == F_TSV ? '\t' : '\0';
   if (format == F_AUTO) format = format_of_file(path);
   WN_TRY(wn_reader_open(reader, path, err));
   if (format == F_AUTO) WN_TRY(sniff_format(reader, &format, err));
   if (format == F_JSONL)
     WN_TRY(wn_read_jsonl(reader, err));
   else
-    WN_TRY(wn_read_csv(reader, format == F_TSV ? '\t' : ',', lenient, err));
+    WN_TRY(wn_read_csv(reader, separator, lenient, err));
 cleanup:
   wn_reader_close(reader);
   return status;
@@ -139,7 +138,7 @@ static wn_status kind_of_table(wn_reader *reader, folder_file *file, bool *met, 
   quiet.progress = NULL;
   wn_reader_init(&peek, &quiet, reader->sink, &report);
   WN_TRY(wn_reader_open(&peek, file->path, err));
-  WN_TRY(wn_csv_init(&csv, &peek, file->format == F_TSV ? '\t' : ',', err));
+  WN_TRY(wn_csv_init(&csv, &peek, '\0', err));
   WN_TRY(wn_csv_next(&csv, &end, err));
   if (!end) {
     file->kind = wn_csv_kind(reader->options, file->path, csv.cells, csv.cells_len);
@@ -168,7 +167,7 @@ static wn_status read_in_order(wn_reader *reader, const folder_file *files, size
   for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
     for (size_t i = 0; i < len; i++) {
       if (files[i].kind != order[k]) continue;
-      wn_status status = read_file(reader, files[i].path, files[i].format, true, err);
+      wn_status status = read_file(reader, files[i].path, F_AUTO, true, err);
       if (status != WN_OK) return status;
     }
   }

@@ -52,7 +52,8 @@ WN_MUST_USE wn_status wn_reader_user(wn_reader *reader, long line, const wn_user
                                      wn_error *err);
 
 /* One format each. The first two read the current file; `kind` AUTO: by columns or keys.
- * `lenient`: mapped columns that the file lacks are passed over (one of many files). */
+ * `separator` 0: by the header. `lenient`: mapped columns that the file lacks are passed over (one
+ * of many files). */
 WN_MUST_USE wn_status wn_read_csv(wn_reader *reader, char separator, bool lenient, wn_error *err);
 WN_MUST_USE wn_status wn_read_jsonl(wn_reader *reader, wn_error *err);
 WN_MUST_USE wn_status wn_read_movielens(wn_reader *reader, const char *folder, wn_error *err);

@@ -46,7 +46,6 @@ wn_status wn_tabular_map(wn_tabular *t, const wn_column_map *map, size_t len, wn
 wn_status wn_tabular_open(wn_tabular *t, const char *path, const wn_tabular_field *fields,
                           int fields_len, wn_error *err) {
   wn_status status;
-  wn_str line;
   bool end;
   t->path = path;
   t->fields = fields;
@@ -55,9 +54,7 @@ wn_status wn_tabular_open(wn_tabular *t, const char *path, const wn_tabular_fiel
   t->options.bad_lines_max = 1;
   wn_reader_init(&t->reader, &t->options, &t->sink, &t->report);
   WN_TRY(wn_reader_open(&t->reader, path, err));
-  WN_TRY(wn_input_peek(t->reader.input, &line, err));
-  bool tabs = line.ptr != NULL && memchr(line.ptr, '\t', line.len) != NULL;
-  WN_TRY(wn_csv_init(&t->csv, &t->reader, tabs ? '\t' : ',', err));
+  WN_TRY(wn_csv_init(&t->csv, &t->reader, '\0', err));
   WN_TRY(wn_csv_next(&t->csv, &end, err));
   if (end) WN_TRY(wn_fail(err, WN_E_FORMAT, "", "%s is empty", path));
   for (int f = 0; f < fields_len; f++) t->of[f] = column_of(t, fields[f].columns);

@@ -66,6 +66,11 @@ static void test_shapes_of_files(WN_UNUSED void **state) {
   expect_auto("d.tsv", "user\titem\nu1\ti1\nu2\ti2\n", records);
   expect_auto("sniffed", "user\titem\nu1\ti1\nu2\ti2\n", records);
   expect_auto("sniffed2", "user,item\nu1,i1\nu2,i2\n", records);
+  /* what the header says counts, not the name's ending */
+  expect_auto("tabs.csv", "user\titem\nu1\ti1\nu2\ti2\n", records);
+  expect_auto("commas.tsv", "user,item\nu1,i1\nu2,i2\n", records);
+  expect_auto("semicolons.csv", "user;item;\"a,b,c\"\nu1;i1;1\nu2;i2;2\n", records);
+  expect_auto("sniffed3", "item;user\ni1;u1\ni2;u2\n", records);
   expect_auto("spaces.csv", " user , item \nu1,i1\nu2,i2\n", records);
 }
 

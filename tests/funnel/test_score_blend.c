@@ -1,67 +1,12 @@
 /* Scoring by the blend of a snapshot: the slate is the blend's own list; generators that it does
  * not know, snapshots without it, users without a history. */
-#include "fixture.h"
+#include "trained.h"
 #include "model/blend.h"
-#include "model/train.h"
-
-enum { ITEMS = 80, USERS = 120, LEN = 9 };
-
-typedef struct world {
-  fx_world fx;
-  wn_dataset data;
-  wn_models models;
-  wn_history_entry history[LEN];
-  wn_query query;
-} world;
 
 static void init(world *w, bool with_blend) {
-  static wn_event events[USERS * LEN];
-  wn_train_options o;
-  wn_rng rng;
-  wn_error err;
-  memset(w, 0, sizeof *w);
-  fx_init(&w->fx, ITEMS, 4);
-  wn_rng_seed(&rng, 2);
-  for (size_t i = 0; i < USERS * LEN; i++) {
-    double x = wn_rng_double(&rng);
-    events[i] = (wn_event){.user = (uint32_t)(i / LEN),
-                           .item = (uint32_t)(x * x * ITEMS),
-                           .value = NAN,
-                           .time_ms = 1000 + (int64_t)(i % LEN) * 50};
-  }
-  assert_int_equal(wn_dataset_build_events((wn_event_list){events, USERS * LEN}, NULL, USERS, ITEMS,
-                                           &w->data, &err),
-                   WN_OK);
-  wn_train_options_defaults(&o);
-  for (size_t i = 0; i < o.models_len; i++)
-    o.models[i].left_out = true, o.models[i].automatic = false;
   static const char *const sets[] = {"popular.half_life_days=30", "covisit.window=20",
                                      "als.factors=4", "trending.prior=5", "blend.depth=30"};
-  for (size_t i = 0; i < 4u + with_blend; i++)
-    assert_int_equal(wn_train_options_set(&o, sets[i], &err), WN_OK);
-  o.threads = 1;
-  if (wn_train(&w->data, &o, NULL, &w->models, &err) != WN_OK) fail_msg("%s", err.message);
-  const wn_csr *m = &w->data.by_user;
-  for (uint64_t p = m->row_ptr[3 + 1]; p-- > m->row_ptr[3];)
-    w->history[w->query.history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
-  w->query.history = w->history;
-  w->query.user = 3;
-  w->query.anchor = WN_NO_IX;
-  w->query.arena = &w->fx.arena;
-}
-
-static void clear(world *w) {
-  wn_models_clear(&w->models);
-  wn_dataset_clear(&w->data);
-  fx_clear(&w->fx);
-}
-
-static wn_slate run(world *w, const wn_surface *s) {
-  wn_request r = fx_request(&w->fx, s, 20);
-  r.models = &w->models;
-  r.query = w->query;
-  r.explain = true;
-  return fx_run(&r);
+  trained_init(w, 120, sets, 4u + with_blend);
 }
 
 static void surface(wn_surface *s) {
@@ -88,7 +33,7 @@ static void test_is_the_blend(void **state) {
   size_t count = 0;
   init(&w, true);
   surface(&s);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   assert_int_equal(slate.trace->normalise, WN_NORM_BLEND);
   const wn_model *blend = wn_models_find(&w.models, "blend");
   wn_query query = w.query;
@@ -115,7 +60,7 @@ static void test_is_the_blend(void **state) {
     bool asked = traced(slate.trace, s.generators[g].model)->proposed > 0;
     assert_int_equal(asked, weight.score > 0 || weight.rank > 0);
   }
-  clear(&w);
+  trained_clear(&w);
 }
 
 /* Its weight is relative to the whole blend. */
@@ -126,10 +71,10 @@ static void test_stranger(void **state) {
   init(&w, true);
   surface(&s);
   fx_generator(&s, "trending", 30, 0.25f);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   assert_true(traced(slate.trace, "trending")->proposed > 0);
   assert_float_equal(traced(slate.trace, "trending")->share, 0.2, 1e-5);
-  clear(&w);
+  trained_clear(&w);
 }
 
 static void test_without_blend(void **state) {
@@ -138,16 +83,16 @@ static void test_without_blend(void **state) {
   wn_surface s;
   init(&w, false);
   surface(&s);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   assert_int_equal(slate.trace->normalise, WN_NORM_MINMAX);
   assert_true(fx_noted(slate.trace, "no blend in this snapshot"));
   assert_float_equal(traced(slate.trace, "als")->weight, 7, 0);
   static wn_item_ix by_blend[20];
   for (size_t i = 0; i < slate.len; i++) by_blend[i] = slate.items[i].item;
   s.normalise = WN_NORM_MINMAX;
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   for (size_t i = 0; i < slate.len; i++) assert_int_equal(slate.items[i].item, by_blend[i]);
-  clear(&w);
+  trained_clear(&w);
 }
 
 static void test_new_user(void **state) {
@@ -157,11 +102,11 @@ static void test_new_user(void **state) {
   init(&w, true);
   surface(&s);
   w.query.history_len = 0;
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   assert_int_equal(slate.len, 20);
   assert_float_equal(traced(slate.trace, "popular")->share, 1, 1e-5);
   assert_float_equal(slate.items[0].score, 1, 1e-5);
-  clear(&w);
+  trained_clear(&w);
 }
 
 int main(void) {

@@ -1,67 +1,12 @@
 /* The heavy half of the score stage: the ranker's own order, the features told, and what happens
  * without a ranker, without a history, or with too little. */
-#include "fixture.h"
+#include "trained.h"
 #include "model/light.h"
-#include "model/train.h"
-
-enum { ITEMS = 80, USERS = 300, LEN = 9 };
-
-typedef struct world {
-  fx_world fx;
-  wn_dataset data;
-  wn_models models;
-  wn_history_entry history[LEN];
-  wn_query query;
-} world;
 
 static void init(world *w, bool with_ranker) {
-  static wn_event events[USERS * LEN];
-  wn_train_options o;
-  wn_rng rng;
-  wn_error err;
-  memset(w, 0, sizeof *w);
-  fx_init(&w->fx, ITEMS, 4);
-  wn_rng_seed(&rng, 2);
-  for (size_t i = 0; i < USERS * LEN; i++) {
-    double x = wn_rng_double(&rng);
-    events[i] = (wn_event){.user = (uint32_t)(i / LEN),
-                           .item = (uint32_t)(x * x * ITEMS),
-                           .value = NAN,
-                           .time_ms = 1000 + (int64_t)(i % LEN) * 50};
-  }
-  assert_int_equal(wn_dataset_build_events((wn_event_list){events, USERS * LEN}, NULL, USERS, ITEMS,
-                                           &w->data, &err),
-                   WN_OK);
-  wn_train_options_defaults(&o);
-  for (size_t i = 0; i < o.models_len; i++)
-    o.models[i].left_out = true, o.models[i].automatic = false;
   static const char *const sets[] = {"popular.half_life_days=30", "covisit.window=20",
                                      "als.factors=4", "ranker.trees=20", "ranker.depth=30"};
-  for (size_t i = 0; i < 3u + 2 * with_ranker; i++)
-    assert_int_equal(wn_train_options_set(&o, sets[i], &err), WN_OK);
-  o.threads = 1;
-  if (wn_train(&w->data, &o, NULL, &w->models, &err) != WN_OK) fail_msg("%s", err.message);
-  const wn_csr *m = &w->data.by_user;
-  for (uint64_t p = m->row_ptr[3 + 1]; p-- > m->row_ptr[3];)
-    w->history[w->query.history_len++] = (wn_history_entry){m->col[p], m->weight[p], m->time_ms[p]};
-  w->query.history = w->history;
-  w->query.user = 3;
-  w->query.anchor = WN_NO_IX;
-  w->query.arena = &w->fx.arena;
-}
-
-static void clear(world *w) {
-  wn_models_clear(&w->models);
-  wn_dataset_clear(&w->data);
-  fx_clear(&w->fx);
-}
-
-static wn_slate run(world *w, const wn_surface *s) {
-  wn_request r = fx_request(&w->fx, s, 20);
-  r.models = &w->models;
-  r.query = w->query;
-  r.explain = true;
-  return fx_run(&r);
+  trained_init(w, 300, sets, 3u + 2 * with_ranker);
 }
 
 static void surface(wn_surface *s, uint32_t heavy) {
@@ -80,7 +25,7 @@ static void test_order_is_the_rankers(void **state) {
   wn_surface s;
   init(&w, true);
   surface(&s, 25);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   const wn_trace *t = slate.trace;
   assert_non_null(t->ranker);
   assert_true(t->candidates_len > 30);
@@ -94,7 +39,7 @@ static void test_order_is_the_rankers(void **state) {
     if (i > 25) assert_true(above->early >= c->early);
   }
   assert_float_equal(t->candidates[0].score, 1, 1e-6);
-  clear(&w);
+  trained_clear(&w);
 }
 
 /* The same margins as the ranker as a generator gives: lists taken over are lists asked for. */
@@ -107,7 +52,7 @@ static void test_same_as_the_model(void **state) {
   size_t count = 0, same = 0;
   init(&w, true);
   surface(&s, 60);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   const wn_model *ranker = wn_ranker_of(&w.models);
   wn_query query = w.query;
   wn_bitset allowed;
@@ -124,7 +69,7 @@ static void test_same_as_the_model(void **state) {
     }
   assert_true(same > 30);
   wn_bitset_clear(&allowed);
-  clear(&w);
+  trained_clear(&w);
 }
 
 /* Contributions add up to the margin, and are told in the trace. */
@@ -136,7 +81,7 @@ static void test_explained(void **state) {
   wn_json json;
   init(&w, true);
   surface(&s, 25);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   const wn_candidate *c = &slate.trace->candidates[4];
   float contribution[WN_FEATURES_MAX];
   float sum = wn_ranker_contributions(slate.trace->ranker, c->row, contribution);
@@ -148,7 +93,7 @@ static void test_explained(void **state) {
   assert_non_null(strstr(wn_buf_c(&text), "\"by\":\"ranker\""));
   assert_non_null(strstr(wn_buf_c(&text), "\"adds\":"));
   wn_buf_clear(&text);
-  clear(&w);
+  trained_clear(&w);
 }
 
 /* A boost holds against the ranker, too, and takes an item up that it would not have been asked
@@ -160,14 +105,14 @@ static void test_boosts(void **state) {
   char where[40];
   init(&w, true);
   surface(&s, 10);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   wn_item_ix item = slate.trace->candidates[30].item;
   snprintf(where, sizeof where, "id == \"i%u\"", item);
   fx_boost(&s, where, 1000);
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   assert_int_equal(slate.items[0].item, item);
   assert_true(isfinite(slate.trace->candidates[0].margin));
-  clear(&w);
+  trained_clear(&w);
 }
 
 static void test_fallbacks(void **state) {
@@ -177,17 +122,17 @@ static void test_fallbacks(void **state) {
   init(&w, true);
   surface(&s, 25);
   w.query.history_len = 0;
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   assert_true(slate.len == 20 && fx_noted(slate.trace, "no history for the ranker"));
   assert_null(slate.trace->ranker);
-  clear(&w);
+  trained_clear(&w);
   init(&w, false);
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   assert_true(slate.len == 20 && fx_noted(slate.trace, "no ranker in this snapshot"));
   s.heavy = 0;
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   assert_false(fx_noted(slate.trace, "ranker"));
-  clear(&w);
+  trained_clear(&w);
 }
 
 /* The light ranker says who is asked: its score is what the same weights give over the registry's
@@ -221,7 +166,7 @@ static void test_light_chooses(void **state) {
   bool lit[ITEMS] = {false};
   init(&w, true);
   surface(&s, 20);
-  wn_slate slate = run(&w, &s);
+  wn_slate slate = trained_run(&w, &s);
   const wn_trace *t = slate.trace;
   assert_true(t->light && t->candidates_len > 30);
   const wn_feature_set *set = wn_ranker_features(t->ranker);
@@ -237,7 +182,7 @@ static void test_light_chooses(void **state) {
   }
   assert_int_equal(asked, 20);
   s.light = false;
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   assert_false(slate.trace->light);
   for (size_t i = 0; i < slate.trace->candidates_len; i++) {
     assert_true(isnan(slate.trace->candidates[i].light));
@@ -246,9 +191,9 @@ static void test_light_chooses(void **state) {
   assert_true(other > 0); /* points alone choose others */
   s.light = true;
   s.heavy = 200;
-  slate = run(&w, &s);
+  slate = trained_run(&w, &s);
   assert_false(slate.trace->light); /* all are asked about anyway */
-  clear(&w);
+  trained_clear(&w);
 }
 
 int main(void) {

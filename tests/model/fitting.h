@@ -118,6 +118,25 @@ static WN_UNUSED wn_model *fit(const wn_model_class *cls, const wn_dataset *data
   return fit_threads(cls, data, text, 2);
 }
 
+/* Each allocation of a fit fails in turn: an error, no model, nothing leaked. */
+static WN_UNUSED void check_no_memory(const wn_model_class *cls, const wn_dataset *data,
+                                      const char *text) {
+  wn_params params = params_of(cls, text);
+  wn_pool *pool = wn_pool_create(1);
+  wn_fit_env env = {.pool = pool, .seed = 7};
+  wn_model *model = NULL;
+  for (long n = 0; model == NULL; n++) {
+    wn_error error = {0};
+    wn_mem_fail_after(n);
+    wn_status status = cls->fit(data, &params, &env, &model, &error);
+    wn_mem_fail_after(-1);
+    assert_int_equal(status, model != NULL ? WN_OK : WN_E_MEMORY);
+    assert_true(model == NULL || n > 8); /* it did allocate */
+  }
+  model->cls->free(model);
+  wn_pool_free(pool);
+}
+
 /* A folder of the test's own; removed by remove_scratch(). */
 static char scratch_dir[64];
 static WN_UNUSED const char *scratch_path(const char *name, char *buf, size_t size) {

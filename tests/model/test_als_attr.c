@@ -219,24 +219,7 @@ static void test_no_memory(void **state) {
   wn_dataset data;
   catalogue c;
   make_data(&data, &c);
-  wn_params params = params_of(&wn_model_als, "factors=4 epochs=1");
-  wn_pool *pool = wn_pool_create(1);
-  wn_fit_env env = {.pool = pool, .seed = 7};
-  for (long n = 0;; n++) {
-    wn_model *model = NULL;
-    wn_error error = {0};
-    wn_mem_fail_after(n);
-    wn_status status = wn_model_als.fit(&data, &params, &env, &model, &error);
-    wn_mem_fail_after(-1);
-    if (status == WN_OK) {
-      model->cls->free(model);
-      assert_true(n > 40);
-      break;
-    }
-    assert_int_equal(status, WN_E_MEMORY);
-    assert_null(model);
-  }
-  wn_pool_free(pool);
+  check_no_memory(&wn_model_als, &data, "factors=4 epochs=1");
   wn_dataset_clear(&data);
 }
 

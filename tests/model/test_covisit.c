@@ -367,24 +367,7 @@ static void test_no_memory(void **state) {
   (void)state;
   wn_dataset data;
   make_data(&data, 37, false);
-  wn_params params = params_of(&wn_model_covisit, "");
-  wn_pool *pool = wn_pool_create(1);
-  wn_fit_env env = {.pool = pool, .seed = 7};
-  for (long n = 0;; n++) {
-    wn_model *model = NULL;
-    wn_error error = {0};
-    wn_mem_fail_after(n);
-    wn_status status = wn_model_covisit.fit(&data, &params, &env, &model, &error);
-    wn_mem_fail_after(-1);
-    if (status == WN_OK) {
-      model->cls->free(model);
-      assert_true(n > 10);
-      break;
-    }
-    assert_int_equal(status, WN_E_MEMORY);
-    assert_null(model);
-  }
-  wn_pool_free(pool);
+  check_no_memory(&wn_model_covisit, &data, "");
   wn_dataset_clear(&data);
 }
 

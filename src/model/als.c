@@ -377,6 +377,7 @@ const wn_model_class wn_model_als = {
     .fit = wn_als_fit,
     .save = wn_als_save,
     .map = wn_als_map,
+    .validate = wn_als_validate,
     .bind = wn_als_bind,
     .candidates = als_candidates,
     .candidates_batch = wn_als_candidates_batch,

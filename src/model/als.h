@@ -296,6 +296,7 @@ void wn_als_tell(wn_als *als, uint32_t at);
 /* als_snapshot.c */
 wn_status wn_als_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
 wn_status wn_als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err);
+wn_status wn_als_validate(const wn_model *model, wn_error *err);
 /* Calloc that the model owns; NULL: out of memory. */
 void *wn_als_own(wn_als *als, size_t count, size_t size);
 void wn_als_free(wn_model *model);

@@ -8,30 +8,24 @@
  * attribute values, norm 1); V: those items' factors; P = min(events, 50), because factors of
  * items with few events are mostly ridge.
  *
- * Solved by conjugate gradients, one step for all columns at a time with a step length of each
- * column's own, preconditioned by the diagonal, until the residual has fallen to 1% (or
- * ITERATIONS_MAX steps): held-out items are ranked no better by more of them. A step costs
- * 2·nnz(X)·d multiply-adds. Terms that fewer than two items with events have get no row; of more
+ * Solved by attr_ridge.c. Terms that fewer than two items with events have get no row; of more
  * than TERMS_MAX terms the rarest are left out.
  *
  * Departure: a vector without events keeps `cold_scale` of its length. That nobody took an item
  * is evidence, and one that is as long as those of items with events displaces what they ask for.
  *
- * Memory while it runs: 8 bytes an entry of X, 16 · 32 bytes a term and thread, and M itself,
- * 4·d bytes a term. Columns are solved in blocks of 32, a block by one thread: the same bits for
- * any number of threads. */
+ * Memory while it runs: 8 bytes an entry of X, and M itself, 4·d bytes a term, beside what
+ * attr_ridge.c takes. */
 #include "model/als.h"
 #include "base/mem.h"
 #include "base/simd/simd.h"
+#include "model/attr_ridge.h"
 
 #include <math.h>
 #include <string.h>
 
-#define TERMS_MAX      ((uint32_t)1 << 16)
-#define EVENTS_MAX     50 /* of an item, that count */
-#define BLOCK          32u
-#define ITERATIONS_MAX 100
-#define RESIDUAL       1e-4 /* squared */
+#define TERMS_MAX  ((uint32_t)1 << 16)
+#define EVENTS_MAX 50 /* of an item, that count */
 
 typedef struct attr_fit {
   wn_als *als;
@@ -47,13 +41,11 @@ typedef struct attr_fit {
   uint64_t *ptr;     /* [items + 1] */
   uint32_t *col;
   float *x;
-  float *diagonal; /* [rows] of XᵀPX + λI */
-  float *m;        /* [rows × d] */
-  float *work;     /* [threads × (4·rows + 1)·BLOCK] */
+  float *m; /* [rows × d] */
 } attr_fit;
 
 static void fit_clear(attr_fit *f) {
-  void *all[] = {f->item_of, f->weight, f->ptr, f->col, f->x, f->diagonal, f->work};
+  void *all[] = {f->item_of, f->weight, f->ptr, f->col, f->x};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
 }
 
@@ -96,7 +88,6 @@ static void gather(attr_fit *f) {
   const wn_content *c = f->content;
   uint32_t n = 0;
   uint64_t at = 0;
-  for (uint32_t r = 0; r < f->rows; r++) f->diagonal[r] = (float)f->lambda;
   for (uint32_t i = 0; n < f->items; i++) {
     uint32_t events = wn_als_item_events(&f->data->by_item, i);
     if (c->item_ptr[i] == c->item_ptr[i + 1] || events == 0) continue;
@@ -107,121 +98,40 @@ static void gather(attr_fit *f) {
       if (row == WN_NO_IX) continue;
       f->col[at] = row;
       f->x[at] = c->item_weight[k];
-      f->diagonal[row] += f->weight[n] * f->x[at] * f->x[at];
       at++;
     }
     f->ptr[++n] = at;
   }
 }
 
-/* q += Xᵀ·P·y for the block's columns; `of` gives row i of y. */
-static void add_transposed(const attr_fit *f, uint32_t i, const float *y, float *q) {
-  for (uint64_t k = f->ptr[i]; k < f->ptr[i + 1]; k++) {
-    wn_simd()->axpy(f->weight[i] * f->x[k], y, q + (size_t)f->col[k] * BLOCK, BLOCK);
-  }
-}
-
-/* q = (XᵀPX + λI) s */
-static void apply(const attr_fit *f, const float *s, float *q) {
-  const wn_simd_table *simd = wn_simd();
-  size_t n = (size_t)f->rows * BLOCK;
-  for (size_t k = 0; k < n; k++) q[k] = (float)f->lambda * s[k];
-  for (uint32_t i = 0; i < f->items; i++) {
-    float y[BLOCK] = {0};
-    for (uint64_t k = f->ptr[i]; k < f->ptr[i + 1]; k++) {
-      simd->axpy(f->x[k], s + (size_t)f->col[k] * BLOCK, y, BLOCK);
-    }
-    add_transposed(f, i, y, q);
-  }
-}
-
-/* out[k] = Σ a[·][k]·b[·][k] (/ diagonal) */
-static void products(const attr_fit *f, const float *a, const float *b, bool divided, double *out) {
-  for (size_t k = 0; k < BLOCK; k++) out[k] = 0;
-  for (uint32_t r = 0; r < f->rows; r++) {
-    double scale = divided ? 1 / (double)f->diagonal[r] : 1;
-    const float *x = a + (size_t)r * BLOCK, *y = b + (size_t)r * BLOCK;
-    for (size_t k = 0; k < BLOCK; k++) out[k] += scale * (double)x[k] * (double)y[k];
-  }
-}
-
-static bool small_enough(const double *now, const double *first) {
-  for (size_t k = 0; k < BLOCK; k++) {
-    if (now[k] > RESIDUAL * first[k]) return false;
-  }
-  return true;
-}
-
-/* s += α·p and r −= α·q, then p = r/diagonal + β·p. */
-static void step(const attr_fit *f, float *s, float *r, float *p, const float *q, double *rz) {
-  double pq[BLOCK], next[BLOCK];
-  float alpha[BLOCK], beta[BLOCK];
-  products(f, p, q, false, pq);
-  for (size_t k = 0; k < BLOCK; k++) alpha[k] = pq[k] > 0 ? (float)(rz[k] / pq[k]) : 0;
-  for (uint32_t row = 0; row < f->rows; row++) {
-    size_t at = (size_t)row * BLOCK;
-    for (size_t k = 0; k < BLOCK; k++) s[at + k] += alpha[k] * p[at + k];
-    for (size_t k = 0; k < BLOCK; k++) r[at + k] -= alpha[k] * q[at + k];
-  }
-  products(f, r, r, true, next);
-  for (size_t k = 0; k < BLOCK; k++) beta[k] = rz[k] > 0 ? (float)(next[k] / rz[k]) : 0;
-  for (uint32_t row = 0; row < f->rows; row++) {
-    size_t at = (size_t)row * BLOCK;
-    for (size_t k = 0; k < BLOCK; k++) {
-      p[at + k] = r[at + k] / f->diagonal[row] + beta[k] * p[at + k];
-    }
-  }
-  memcpy(rz, next, sizeof next);
-}
-
-static void solve_block(attr_fit *f, size_t first, float *work) {
-  size_t n = (size_t)f->rows * BLOCK, d = f->als->head.d;
-  size_t columns = d - first < BLOCK ? d - first : BLOCK;
-  float *s = work, *r = s + n, *p = r + n, *q = p + n;
-  double rz[BLOCK], start[BLOCK];
-  memset(work, 0, 2 * n * sizeof *work);
-  for (uint32_t i = 0; i < f->items; i++) {
-    float v[BLOCK] = {0};
-    memcpy(v, f->target + f->item_of[i] * d + first, columns * sizeof *v);
-    add_transposed(f, i, v, r);
-  }
-  for (size_t k = 0; k < n; k++) p[k] = r[k] / f->diagonal[k / BLOCK];
-  products(f, r, r, true, start);
-  memcpy(rz, start, sizeof rz);
-  for (int i = 0; i < ITERATIONS_MAX && !small_enough(rz, start); i++) {
-    apply(f, p, q);
-    step(f, s, r, p, q, rz);
-  }
-  for (uint32_t row = 0; row < f->rows; row++) {
-    memcpy(f->m + row * d + first, s + (size_t)row * BLOCK, columns * sizeof *s);
-  }
-}
-
-static void solve_blocks(void *ctx, size_t begin, size_t end, int worker) {
-  attr_fit *f = ctx;
-  float *work = f->work + (size_t)worker * 4 * f->rows * BLOCK;
-  for (size_t b = begin; b < end; b++) solve_block(f, b * BLOCK, work);
-}
-
 static wn_status solve(attr_fit *f, const wn_fit_env *env, wn_error *err) {
   size_t terms = f->content->head.terms, d = f->als->head.d;
   f->row_of = wn_als_own(f->als, terms, sizeof *f->row_of);
   if (f->row_of == NULL) return wn_fail_memory(err);
-  size_t entries = (size_t)count_terms(f), threads = (size_t)wn_pool_threads(env->pool);
+  size_t entries = (size_t)count_terms(f);
   f->m = wn_als_own(f->als, f->rows * d, sizeof *f->m);
   f->item_of = wn_calloc((size_t)f->items + 1, sizeof *f->item_of);
   f->weight = wn_calloc((size_t)f->items + 1, sizeof *f->weight);
   f->ptr = wn_calloc((size_t)f->items + 1, sizeof *f->ptr);
   f->col = wn_calloc(entries + 1, sizeof *f->col);
   f->x = wn_calloc(entries + 1, sizeof *f->x);
-  f->diagonal = wn_calloc((size_t)f->rows + 1, sizeof *f->diagonal);
-  f->work = wn_reallocarray(NULL, threads * 4 * BLOCK * f->rows + 1, sizeof *f->work);
   if (f->m == NULL || f->item_of == NULL || f->weight == NULL || f->ptr == NULL || f->col == NULL ||
-      f->x == NULL || f->diagonal == NULL || f->work == NULL) {
+      f->x == NULL) {
     return wn_fail_memory(err);
   }
   gather(f);
-  wn_pool_run(env->pool, (d + BLOCK - 1) / BLOCK, 1, solve_blocks, f);
+  const wn_attr_ridge ridge = {.rows = f->items,
+                               .terms = f->rows,
+                               .ptr = f->ptr,
+                               .term = f->col,
+                               .x = f->x,
+                               .weight = f->weight,
+                               .of = f->item_of,
+                               .target = f->target,
+                               .d = d,
+                               .lambda = f->lambda};
+  wn_status status = wn_attr_ridge_solve(&ridge, "attributes of items", env->pool, f->m, err);
+  if (status != WN_OK) return status;
   f->als->head.attr_terms = (uint32_t)terms;
   f->als->head.attr_rows = f->rows;
   f->als->attr_row_of = f->row_of;

@@ -74,18 +74,47 @@ static wn_status check_maps(const wn_als *als, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status map_eigen(const wn_snapshot *snapshot, const char *name, uint32_t d,
-                           const double **out, wn_error *err) {
+static wn_status check_eigen(const char *name, const double *value, uint32_t d, wn_error *err) {
+  for (uint32_t k = 0; k < d; k++)
+    if (!in_range(value[k], 0, 1e300))
+      return wn_fail(err, WN_E_CORRUPT, name, "must be finite and not negative");
+  return WN_OK;
+}
+
+static wn_status check_attr(const wn_als *als, wn_error *err) {
+  const wn_als_head *h = &als->head;
+  for (uint32_t t = 0; t < h->attr_terms; t++)
+    if (als->attr_row_of[t] != WN_NO_IX && als->attr_row_of[t] >= h->attr_rows)
+      return wn_fail(err, WN_E_CORRUPT, "als/attr_row_of", "an index is not below %u",
+                     h->attr_rows);
+  return wn_check_finite("als/attr", als->attr, h->attr_rows * (uint64_t)h->d, err);
+}
+
+wn_status wn_als_validate(const wn_model *model, wn_error *err) {
+  const wn_als *als = (const wn_als *)model;
+  const wn_als_head *h = &als->head;
+  uint64_t d = h->d;
+  wn_status status;
+  WN_TRY(check_head(h, err));
+  WN_TRY(check_maps(als, err));
+  WN_TRY(check_eigen("als/eigen", als->eigen, h->d, err));
+  WN_TRY(check_eigen("als/user_eigen", als->user_eigen, h->d, err));
+  WN_TRY(wn_check_finite("als/item", als->item, h->rows * d, err));
+  WN_TRY(wn_check_finite("als/item_scale", als->item_scale, h->rows, err));
+  WN_TRY(wn_check_finite("als/user", als->user, h->users * d, err));
+  WN_TRY(wn_check_finite("als/user_scale", als->user_scale, h->users, err));
+  WN_TRY(wn_check_finite("als/user_basis", als->user_basis, d * d, err));
+  WN_TRY(check_attr(als, err));
+cleanup:
+  return status;
+}
+
+static wn_status map_doubles(const wn_snapshot *snapshot, const char *name, uint32_t d,
+                             const double **out, wn_error *err) {
   const void *data = NULL;
   wn_status status = wn_section_array(snapshot, name, sizeof(double), d, &data, err);
-  if (status != WN_OK) return status;
   *out = data;
-  for (uint32_t k = 0; k < d; k++) {
-    if (!in_range((*out)[k], 0, 1e300)) {
-      return wn_fail(err, WN_E_CORRUPT, name, "must be finite and not negative");
-    }
-  }
-  return WN_OK;
+  return status;
 }
 
 static wn_status map_attr(wn_als *als, const wn_snapshot *snapshot, wn_error *err) {
@@ -95,11 +124,7 @@ static wn_status map_attr(wn_als *als, const wn_snapshot *snapshot, wn_error *er
   WN_TRY(
       wn_section_array(snapshot, "als/attr_row_of", sizeof(uint32_t), h->attr_terms, &row_of, err));
   als->attr_row_of = row_of;
-  WN_TRY(wn_section_floats(snapshot, "als/attr", h->attr_rows * (uint64_t)h->d, &als->attr, err));
-  for (uint32_t t = 0; t < h->attr_terms; t++) {
-    if (als->attr_row_of[t] == WN_NO_IX || als->attr_row_of[t] < h->attr_rows) continue;
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "als/attr_row_of", "an index is not below %u", h->attr_rows));
-  }
+  WN_TRY(wn_section_numbers(snapshot, "als/attr", h->attr_rows * (uint64_t)h->d, &als->attr, err));
 cleanup:
   return status;
 }
@@ -108,15 +133,14 @@ static wn_status map_items(wn_als *als, const wn_snapshot *snapshot, wn_error *e
   const wn_als_head *h = &als->head;
   const void *row_of = NULL, *events = NULL;
   wn_status status;
-  WN_TRY(map_eigen(snapshot, "als/eigen", h->d, &als->eigen, err));
+  WN_TRY(map_doubles(snapshot, "als/eigen", h->d, &als->eigen, err));
   WN_TRY(wn_section_indexes(snapshot, "als/item_of", h->rows, h->items, &als->item_of, err));
   WN_TRY(wn_section_array(snapshot, "als/row_of", sizeof(uint32_t), h->items, &row_of, err));
   als->row_of = row_of;
-  WN_TRY(wn_section_floats(snapshot, "als/item", (uint64_t)h->rows * h->d, &als->item, err));
-  WN_TRY(wn_section_floats(snapshot, "als/item_scale", h->rows, &als->item_scale, err));
+  WN_TRY(wn_section_numbers(snapshot, "als/item", (uint64_t)h->rows * h->d, &als->item, err));
+  WN_TRY(wn_section_numbers(snapshot, "als/item_scale", h->rows, &als->item_scale, err));
   WN_TRY(wn_section_array(snapshot, "als/item_events", sizeof(uint32_t), h->rows, &events, err));
   als->item_events = events;
-  WN_TRY(check_maps(als, err));
 cleanup:
   return status;
 }
@@ -125,10 +149,10 @@ static wn_status map_users(wn_als *als, const wn_snapshot *snapshot, wn_error *e
   const wn_als_head *h = &als->head;
   uint64_t d = h->d;
   wn_status status;
-  WN_TRY(wn_section_floats(snapshot, "als/user", h->users * d, &als->user, err));
-  WN_TRY(wn_section_floats(snapshot, "als/user_scale", h->users, &als->user_scale, err));
-  WN_TRY(map_eigen(snapshot, "als/user_eigen", h->d, &als->user_eigen, err));
-  WN_TRY(wn_section_floats(snapshot, "als/user_basis", d * d, &als->user_basis, err));
+  WN_TRY(wn_section_numbers(snapshot, "als/user", h->users * d, &als->user, err));
+  WN_TRY(wn_section_numbers(snapshot, "als/user_scale", h->users, &als->user_scale, err));
+  WN_TRY(map_doubles(snapshot, "als/user_eigen", h->d, &als->user_eigen, err));
+  WN_TRY(wn_section_numbers(snapshot, "als/user_basis", d * d, &als->user_basis, err));
 cleanup:
   return status;
 }
@@ -147,6 +171,7 @@ wn_status wn_als_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err)
   WN_TRY(map_items(als, snapshot, err));
   WN_TRY(map_users(als, snapshot, err));
   WN_TRY(map_attr(als, snapshot, err));
+  WN_TRY(wn_als_validate(&als->base, err));
   WN_TRY(wn_history_map(snapshot, &als->live.history, err));
   wn_als_live_init(als);
   *out = &als->base;

@@ -184,7 +184,8 @@ static bool usable(float weight) {
   return weight >= 0 && weight <= WEIGHT_MAX;
 }
 
-static wn_status check(const blend *m, wn_error *err) {
+static wn_status blend_validate(const wn_model *model, wn_error *err) {
+  const blend *m = (const blend *)model;
   const wn_blend_head *h = &m->head;
   for (uint32_t i = 0; i < h->members; i++) {
     const wn_blend_member *member = &m->member[i];
@@ -218,7 +219,7 @@ static wn_status blend_map(const wn_snapshot *snapshot, wn_model **out, wn_error
   WN_TRY(wn_section_array(snapshot, "blend/members", sizeof *m->member, m->head.members, &members,
                           err));
   memcpy(m->member, members, m->head.members * sizeof *m->member);
-  WN_TRY(check(m, err));
+  WN_TRY(blend_validate(&m->base, err));
   *out = &m->base;
   m = NULL;
 cleanup:
@@ -235,6 +236,7 @@ const wn_model_class wn_model_blend = {
     .fit = blend_fit,
     .save = blend_save,
     .map = blend_map,
+    .validate = blend_validate,
     .bind = blend_bind,
     .candidates = blend_candidates,
     .score_all = blend_score_all,

@@ -161,7 +161,8 @@ static wn_status fit_and_ask(fit *f, const wn_train_spec *spec, const wn_fit_env
   own.fitted = NULL;
   size_t event = 0;
   wn_status status = wn_fit_one(&r->rest, spec, &own, &model, err);
-  if (status != WN_OK) return status;
+  if (status == WN_E_CORRUPT) wn_fit_left_out(spec, err);
+  if (status != WN_OK) return status == WN_E_CORRUPT ? WN_OK : status; /* says nothing then */
   f->model = model;
   for (f->view = 0; status == WN_OK && (f->view == 0 || f->view < r->views); f->view++) {
     catch_up(r, f->view, model, &event);

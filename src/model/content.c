@@ -261,7 +261,7 @@ static wn_status map_vocabulary(wn_content *m, const wn_snapshot *snapshot, wn_e
       wn_section_offsets(snapshot, "content/word_ptr", m->head.terms, &m->word_ptr, &bytes, err));
   WN_TRY(wn_section_array(snapshot, "content/words", 1, bytes, &words, err));
   m->words = words;
-  WN_TRY(wn_section_floats(snapshot, "content/idf", m->head.terms, &m->idf, err));
+  WN_TRY(wn_section_numbers(snapshot, "content/idf", m->head.terms, &m->idf, err));
 cleanup:
   return status;
 }
@@ -272,10 +272,23 @@ static wn_status map_vectors(wn_content *m, const wn_snapshot *snapshot, wn_erro
   wn_status status;
   WN_TRY(wn_section_offsets(snapshot, "content/item_ptr", h->items, &m->item_ptr, &nnz, err));
   WN_TRY(wn_section_indexes(snapshot, "content/item_term", nnz, h->terms, &m->item_term, err));
-  WN_TRY(wn_section_floats(snapshot, "content/item_weight", nnz, &m->item_weight, err));
+  WN_TRY(wn_section_numbers(snapshot, "content/item_weight", nnz, &m->item_weight, err));
   WN_TRY(wn_section_offsets(snapshot, "content/term_ptr", h->terms, &m->term_ptr, &posts, err));
   WN_TRY(wn_section_indexes(snapshot, "content/post_item", posts, h->items, &m->post_item, err));
-  WN_TRY(wn_section_floats(snapshot, "content/post_weight", posts, &m->post_weight, err));
+  WN_TRY(wn_section_numbers(snapshot, "content/post_weight", posts, &m->post_weight, err));
+cleanup:
+  return status;
+}
+
+static wn_status content_validate(const wn_model *model, wn_error *err) {
+  const wn_content *m = (const wn_content *)model;
+  const wn_content_head *h = &m->head;
+  wn_status status;
+  WN_TRY(check_head(h, err));
+  WN_TRY(wn_check_finite("content/idf", m->idf, h->terms, err));
+  WN_TRY(wn_check_finite("content/item_weight", m->item_weight, m->item_ptr[h->items], err));
+  WN_TRY(wn_check_finite("content/post_weight", m->post_weight, m->term_ptr[h->terms], err));
+  WN_TRY(check_order(m, err));
 cleanup:
   return status;
 }
@@ -291,7 +304,7 @@ static wn_status content_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(check_head(&m->head, err));
   WN_TRY(map_vocabulary(m, snapshot, err));
   WN_TRY(map_vectors(m, snapshot, err));
-  WN_TRY(check_order(m, err));
+  WN_TRY(content_validate(&m->base, err));
   *out = &m->base;
   m = NULL;
 cleanup:
@@ -308,6 +321,7 @@ const wn_model_class wn_model_content = {
     .fit = wn_content_fit,
     .save = content_save,
     .map = content_map,
+    .validate = content_validate,
     .candidates = content_candidates,
     .score_all = content_score_all,
     .update_item = content_update_item,

@@ -79,6 +79,18 @@ cleanup:
   return status;
 }
 
+static wn_status continuation_validate(const wn_model *model, wn_error *err) {
+  const continuation *m = (const continuation *)model;
+  const continuation_head *h = &m->head;
+  if (h->version != 1 || !(h->half_life_ms > 0 && h->half_life_ms <= 1e15) ||
+      !(h->repeat_from >= 0 && h->repeat_from <= 10))
+    return wn_fail(err, WN_E_CORRUPT, "continuation/head", "values are out of range");
+  for (uint32_t i = 0; i < h->items; i++)
+    if (m->gap_ms[i] < 0)
+      return wn_fail(err, WN_E_CORRUPT, "continuation/gap_ms", "must not be negative");
+  return WN_OK;
+}
+
 static wn_status continuation_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   const void *head, *gap_ms;
   wn_status status;
@@ -87,16 +99,10 @@ static wn_status continuation_map(const wn_snapshot *snapshot, wn_model **out, w
   m->base.cls = &wn_model_continuation;
   WN_TRY(wn_section_array(snapshot, "continuation/head", sizeof m->head, 1, &head, err));
   memcpy(&m->head, head, sizeof m->head);
-  const continuation_head *h = &m->head;
-  if (h->version != 1 || !(h->half_life_ms > 0 && h->half_life_ms <= 1e15) ||
-      !(h->repeat_from >= 0 && h->repeat_from <= 10))
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "continuation/head", "values are out of range"));
-  WN_TRY(
-      wn_section_array(snapshot, "continuation/gap_ms", sizeof *m->gap_ms, h->items, &gap_ms, err));
+  WN_TRY(wn_section_array(snapshot, "continuation/gap_ms", sizeof *m->gap_ms, m->head.items,
+                          &gap_ms, err));
   m->gap_ms = gap_ms;
-  for (uint32_t i = 0; i < h->items; i++)
-    if (m->gap_ms[i] < 0)
-      WN_TRY(wn_fail(err, WN_E_CORRUPT, "continuation/gap_ms", "must not be negative"));
+  WN_TRY(continuation_validate(&m->base, err));
   *out = &m->base;
   m = NULL;
 cleanup:
@@ -164,6 +170,7 @@ const wn_model_class wn_model_continuation = {
     .fit = continuation_fit,
     .save = continuation_save,
     .map = continuation_map,
+    .validate = continuation_validate,
     .candidates = continuation_candidates,
     .score_all = continuation_score_all,
     .free = continuation_free,

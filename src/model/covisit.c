@@ -293,6 +293,17 @@ static wn_status check_epochs(const wn_covisit *m, wn_error *err) {
   return WN_OK;
 }
 
+static wn_status covisit_validate(const wn_model *model, wn_error *err) {
+  const wn_covisit *m = (const wn_covisit *)model;
+  wn_status status;
+  WN_TRY(check_head(&m->head, err));
+  WN_TRY(check_rows(m, err));
+  WN_TRY(wn_check_finite("covisit/weight", m->weight, m->row_ptr[wn_covisit_rows(&m->head)], err));
+  if (m->epoch != NULL) WN_TRY(check_epochs(m, err));
+cleanup:
+  return status;
+}
+
 static wn_status covisit_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   wn_covisit *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
@@ -305,16 +316,15 @@ static wn_status covisit_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(check_head(&m->head, err));
   uint32_t rows = wn_covisit_rows(&m->head);
   WN_TRY(wn_section_offsets(snapshot, "covisit/row_ptr", rows, &m->row_ptr, &nnz, err));
-  WN_TRY(check_rows(m, err));
   WN_TRY(wn_section_indexes(snapshot, "covisit/col", nnz, rows, &m->col, err));
-  WN_TRY(wn_section_floats(snapshot, "covisit/weight", nnz, &m->weight, err));
+  WN_TRY(wn_section_numbers(snapshot, "covisit/weight", nnz, &m->weight, err));
   WN_TRY(wn_section_array(snapshot, "covisit/count", sizeof *m->count, m->head.items, &data, err));
   m->count = data;
   if (m->head.half_life_ms > 0) {
     WN_TRY(wn_section_array(snapshot, "covisit/epoch", sizeof *m->epoch, rows, &data, err));
     m->epoch = data;
-    WN_TRY(check_epochs(m, err));
   }
+  WN_TRY(covisit_validate(&m->base, err));
   WN_TRY(wn_history_map(snapshot, &m->live.history, err));
   WN_TRY(wn_covisit_live_init(m, err));
   *out = &m->base;
@@ -333,6 +343,7 @@ const wn_model_class wn_model_covisit = {
     .fit = wn_covisit_fit,
     .save = covisit_save,
     .map = covisit_map,
+    .validate = covisit_validate,
     .candidates = covisit_candidates,
     .score_all = covisit_score_all,
     .update = wn_covisit_update,

@@ -64,10 +64,16 @@ double wn_decay_factor(const wn_decay *decay, double time_ms) {
   return exp2((decay->landmark_ms - time_ms) / decay->half_life_ms);
 }
 
-wn_status wn_decay_load(wn_decay *decay, const double *count, uint32_t items, wn_error *err) {
+wn_status wn_decay_check(const double *count, uint32_t items, wn_error *err) {
   for (uint32_t i = 0; i < items; i++)
     if (!(count[i] >= 0.0 && count[i] <= COUNT_MAX))
       return wn_fail(err, WN_E_CORRUPT, "count", "must be finite and not negative, item %u", i);
+  return WN_OK;
+}
+
+wn_status wn_decay_load(wn_decay *decay, const double *count, uint32_t items, wn_error *err) {
+  wn_status status = wn_decay_check(count, items, err);
+  if (status != WN_OK) return status;
   decay->items = 0;
   if (!wn_decay_grow(decay, items)) return wn_fail_memory(err);
   if (items > 0) memcpy(decay->count, count, items * sizeof *count);

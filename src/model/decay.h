@@ -20,6 +20,8 @@ WN_MUST_USE bool wn_decay_grow(wn_decay *decay, uint32_t items);
 bool wn_decay_add(wn_decay *decay, uint32_t ix, double weight, double time_ms);
 /* What to multiply counts with to have them as of `time_ms`. */
 double wn_decay_factor(const wn_decay *decay, double time_ms);
+/* Every counter is finite and not negative, or WN_E_CORRUPT. */
+WN_MUST_USE wn_status wn_decay_check(const double *count, uint32_t items, wn_error *err);
 /* Replaces the counters with those of a snapshot: finite and ≥ 0, or WN_E_CORRUPT. */
 WN_MUST_USE wn_status wn_decay_load(wn_decay *decay, const double *count, uint32_t items,
                                     wn_error *err);

@@ -261,6 +261,26 @@ static wn_status check_maps(const ease *m, wn_error *err) {
   return wn_fail(err, WN_E_CORRUPT, "ease/row_of", "does not match ease/item_of");
 }
 
+static wn_status check_head(const ease_head *h, wn_error *err) {
+  if (h->version != 1)
+    return wn_fail(err, WN_E_CORRUPT, "ease/head", "version %u, expected 1", h->version);
+  if (h->active > h->items || h->active > ITEMS_MAX || h->history_max < 1 ||
+      h->history_max > HISTORY_MAX || !(h->power >= 0 && h->power <= 1))
+    return wn_fail(err, WN_E_CORRUPT, "ease/head", "sizes or parameters are out of range");
+  return WN_OK;
+}
+
+static wn_status ease_validate(const wn_model *model, wn_error *err) {
+  const ease *m = (const ease *)model;
+  uint64_t n = m->head.active;
+  wn_status status;
+  WN_TRY(check_head(&m->head, err));
+  WN_TRY(wn_check_finite("ease/weight", m->weight, n * n, err));
+  WN_TRY(check_maps(m, err));
+cleanup:
+  return status;
+}
+
 static wn_status ease_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   const void *head = NULL, *row_of = NULL;
   wn_status status;
@@ -270,17 +290,13 @@ static wn_status ease_map(const wn_snapshot *snapshot, wn_model **out, wn_error 
   m->base.cls = &wn_model_ease;
   WN_TRY(wn_section_array(snapshot, "ease/head", sizeof *h, 1, &head, err));
   memcpy(&m->head, head, sizeof m->head);
-  if (h->version != 1)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ease/head", "version %u, expected 1", h->version));
-  if (h->active > h->items || h->active > ITEMS_MAX || h->history_max < 1 ||
-      h->history_max > HISTORY_MAX || !(h->power >= 0 && h->power <= 1))
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "ease/head", "sizes or parameters are out of range"));
+  WN_TRY(check_head(h, err));
   uint64_t n = h->active;
   WN_TRY(wn_section_indexes(snapshot, "ease/item_of", n, h->items, &m->item_of, err));
   WN_TRY(wn_section_array(snapshot, "ease/row_of", sizeof(uint32_t), h->items, &row_of, err));
   m->row_of = row_of;
-  WN_TRY(wn_section_floats(snapshot, "ease/weight", n * n, &m->weight, err));
-  WN_TRY(check_maps(m, err));
+  WN_TRY(wn_section_numbers(snapshot, "ease/weight", n * n, &m->weight, err));
+  WN_TRY(ease_validate(&m->base, err));
   *out = &m->base;
   m = NULL;
 cleanup:
@@ -297,6 +313,7 @@ const wn_model_class wn_model_ease = {
     .fit = ease_fit_model,
     .save = ease_save,
     .map = ease_map,
+    .validate = ease_validate,
     .candidates = ease_candidates,
     .score_all = ease_score_all,
     .free = ease_free,

@@ -273,6 +273,25 @@ static wn_status check_head(const forest_head *h, const char *name, wn_error *er
   return WN_OK;
 }
 
+wn_status wn_forest_validate(const wn_forest *forest, const char *prefix, wn_error *err) {
+  const wn_trees *t = &forest->trees;
+  char name[64];
+  uint64_t nodes = t->count * (uint64_t)nodes_of(t->depth);
+  wn_status status;
+  section(name, sizeof name, prefix, "feature");
+  for (uint64_t i = 0; i < nodes; i++)
+    if ((t->feature[i] & ~WN_TREES_LEFT) >= forest->features)
+      WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "a feature is not below %" PRIu32, forest->features));
+  WN_TRY(
+      wn_check_finite(section(name, sizeof name, prefix, "leaf"), t->leaf, nodes + t->count, err));
+  WN_TRY(wn_check_finite(section(name, sizeof name, prefix, "expect"), forest->expect,
+                         2 * nodes + t->count, err));
+  WN_TRY(wn_check_finite(section(name, sizeof name, prefix, "gain"), forest->gain, forest->features,
+                         err));
+cleanup:
+  return status;
+}
+
 wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_forest *out,
                         wn_error *err) {
   char name[64];
@@ -295,15 +314,13 @@ wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_fore
   WN_TRY(wn_section_array(snapshot, section(name, sizeof name, prefix, "feature"), sizeof(uint32_t),
                           nodes, &raw, err));
   out->trees.feature = raw;
-  for (uint64_t i = 0; i < nodes; i++)
-    if ((out->trees.feature[i] & ~WN_TREES_LEFT) >= h->features)
-      WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "a feature is not below %" PRIu32, h->features));
-  WN_TRY(wn_section_floats(snapshot, section(name, sizeof name, prefix, "leaf"), nodes + h->trees,
-                           &out->trees.leaf, err));
-  WN_TRY(wn_section_floats(snapshot, section(name, sizeof name, prefix, "expect"),
-                           2 * nodes + h->trees, &out->expect, err));
-  WN_TRY(wn_section_floats(snapshot, section(name, sizeof name, prefix, "gain"), h->features,
-                           &out->gain, err));
+  WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "leaf"), nodes + h->trees,
+                            &out->trees.leaf, err));
+  WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "expect"),
+                            2 * nodes + h->trees, &out->expect, err));
+  WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "gain"), h->features,
+                            &out->gain, err));
+  WN_TRY(wn_forest_validate(out, prefix, err));
 cleanup:
   return status;
 }

@@ -37,6 +37,9 @@ float wn_forest_contributions(const wn_forest *forest, const float *row, float *
 /* Sections PREFIX/head, /feature, /threshold, /leaf, /expect, /gain. */
 WN_MUST_USE wn_status wn_forest_save(const wn_forest *forest, const char *prefix,
                                      wn_snapshot_writer *writer, wn_error *err);
+/* Of trees fitted or mapped: features in range, leaves finite. */
+WN_MUST_USE wn_status wn_forest_validate(const wn_forest *forest, const char *prefix,
+                                         wn_error *err);
 WN_MUST_USE wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_forest *out,
                                     wn_error *err);
 void wn_forest_clear(wn_forest *forest);

@@ -101,6 +101,10 @@ typedef struct wn_model_class {
   /* Maps what save wrote; validates sizes and ranges before it believes them. Keeps pointers into
    * the snapshot. */
   wn_status (*map)(const wn_snapshot *snapshot, wn_model **out, wn_error *err);
+  /* Optional (NULL: nothing in it can be wrong): what was fitted or mapped holds finite numbers in
+   * their ranges and indexes below their bounds. `map` calls it before it believes a file,
+   * wn_fit_one before it hands a model out. WN_E_CORRUPT with the section's name. */
+  wn_status (*validate)(const wn_model *model, wn_error *err);
   /* Optional: the set that the model belongs to is complete (fitted or mapped); a model that
    * answers through others finds them here. Borrowed, as long as the model lives. */
   wn_status (*bind)(wn_model *model, const struct wn_models *set, wn_error *err);

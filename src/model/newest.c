@@ -111,6 +111,14 @@ static wn_status newest_save(const wn_model *model, wn_snapshot_writer *writer, 
                            m->items * sizeof *m->created_ms, err);
 }
 
+static wn_status newest_validate(const wn_model *model, wn_error *err) {
+  const newest *m = (const newest *)model;
+  for (uint32_t i = 0; i < m->items; i++)
+    if (m->created_ms[i] < 0)
+      return wn_fail(err, WN_E_CORRUPT, "newest/created_ms", "a time is negative");
+  return WN_OK;
+}
+
 static wn_status newest_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   const void *data;
   uint64_t count;
@@ -181,6 +189,7 @@ const wn_model_class wn_model_newest = {
     .fit = newest_fit,
     .save = newest_save,
     .map = newest_map,
+    .validate = newest_validate,
     .candidates = newest_candidates,
     .score_all = newest_score_all,
     .update = newest_update,

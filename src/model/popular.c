@@ -125,6 +125,19 @@ cleanup:
   return status;
 }
 
+static wn_status popular_validate(const wn_model *model, wn_error *err) {
+  const popular *m = (const popular *)model;
+  wn_status status;
+  if (!wn_decay_sane(m->decay.half_life_ms, m->decay.landmark_ms))
+    return wn_fail(err, WN_E_CORRUPT, "popular/meta", "values are out of range");
+  if (m->segments.head.items > m->decay.items)
+    return wn_fail(err, WN_E_CORRUPT, "popular/segments", "has more items than there are");
+  WN_TRY(wn_decay_check(m->decay.count, m->decay.items, err));
+  WN_TRY(wn_segments_validate(&m->segments, err));
+cleanup:
+  return status;
+}
+
 static wn_status popular_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   wn_status status;
   const void *meta_data, *count;
@@ -231,6 +244,7 @@ const wn_model_class wn_model_popular = {
     .fit = popular_fit,
     .save = popular_save,
     .map = popular_map,
+    .validate = popular_validate,
     .candidates = popular_candidates,
     .score_all = popular_score_all,
     .update = popular_update,

@@ -367,14 +367,19 @@ cleanup:
   return status;
 }
 
-static wn_status check(const ranker *m, wn_error *err) {
+static wn_status ranker_validate(const wn_model *model, wn_error *err) {
+  const ranker *m = (const ranker *)model;
   if (m->set.attrs != m->facts.head.attrs)
     return wn_fail(err, WN_E_CORRUPT, "ranker/features", "%u attributes, not %u", m->set.attrs,
                    m->facts.head.attrs);
   if (m->forest.trees.count > 0 && m->forest.features != wn_features_count(&m->set))
     return wn_fail(err, WN_E_CORRUPT, "ranker/forest", "%u features, not %u", m->forest.features,
                    wn_features_count(&m->set));
-  return WN_OK;
+  wn_status status = wn_light_check(&m->light, "ranker/light", err);
+  if (status == WN_OK) status = wn_forest_validate(&m->forest, "ranker/forest", err);
+  for (size_t i = 0; status == WN_OK && i < m->objectives; i++)
+    status = wn_forest_validate(&m->objective[i].forest, "ranker/objective", err);
+  return status;
 }
 
 /* Snapshots from before it have no light ranker: all candidates are then the generators' order. */
@@ -426,7 +431,7 @@ static wn_status ranker_map(const wn_snapshot *snapshot, wn_model **out, wn_erro
   WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   WN_TRY(wn_objective_models_map(snapshot, wn_features_count(&m->set), m->objective, &m->objectives,
                                  err));
-  WN_TRY(check(m, err));
+  WN_TRY(ranker_validate(&m->base, err));
   *out = &m->base;
 cleanup:
   if (status != WN_OK) ranker_free(&m->base);
@@ -444,6 +449,7 @@ const wn_model_class wn_model_ranker = {
     .fit = ranker_fit,
     .save = ranker_save,
     .map = ranker_map,
+    .validate = ranker_validate,
     .bind = ranker_bind,
     .candidates = ranker_candidates,
     .score_all = ranker_score_all,

@@ -74,8 +74,9 @@ static wn_status fit_models(fit *f, const wn_train_options *run, wn_error *err) 
     if (!wn_progress_at(f->env->progress, "ranker: on a part", o, set->opinions, "models"))
       return wn_fail(err, WN_E_CANCELLED, "", "cancelled");
     wn_status status = wn_fit_one(&f->past.rest, spec, &own, &f->fitted.data[f->fitted.len], err);
-    if (status != WN_OK) return status;
-    f->fitted.len++;
+    if (status == WN_E_CORRUPT) wn_fit_left_out(spec, err);
+    if (status != WN_OK && status != WN_E_CORRUPT) return status;
+    f->fitted.len += status == WN_OK;
   }
   wn_ranker_find_opinions(set, &f->fitted, f->world.model);
   return WN_OK;

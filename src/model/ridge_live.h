@@ -139,6 +139,7 @@ typedef struct wn_ridge {
 
 void wn_ridge_free(wn_model *model);
 wn_status wn_ridge_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err);
+wn_status wn_ridge_validate(const wn_model *model, wn_error *err);
 wn_status wn_ridge_map(const wn_model_class *cls, const wn_snapshot *snapshot, wn_model **out,
                        wn_error *err);
 

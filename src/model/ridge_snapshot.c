@@ -94,7 +94,7 @@ static wn_status check_cells(const wn_ridge_cell *cell, uint64_t count, uint32_t
 }
 
 static wn_status check_lists(const wn_ridge_rows *r, const char *name, wn_error *err) {
-  for (uint32_t item = 0; item < r->items; item++)
+  for (uint32_t item = 0; item < r->fit_items; item++)
     for (uint64_t i = r->item_ptr[item] + 1; i < r->item_ptr[item + 1]; i++)
       if (r->owner[i].ix <= r->owner[i - 1].ix)
         return wn_fail(err, WN_E_CORRUPT, name, "the users of item %u must ascend", item);
@@ -102,11 +102,48 @@ static wn_status check_lists(const wn_ridge_rows *r, const char *name, wn_error 
 }
 
 static wn_status check_times(const wn_ridge_rows *r, const char *name, wn_error *err) {
-  for (uint32_t u = 0; u < r->users; u++)
+  for (uint32_t u = 0; u < r->fit_users; u++)
     for (uint64_t i = r->user_ptr[u] + 1; i < r->user_ptr[u + 1]; i++)
       if (r->time_ms[i] < r->time_ms[i - 1])
         return wn_fail(err, WN_E_CORRUPT, name, "row %u must be in time order", u);
   return WN_OK;
+}
+
+static wn_status check_entries(const wn_ridge *m, wn_error *err) {
+  const wn_model_class *cls = m->base.cls;
+  const wn_ridge_rows *r = &m->rows;
+  uint64_t entries = r->user_ptr[r->fit_users];
+  char name[WN_SECTION_NAME_MAX + 1];
+  wn_status status = WN_OK;
+  section(cls, "user_ptr", name, sizeof name);
+  for (uint32_t u = 0; u < r->fit_users; u++)
+    if (r->user_ptr[u + 1] - r->user_ptr[u] > r->rule.row_max)
+      WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "row %u is longer than row_max", u));
+  WN_TRY(wn_check_finite(section(cls, "share", name, sizeof name), r->share, r->fit_users, err));
+  WN_TRY(
+      check_cells(r->cell, entries, r->fit_items, section(cls, "entry", name, sizeof name), err));
+  WN_TRY(
+      check_cells(r->owner, entries, r->fit_users, section(cls, "owner", name, sizeof name), err));
+  WN_TRY(check_lists(r, name, err));
+  if (r->time_ms != NULL) WN_TRY(check_times(r, section(cls, "time_ms", name, sizeof name), err));
+cleanup:
+  return status;
+}
+
+wn_status wn_ridge_validate(const wn_model *model, wn_error *err) {
+  const wn_ridge *m = (const wn_ridge *)model;
+  const wn_model_class *cls = m->base.cls;
+  const uint32_t items = m->head.items;
+  char name[WN_SECTION_NAME_MAX + 1];
+  wn_status status;
+  WN_TRY(check_head(m, err));
+  WN_TRY(wn_check_finite(section(cls, "weight", name, sizeof name), m->weight, m->row_ptr[items],
+                         err));
+  WN_TRY(wn_check_finite(section(cls, "diagonal", name, sizeof name), m->diagonal, items, err));
+  WN_TRY(wn_check_finite(section(cls, "mass", name, sizeof name), m->mass, items, err));
+  WN_TRY(check_entries(m, err));
+cleanup:
+  return status;
 }
 
 static wn_status map_rows(wn_ridge *m, const wn_snapshot *snapshot, wn_error *err) {
@@ -124,28 +161,21 @@ static wn_status map_rows(wn_ridge *m, const wn_snapshot *snapshot, wn_error *er
                        .fit_items = m->head.items};
   WN_TRY(wn_section_offsets(snapshot, section(cls, "user_ptr", name, sizeof name), r->users,
                             &r->user_ptr, &entries, err));
-  for (uint32_t u = 0; u < r->users; u++)
-    if (r->user_ptr[u + 1] - r->user_ptr[u] > r->rule.row_max)
-      WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "row %u is longer than row_max", u));
-  WN_TRY(wn_section_floats(snapshot, section(cls, "share", name, sizeof name), r->users, &r->share,
-                           err));
+  WN_TRY(wn_section_numbers(snapshot, section(cls, "share", name, sizeof name), r->users, &r->share,
+                            err));
   WN_TRY(wn_section_offsets(snapshot, section(cls, "item_ptr", name, sizeof name), r->items,
                             &r->item_ptr, &owners, err));
   WN_TRY(wn_section_array(snapshot, section(cls, "entry", name, sizeof name), sizeof *r->cell,
                           entries, &data, err));
   r->cell = data;
-  WN_TRY(check_cells(r->cell, entries, r->items, name, err));
   WN_TRY(wn_section_array(snapshot, section(cls, "owner", name, sizeof name), sizeof *r->owner,
                           entries, &data, err));
   if (owners != entries) WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "is not as long as the rows"));
   r->owner = data;
-  WN_TRY(check_cells(r->owner, entries, r->users, name, err));
-  WN_TRY(check_lists(r, name, err));
   if (!r->rule.ordered) return WN_OK;
   WN_TRY(wn_section_array(snapshot, section(cls, "time_ms", name, sizeof name), sizeof *r->time_ms,
                           entries, &data, err));
   r->time_ms = data;
-  WN_TRY(check_times(r, name, err));
 cleanup:
   return status;
 }
@@ -160,12 +190,12 @@ static wn_status map_weights(wn_ridge *m, const wn_snapshot *snapshot, wn_error 
                             &m->row_ptr, &nnz, err));
   WN_TRY(wn_section_indexes(snapshot, section(cls, "col", name, sizeof name), nnz, items, &m->col,
                             err));
+  WN_TRY(wn_section_numbers(snapshot, section(cls, "weight", name, sizeof name), nnz, &m->weight,
+                            err));
+  WN_TRY(wn_section_numbers(snapshot, section(cls, "diagonal", name, sizeof name), items,
+                            &m->diagonal, err));
   WN_TRY(
-      wn_section_floats(snapshot, section(cls, "weight", name, sizeof name), nnz, &m->weight, err));
-  WN_TRY(wn_section_floats(snapshot, section(cls, "diagonal", name, sizeof name), items,
-                           &m->diagonal, err));
-  WN_TRY(
-      wn_section_floats(snapshot, section(cls, "mass", name, sizeof name), items, &m->mass, err));
+      wn_section_numbers(snapshot, section(cls, "mass", name, sizeof name), items, &m->mass, err));
 cleanup:
   return status;
 }
@@ -184,6 +214,7 @@ wn_status wn_ridge_map(const wn_model_class *cls, const wn_snapshot *snapshot, w
   WN_TRY(check_head(m, err));
   WN_TRY(map_weights(m, snapshot, err));
   WN_TRY(map_rows(m, snapshot, err));
+  WN_TRY(wn_ridge_validate(&m->base, err));
   *out = &m->base;
   m = NULL;
 cleanup:

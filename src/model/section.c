@@ -42,19 +42,26 @@ wn_status wn_section_indexes(const wn_snapshot *snapshot, const char *name, uint
   return WN_OK;
 }
 
-wn_status wn_section_floats(const wn_snapshot *snapshot, const char *name, uint64_t count,
-                            const float **data, wn_error *err) {
+wn_status wn_section_numbers(const wn_snapshot *snapshot, const char *name, uint64_t count,
+                             const float **data, wn_error *err) {
   const void *raw = NULL;
   wn_status status = wn_section_array(snapshot, name, sizeof(float), count, &raw, err);
-  if (status != WN_OK) return status;
-  const float *value = raw;
+  if (status == WN_OK) *data = raw;
+  return status;
+}
+
+wn_status wn_check_finite(const char *name, const float *data, uint64_t count, wn_error *err) {
   uint32_t bad = 0;
   for (uint64_t i = 0; i < count; i++) {
     uint32_t bits;
-    memcpy(&bits, &value[i], sizeof bits);
+    memcpy(&bits, &data[i], sizeof bits);
     bad |= (uint32_t)((bits & 0x7f800000u) == 0x7f800000u);
   }
-  if (bad != 0) return wn_fail(err, WN_E_CORRUPT, name, "a number is not finite");
-  *data = value;
-  return WN_OK;
+  return bad == 0 ? WN_OK : wn_fail(err, WN_E_CORRUPT, name, "a number is not finite");
+}
+
+wn_status wn_section_floats(const wn_snapshot *snapshot, const char *name, uint64_t count,
+                            const float **data, wn_error *err) {
+  wn_status status = wn_section_numbers(snapshot, name, count, data, err);
+  return status == WN_OK ? wn_check_finite(name, *data, count, err) : status;
 }

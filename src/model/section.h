@@ -17,7 +17,13 @@ WN_MUST_USE wn_status wn_section_offsets(const wn_snapshot *snapshot, const char
 WN_MUST_USE wn_status wn_section_indexes(const wn_snapshot *snapshot, const char *name,
                                          uint64_t count, uint32_t limit, const uint32_t **data,
                                          wn_error *err);
-/* `count` finite floats. */
+/* `count` floats, whatever they are: for models whose `validate` looks at them. */
+WN_MUST_USE wn_status wn_section_numbers(const wn_snapshot *snapshot, const char *name,
+                                         uint64_t count, const float **data, wn_error *err);
+/* All are finite. `name`: the section that they are, or will be. */
+WN_MUST_USE wn_status wn_check_finite(const char *name, const float *data, uint64_t count,
+                                      wn_error *err);
+/* Both: `count` finite floats. */
 WN_MUST_USE wn_status wn_section_floats(const wn_snapshot *snapshot, const char *name,
                                         uint64_t count, const float **data, wn_error *err);
 

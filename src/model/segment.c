@@ -222,7 +222,7 @@ cleanup:
   return status;
 }
 
-static wn_status check(const wn_segments *s, wn_error *err) {
+wn_status wn_segments_validate(const wn_segments *s, wn_error *err) {
   for (uint32_t u = 0; u < s->head.users; u++)
     if (s->of_user[u] > s->head.len)
       return wn_fail(err, WN_E_CORRUPT, "popular/segment_of", "a segment that is not there");
@@ -231,7 +231,7 @@ static wn_status check(const wn_segments *s, wn_error *err) {
       if (s->item[i] >= s->item[i + 1])
         return wn_fail(err, WN_E_CORRUPT, "popular/segment_item", "must ascend");
   for (uint64_t i = 0; i < s->head.pairs; i++)
-    if (!(s->count[i] > 0))
+    if (!(s->count[i] > 0) || !isfinite(s->count[i]))
       return wn_fail(err, WN_E_CORRUPT, "popular/segment_count", "must be above 0");
   return WN_OK;
 }
@@ -255,8 +255,8 @@ wn_status wn_segments_map(const wn_snapshot *snapshot, wn_segments *out, wn_erro
   if (pairs != h->pairs)
     WN_TRY(wn_fail(err, WN_E_CORRUPT, "popular/segment_ptr", "must end at the number of pairs"));
   WN_TRY(wn_section_indexes(snapshot, "popular/segment_item", pairs, h->items, &s.item, err));
-  WN_TRY(wn_section_floats(snapshot, "popular/segment_count", pairs, &s.count, err));
-  WN_TRY(check(&s, err));
+  WN_TRY(wn_section_numbers(snapshot, "popular/segment_count", pairs, &s.count, err));
+  WN_TRY(wn_segments_validate(&s, err));
   *out = s;
 cleanup:
   return status;

@@ -34,6 +34,8 @@ WN_MUST_USE wn_status wn_segments_fit(const wn_dataset *data, const char *attrs,
 void wn_segments_clear(wn_segments *segments);
 WN_MUST_USE wn_status wn_segments_save(const wn_segments *segments, wn_snapshot_writer *writer,
                                        wn_error *err);
+/* What was fitted, or is to be believed of a mapping: the values, not the sizes. */
+WN_MUST_USE wn_status wn_segments_validate(const wn_segments *segments, wn_error *err);
 WN_MUST_USE wn_status wn_segments_map(const wn_snapshot *snapshot, wn_segments *out, wn_error *err);
 /* The user's segment + 1; 0: none, unknown, or nothing happened in it. */
 uint32_t wn_segment_of(const wn_segments *segments, wn_user_ix user);

@@ -117,10 +117,21 @@ wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec, const wn
   const char *name = spec->cls->name;
   wn_fit_env own = *env;
   own.seed = wn_mix64(env->seed ^ wn_hash64(name, strlen(name), 0));
-  return spec->cls->fit(data, &spec->params, &own, out, err);
+  wn_status status = spec->cls->fit(data, &spec->params, &own, out, err);
+  if (status != WN_OK || spec->cls->validate == NULL) return status;
+  status = spec->cls->validate(*out, err);
+  if (status == WN_OK) return status;
+  spec->cls->free(*out);
+  *out = NULL;
+  return status;
 }
 
-static const wn_train_spec *spec_of(const wn_train_options *options, const wn_model_class *cls) {
+void wn_fit_left_out(const wn_train_spec *spec, const wn_error *why) {
+  wn_log(WN_LOG_WARN, "%s is left out, these data give it no valid model: %s: %s", spec->cls->name,
+         why->field, why->message);
+}
+
+static wn_train_spec *spec_of(wn_train_options *options, const wn_model_class *cls) {
   for (size_t i = 0; i < options->models_len; i++)
     if (options->models[i].cls == cls) return &options->models[i];
   return NULL;
@@ -140,13 +151,20 @@ wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
   if (env.pool == NULL) WN_TRY(wn_fail_memory(err));
   wn_train_choose(data, &chosen);
   for (size_t c = 0; c < wn_model_class_count(); c++) {
-    const wn_train_spec *spec = spec_of(&chosen, wn_model_class_at(c));
+    wn_train_spec *spec = spec_of(&chosen, wn_model_class_at(c));
     if (spec == NULL || spec->left_out) continue;
     if (!wn_progress_at(progress, spec->cls->name, 0, 0, ""))
       WN_TRY(wn_fail(err, WN_E_CANCELLED, "", "cancelled"));
     env.warm =
         options->incumbent != NULL ? wn_models_find(options->incumbent, spec->cls->name) : NULL;
-    WN_TRY(wn_fit_one(data, spec, &env, &out->data[out->len], err));
+    status = wn_fit_one(data, spec, &env, &out->data[out->len], err);
+    if (status == WN_E_CORRUPT) {
+      wn_fit_left_out(spec, err);
+      spec->left_out = true; /* those that ask the others do without it */
+      status = WN_OK;
+      continue;
+    }
+    if (status != WN_OK) goto cleanup;
     out->len++;
   }
   WN_TRY(wn_models_bind(out, err));

@@ -54,7 +54,7 @@ WN_MUST_USE wn_status wn_train_options_set(wn_train_options *options, const char
  * sizes alone, so that equal data give equal sets. */
 void wn_train_choose(const wn_dataset *data, wn_train_options *options);
 /* Chooses, then fits all; what cannot be fitted (no text, no interactions) is fitted empty, never
- * left out. */
+ * left out. One whose result is not valid is left out, and the log says why. */
 WN_MUST_USE wn_status wn_train(const wn_dataset *data, const wn_train_options *options,
                                const wn_progress *progress, wn_models *out, wn_error *err);
 
@@ -80,9 +80,13 @@ WN_MUST_USE wn_status wn_history_map(const wn_snapshot *snapshot, wn_history_bas
                                      wn_error *err);
 
 /* Fits one model with a seed of its own, drawn from env->seed and the name: what evaluation
- * measures is what training makes. */
+ * measures is what training makes. WN_E_CORRUPT: the fit came to an end, but its result is no valid
+ * model (numbers that are not finite); callers that fit several go on without it. */
 WN_MUST_USE wn_status wn_fit_one(const wn_dataset *data, const wn_train_spec *spec,
                                  const wn_fit_env *env, wn_model **out, wn_error *err);
+
+/* Logs that, and why. */
+void wn_fit_left_out(const wn_train_spec *spec, const wn_error *why);
 
 /* The whole of `winnow train`: log and catalogue of `store` → DIR/snapshots/N.wns, made current
  * when options->promote. `about` may be NULL. */

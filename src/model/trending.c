@@ -147,17 +147,21 @@ static wn_status trending_fit(const wn_dataset *data, const wn_params *values,
   return WN_OK;
 }
 
+static trending_meta meta_of(const trending *m) {
+  return (trending_meta){m->recent.half_life_ms,
+                         m->usual.half_life_ms,
+                         m->recent.landmark_ms,
+                         m->usual.landmark_ms,
+                         m->prior,
+                         m->support,
+                         m->tau_ms,
+                         m->recent.items};
+}
+
 static wn_status trending_save(const wn_model *model, wn_snapshot_writer *writer, wn_error *err) {
   wn_status status;
   const trending *m = (const trending *)model;
-  trending_meta meta = {m->recent.half_life_ms,
-                        m->usual.half_life_ms,
-                        m->recent.landmark_ms,
-                        m->usual.landmark_ms,
-                        m->prior,
-                        m->support,
-                        m->tau_ms,
-                        m->recent.items};
+  trending_meta meta = meta_of(m);
   uint64_t bytes = m->recent.items * sizeof *m->recent.count;
   WN_TRY(wn_snapshot_write(writer, "trending/meta", &meta, sizeof meta, err));
   WN_TRY(wn_snapshot_write(writer, "trending/recent", m->recent.count, bytes, err));
@@ -174,6 +178,17 @@ static bool sane(const trending_meta *meta) {
          /* τ is not far behind the landmarks, or factors would overflow */
          meta->short_landmark_ms - meta->tau_ms <= 128.0 * meta->short_ms &&
          meta->long_landmark_ms - meta->tau_ms <= 128.0 * meta->long_ms && meta->items < WN_NO_IX;
+}
+
+static wn_status trending_validate(const wn_model *model, wn_error *err) {
+  const trending *m = (const trending *)model;
+  const trending_meta meta = meta_of(m);
+  wn_status status;
+  if (!sane(&meta)) return wn_fail(err, WN_E_CORRUPT, "trending/meta", "values are out of range");
+  WN_TRY(wn_decay_check(m->recent.count, m->recent.items, err));
+  WN_TRY(wn_decay_check(m->usual.count, m->usual.items, err));
+cleanup:
+  return status;
 }
 
 static wn_status trending_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
@@ -234,6 +249,7 @@ const wn_model_class wn_model_trending = {
     .fit = trending_fit,
     .save = trending_save,
     .map = trending_map,
+    .validate = trending_validate,
     .candidates = trending_candidates,
     .score_all = trending_score_all,
     .update = trending_update,

@@ -374,7 +374,19 @@ static wn_status map_half(const wn_snapshot *snapshot, const char *const names[3
   wn_status status;
   WN_TRY(wn_section_offsets(snapshot, names[0], rows, &out->ptr, &n, err));
   WN_TRY(wn_section_indexes(snapshot, names[1], n, cols, &out->ix, err));
-  WN_TRY(wn_section_floats(snapshot, names[2], n, &out->value, err));
+  WN_TRY(wn_section_numbers(snapshot, names[2], n, &out->value, err));
+cleanup:
+  return status;
+}
+
+static wn_status user_knn_validate(const wn_model *model, wn_error *err) {
+  const user_knn *m = (const user_knn *)model;
+  const user_knn_head *h = &m->head;
+  wn_status status;
+  WN_TRY(check_head(h, err));
+  WN_TRY(wn_check_finite(row_names[2], m->rows.value, m->rows.ptr[h->users], err));
+  WN_TRY(wn_check_finite(list_names[2], m->lists.value, m->lists.ptr[h->items], err));
+  WN_TRY(wn_check_finite("user-knn/norm", m->norm, h->users, err));
 cleanup:
   return status;
 }
@@ -390,9 +402,10 @@ static wn_status user_knn_map(const wn_snapshot *snapshot, wn_model **out, wn_er
   WN_TRY(check_head(&m->head, err));
   WN_TRY(map_half(snapshot, row_names, m->head.users, m->head.items, &m->rows, err));
   WN_TRY(map_half(snapshot, list_names, m->head.items, m->head.users, &m->lists, err));
-  WN_TRY(wn_section_floats(snapshot, "user-knn/norm", m->head.users, &m->norm, err));
+  WN_TRY(wn_section_numbers(snapshot, "user-knn/norm", m->head.users, &m->norm, err));
   WN_TRY(wn_section_array(snapshot, "user-knn/count", sizeof *m->count, m->head.items, &data, err));
   m->count = data;
+  WN_TRY(user_knn_validate(&m->base, err));
   WN_TRY(weigh_items(m, err));
   *out = &m->base;
   m = NULL;
@@ -410,6 +423,7 @@ const wn_model_class wn_model_user_knn = {
     .fit = user_knn_fit,
     .save = user_knn_save,
     .map = user_knn_map,
+    .validate = user_knn_validate,
     .candidates = user_knn_candidates,
     .score_all = user_knn_score_all,
     .similar_users = user_knn_similar_users,

@@ -238,6 +238,12 @@ static wn_status check_rows(const wn_vectors *m, wn_error *err) {
   return WN_OK;
 }
 
+static wn_status vectors_validate(const wn_model *model, wn_error *err) {
+  const wn_vectors *m = (const wn_vectors *)model;
+  wn_status status = check_head(&m->head, err);
+  return status == WN_OK ? check_rows(m, err) : status;
+}
+
 static wn_status vectors_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   const void *head = NULL;
   wn_status status;
@@ -249,9 +255,9 @@ static wn_status vectors_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(check_head(&m->head, err));
   WN_TRY(wn_section_indexes(snapshot, "vectors/item_of", m->head.count, m->head.items, &m->item_of,
                             err));
-  WN_TRY(wn_section_floats(snapshot, "vectors/rows", (uint64_t)m->head.count * m->head.d, &m->rows,
-                           err));
-  WN_TRY(check_rows(m, err));
+  WN_TRY(wn_section_numbers(snapshot, "vectors/rows", (uint64_t)m->head.count * m->head.d, &m->rows,
+                            err));
+  WN_TRY(vectors_validate(&m->base, err));
   if (m->head.encodes != 0) WN_TRY(wn_model2vec_map(snapshot, m->head.d, &m->encoder, err));
   *out = &m->base;
   m = NULL;
@@ -269,6 +275,7 @@ const wn_model_class wn_model_vectors = {
     .fit = wn_vectors_fit,
     .save = vectors_save,
     .map = vectors_map,
+    .validate = vectors_validate,
     .candidates = vectors_candidates,
     .score_all = vectors_score_all,
     .update_item = vectors_update_item,

@@ -385,6 +385,12 @@ static wn_status check_rows(const wn_vmis *m, wn_error *err) {
   return WN_OK;
 }
 
+static wn_status vmis_validate(const wn_model *model, wn_error *err) {
+  const wn_vmis *m = (const wn_vmis *)model;
+  wn_status status = check_head(&m->head, err);
+  return status == WN_OK ? check_rows(m, err) : status;
+}
+
 static wn_status vmis_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
   wn_vmis *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
@@ -407,7 +413,7 @@ static wn_status vmis_map(const wn_snapshot *snapshot, wn_model **out, wn_error 
   m->count = data;
   WN_TRY(wn_section_array(snapshot, "vmis/user_last", sizeof *m->user_last, h->users, &data, err));
   m->user_last = data;
-  WN_TRY(check_rows(m, err));
+  WN_TRY(vmis_validate(&m->base, err));
   WN_TRY(wn_vmis_live_init(m, err));
   *out = &m->base;
   m = NULL;
@@ -425,6 +431,7 @@ const wn_model_class wn_model_vmis = {
     .fit = vmis_fit,
     .save = vmis_save,
     .map = vmis_map,
+    .validate = vmis_validate,
     .candidates = vmis_candidates,
     .score_all = vmis_score_all,
     .update = wn_vmis_update,

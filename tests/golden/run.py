@@ -29,7 +29,12 @@ PINNED = HERE / "quality.json"
 DATA = pathlib.Path(os.environ.get("WINNOW_TEST_DATA") or HERE.parents[2] / "shared" / "data")
 WINNOW = os.environ.get("WINNOW") or str(HERE.parents[1] / "build" / "release" / "winnow")
 
-SPLITS = {"deskdrop": ("users_interactions.csv.xz", models_quality.by_time)}  # file of a folder, how it is split
+SPLITS = {  # file of a folder, how it is split
+    "deskdrop": ("users_interactions.csv.xz", models_quality.by_time),
+    "anime-caserec": ("anime_history.dat.xz",
+                      lambda path: models_quality.at_random(models_quality.columns(path, "\t", 0, 1))),
+    "citeulike-a": ("users.dat.xz", lambda path: models_quality.at_random(models_quality.adjacency(path, skip=1))),
+}
 
 
 class Inputs:

@@ -86,3 +86,17 @@ size_t wn_bitset_count(const wn_bitset *set) {
   for (size_t i = 0; i < n; i++) count += (size_t)__builtin_popcountll(set->words[i]);
   return count;
 }
+
+size_t wn_bitset_nth(const wn_bitset *set, size_t n) {
+  for (size_t w = 0; w < (set->bits + 63) / 64; w++) {
+    uint64_t word = set->words[w];
+    size_t count = (size_t)__builtin_popcountll(word);
+    if (n >= count) {
+      n -= count;
+      continue;
+    }
+    while (n-- > 0) word &= word - 1;
+    return w * 64 + (size_t)__builtin_ctzll(word);
+  }
+  return set->bits;
+}

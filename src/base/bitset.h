@@ -19,6 +19,7 @@ void wn_bitset_and(wn_bitset *a, const wn_bitset *b);
 void wn_bitset_or(wn_bitset *a, const wn_bitset *b);
 void wn_bitset_not(wn_bitset *a);
 size_t wn_bitset_count(const wn_bitset *set);
+size_t wn_bitset_nth(const wn_bitset *set, size_t n); /* the n-th from 0; `bits`: there are fewer */
 
 static inline bool wn_bitset_test(const wn_bitset *set, size_t i) {
   return i < set->bits && ((set->words[i >> 6] >> (i & 63)) & 1) != 0;

@@ -5,6 +5,7 @@
 
 #include "base/json_write.h"
 #include "funnel/surface.h"
+#include "model/exposed.h"
 #include "model/model.h"
 
 /* The user's past as filters need it: which items were met, by which event types. */
@@ -33,9 +34,10 @@ typedef struct wn_request {
   size_t served_len;
   const wn_item_ix *exclude;
   size_t exclude_len;
-  wn_str filter;           /* expression of the request; absent: none */
-  const wn_bitset *within; /* only these items; NULL: the whole catalogue */
-  uint32_t n;              /* 1 … WN_SLATE_MAX */
+  const wn_exposed *exposed; /* NULL: nothing was ever shown */
+  wn_str filter;             /* expression of the request; absent: none */
+  const wn_bitset *within;   /* only these items; NULL: the whole catalogue */
+  uint32_t n;                /* 1 … WN_SLATE_MAX */
   /* A slate that somebody showed, to be judged: the answer is these items, with the probability
    * that this policy puts each where it stands, given what stands above it. NULL: a slate of its
    * own. */
@@ -78,9 +80,11 @@ typedef struct wn_slate_item {
   float propensity; /* 1 while nothing is random */
   uint32_t sources; /* 0: pinned, and proposed by nobody */
   bool pinned;
-  wn_item_ix chosen; /* the item, or in a slate to be judged what this policy put here instead, of
-                        chance where it draws; WN_NO_IX: nothing */
-  const float *row;  /* the ranker's features; NULL: it was not asked */
+  wn_item_ix chosen;   /* the item, or in a slate to be judged what this policy put here instead, of
+                          chance where it draws; WN_NO_IX: nothing */
+  const float *row;    /* the ranker's features; NULL: it was not asked */
+  wn_explore explored; /* by what its place was filled */
+  uint32_t below;      /* COLD: only for want of so many impressions */
 } wn_slate_item;
 
 /* Room for one on each pin, slot and quota, and on what else there is to say. */

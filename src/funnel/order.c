@@ -25,12 +25,14 @@
 
 #include "base/rng.h"
 #include "funnel/dpp.h"
+#include "funnel/lot.h"
 #include "funnel/order_rules.h"
 
 #include <math.h>
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4 };
 enum { FREE, TAKEN, BLOCKED };
+static const char floor_reason[] = "floor";
 
 typedef struct cap {
   const wn_cap *rule;
@@ -62,15 +64,18 @@ typedef struct order {
   bool floored; /* the floor keeps something out */
   bool valued;  /* something beside the score says what a candidate is worth */
   wn_rng rng;
-  double *weight; /* [pool] when items are drawn */
+  double *weight; /* [pool] of what temperature draws */
+  double *lot;    /* [candidates] of what a slot draws */
 } order;
 
 /* What is put at the next place. */
 typedef struct choice {
-  size_t candidate; /* candidates_len: none */
+  size_t candidate; /* candidates_len: none, or an item that nobody proposed */
+  wn_item_ix item;  /* WN_NO_IX: none */
   const char *why;  /* NULL: by worth */
-  float propensity;
-  float of_shown; /* the probability of the shown item's candidate, where that is asked */
+  wn_explore explored;
+  double propensity;
+  double of_shown; /* the probability of the shown item, where that is asked */
 } choice;
 
 /* The candidate that stood at this place in the slate to be judged; candidates_len: it is none. */
@@ -81,12 +86,6 @@ static size_t shown_here(const order *o) {
   for (i = 0; i < o->funnel->candidates_len; i++)
     if (o->funnel->candidates[i].item == request->shown[at]) break;
   return i;
-}
-
-/* Nothing is drawn. */
-static choice certain(const order *o, size_t candidate, const char *why) {
-  bool same = candidate < o->funnel->candidates_len && candidate == shown_here(o);
-  return (choice){candidate, why, 1, same};
 }
 
 static wn_status init_caps(order *o, wn_error *err) {
@@ -281,56 +280,86 @@ static size_t choose_best(const order *o, bool helping) {
   return best;
 }
 
-/* Draws from the free ones of the pool by e^(worth / temperature). */
-static choice draw(order *o, bool helping) {
+static wn_lot certain(size_t candidate, const char *why) {
+  return (wn_lot){.sure = candidate, .why = why};
+}
+
+/* The free ones of the pool by e^(worth / temperature). */
+static wn_lot by_temperature(order *o, bool helping) {
   const wn_funnel *funnel = o->funnel;
   double total = 0, most = -INFINITY, temperature = (double)funnel->surface->temperature;
-  size_t last = funnel->candidates_len;
-  for (size_t i = o->next; i < o->pool; i++) {
+  bool any = false;
+  for (size_t i = 0; i < o->pool; i++) {
     o->weight[i] = -INFINITY;
     if (o->state[i] != FREE) continue;
     if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
     o->weight[i] = (double)value_of(o, i) / temperature;
     most = fmax(most, o->weight[i]);
-    last = i;
+    any = true;
   }
-  if (last == funnel->candidates_len) return certain(o, choose_best(o, helping), NULL);
-  for (size_t i = o->next; i < o->pool; i++) total += o->weight[i] = exp(o->weight[i] - most);
-  double at = wn_rng_double(&o->rng) * total;
-  size_t chosen = o->next;
-  for (; chosen < last; chosen++) {
-    if (o->weight[chosen] > 0 && at < o->weight[chosen]) break;
-    at -= o->weight[chosen];
-  }
-  size_t shown = shown_here(o);
-  double of_shown = shown >= o->next && shown < o->pool ? o->weight[shown] / total : 0;
-  return (choice){chosen, chosen == o->next ? NULL : "drawn", (float)(o->weight[chosen] / total),
-                  (float)of_shown};
+  if (!any) return certain(choose_best(o, helping), NULL);
+  for (size_t i = 0; i < o->pool; i++) total += o->weight[i] = exp(o->weight[i] - most);
+  for (size_t i = 0; i < o->pool; i++) o->weight[i] /= total;
+  return (wn_lot){.p = o->weight, .len = o->pool, .sure = funnel->candidates_len, .why = "drawn"};
 }
 
-/* Any free candidate, all alike. */
-static choice explore(order *o) {
-  size_t len = o->funnel->candidates_len, free = 0;
-  for (size_t i = 0; i < len; i++) free += o->state[i] == FREE;
-  if (free == 0) return certain(o, len, NULL);
-  size_t shown = shown_here(o);
-  uint64_t skip = wn_rng_below(&o->rng, free);
-  size_t i = 0;
-  while (o->state[i] != FREE || skip-- > 0) i++;
-  float each = 1.0f / (float)free;
-  return (choice){i, "explore", each, shown < len && o->state[shown] == FREE ? each : 0};
+/* Any free candidate that the slot takes, all alike. */
+static wn_lot any_candidate(order *o, const wn_slot *slot) {
+  const wn_funnel *funnel = o->funnel;
+  size_t free = 0;
+  for (size_t i = 0; i < funnel->candidates_len; i++) {
+    bool may =
+        o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item);
+    o->lot[i] = may;
+    free += may;
+  }
+  if (free == 0) return certain(funnel->candidates_len, NULL);
+  for (size_t i = 0; i < funnel->candidates_len; i++) o->lot[i] /= (double)free;
+  return (wn_lot){
+      .p = o->lot, .len = funnel->candidates_len, .sure = funnel->candidates_len, .why = "explore"};
+}
+
+/* What is cold and could stand here under the rules. */
+static wn_status cold_items(order *o, const wn_slot *slot, wn_lot *out, wn_error *err) {
+  wn_funnel *funnel = o->funnel;
+  wn_status status = WN_OK;
+  WN_TRY(wn_lot_cold(funnel, slot, wn_rules_slot_items(&o->rules, slot), out, err));
+  for (size_t i = 0; i < funnel->candidates_len; i++)
+    if (o->state[i] == TAKEN || (o->state[i] == BLOCKED && o->blocked_by[i] != floor_reason))
+      wn_bitset_unset(&out->items, funnel->candidates[i].item);
+  for (size_t p = 0; p < o->pins_len; p++) wn_bitset_unset(&out->items, o->pin_items[p]);
+  for (size_t i = 0; i < out->items.bits && o->caps_len > 0; i++) {
+    const char *full = NULL;
+    if (!wn_bitset_test(&out->items, i)) continue;
+    WN_TRY(full_cap(o, (wn_item_ix)i, &full, err));
+    if (full != NULL) wn_bitset_unset(&out->items, i);
+  }
+  wn_lot_cold_count(funnel, slot, out);
+cleanup:
+  return status;
 }
 
 /* The best free candidate that the slot takes. */
-static choice sponsored(order *o, const wn_slot *slot) {
+static wn_lot sponsored(order *o, const wn_slot *slot) {
   wn_funnel *funnel = o->funnel;
   for (size_t i = o->next; i < funnel->candidates_len; i++)
     if (o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
-      return certain(o, i, "slot");
+      return certain(i, "slot");
   if (funnel->trace != NULL)
     wn_trace_note(funnel->trace,
                   wn_funnel_format(funnel, "slot at %u not kept: nothing for it", slot->position));
-  return certain(o, funnel->candidates_len, NULL);
+  return certain(funnel->candidates_len, NULL);
+}
+
+static wn_status slot_lot(order *o, const wn_slot *slot, wn_lot *out, wn_error *err) {
+  switch (slot->explore) {
+  case WN_EXPLORE_COLD: return cold_items(o, slot, out, err);
+  case WN_EXPLORE_RANDOM: *out = any_candidate(o, slot); break;
+  case WN_EXPLORE_NONE:
+  case WN_EXPLORES: *out = sponsored(o, slot); break;
+  }
+  out->explored = slot->explore;
+  return WN_OK;
 }
 
 /* Places that neither pins nor slots will take. */
@@ -340,26 +369,73 @@ static size_t open_places(const order *o) {
   return taken < places ? places - taken : 0;
 }
 
-static choice choose(order *o) {
-  size_t none = o->funnel->candidates_len;
-  const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
-  choice made = {none, NULL, 1, 0};
-  skip_taken(o);
-  if (slot != NULL) made = slot->explore ? explore(o) : sponsored(o, slot);
-  if (made.candidate < none) return made;
+/* The place as worth fills it. */
+static wn_lot open_lot(order *o, bool in_slot) {
   bool drawn = o->funnel->surface->temperature > 0;
-  bool urgent = wn_rules_urgent(&o->rules, open_places(o) + (slot != NULL));
-  if (urgent) {
-    made = drawn ? draw(o, true) : certain(o, choose_best(o, true), NULL);
-    if (made.candidate < none && made.candidate != o->next) made.why = "quota";
+  for (int helping = wn_rules_urgent(&o->rules, open_places(o) + in_slot); helping >= 0;
+       helping--) {
+    wn_lot lot = drawn ? by_temperature(o, helping) : certain(choose_best(o, helping), NULL);
+    lot.quota = helping;
+    if (wn_lot_holds(&lot, o->funnel->candidates_len)) return lot;
   }
-  if (made.candidate < none) return made;
-  return drawn ? draw(o, false) : certain(o, choose_best(o, false), NULL);
+  return certain(o->funnel->candidates_len, NULL);
+}
+
+/* One of the lots by its share, one of its items, and the item's probability under them all. */
+static choice draw(order *o, const wn_lot *lots, const double *shares, size_t len) {
+  const wn_funnel *funnel = o->funnel;
+  const wn_request *request = funnel->request;
+  size_t shown = shown_here(o), of = len == 1 || wn_rng_double(&o->rng) < shares[0] ? 0 : 1;
+  const wn_lot *lot = &lots[of];
+  choice made = {.explored = lot->explored, .why = lot->why, .item = WN_NO_IX};
+  made.candidate = wn_lot_draw(lot, &o->rng, &made.item);
+  if (made.candidate < funnel->candidates_len) {
+    made.item = funnel->candidates[made.candidate].item;
+    if (lot->quota && made.candidate != o->next) made.why = "quota";
+    if (lot->p != NULL && lot->explored == WN_EXPLORE_NONE && !lot->quota &&
+        made.candidate == o->next)
+      made.why = NULL;
+  } else if (made.item != WN_NO_IX) {
+    made.candidate = candidate_of(o, made.item);
+  }
+  for (size_t k = 0; k < len && made.item != WN_NO_IX; k++) {
+    made.propensity += shares[k] * wn_lot_of(&lots[k], made.candidate, made.item);
+    if (request->shown != NULL && funnel->slate_len < request->shown_len)
+      made.of_shown += shares[k] * wn_lot_of(&lots[k], shown, request->shown[funnel->slate_len]);
+  }
+  return made;
+}
+
+/* A slot that explores in a share of the slates leaves the place open in the others. */
+static wn_status choose(order *o, choice *out, wn_error *err) {
+  const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
+  size_t none = o->funnel->candidates_len, len = 0;
+  wn_lot lots[2] = {{0}};
+  double shares[2] = {1, 0}, rest = 1;
+  skip_taken(o);
+  if (slot != NULL) {
+    wn_status status = slot_lot(o, slot, &lots[0], err);
+    if (status != WN_OK) return status;
+    if (wn_lot_holds(&lots[0], none)) {
+      shares[len++] = (double)slot->share;
+      rest = 1 - shares[0];
+    }
+  }
+  if (rest > 0) {
+    lots[len] = open_lot(o, slot != NULL);
+    if (len == 0 || wn_lot_holds(&lots[len], none))
+      shares[len++] = rest;
+    else
+      shares[0] = 1;
+  }
+  *out = draw(o, lots, shares, len);
+  return WN_OK;
 }
 
 /* Why the chosen candidate stands where it stands. */
 static const char *reason_of(order *o, size_t chosen, const char *why) {
   const wn_candidate *candidate = &o->funnel->candidates[chosen];
+  if (chosen == o->funnel->candidates_len) return o->moved_by = why;
   size_t position = o->funnel->slate_len + 1, rank = chosen + 1;
   if (why != NULL) return o->moved_by = why;
   if (chosen != o->next) return o->moved_by = o->diverse ? "diversity" : "mix";
@@ -376,7 +452,7 @@ static const char *reason_of(order *o, size_t chosen, const char *why) {
 static bool pin_is_due(const order *o, const choice *made) {
   return o->pins_placed < o->pins_len &&
          (o->pins[o->pins_placed]->position == o->funnel->slate_len + 1 ||
-          (made != NULL && made->candidate == o->funnel->candidates_len));
+          (made != NULL && made->item == WN_NO_IX));
 }
 
 /* The slate to be judged, place by place. */
@@ -386,23 +462,31 @@ static wn_status judge(order *o, wn_error *err) {
   for (size_t i = 0; i < request->shown_len && i < o->funnel->n && status == WN_OK; i++) {
     size_t candidate = shown_here(o);
     wn_item_ix shown = request->shown[i];
-    choice made = {.of_shown = 0};
+    choice made = {.item = WN_NO_IX};
     bool pin = pin_is_due(o, NULL);
-    if (!pin) made = choose(o);
+    if (!pin) status = choose(o, &made, err);
+    if (status != WN_OK) break;
     if (!pin) pin = pin_is_due(o, &made);
-    wn_item_ix chosen = pin ? o->pin_items[o->pins_placed]
-                        : made.candidate < o->funnel->candidates_len
-                            ? o->funnel->candidates[made.candidate].item
-                            : WN_NO_IX;
+    wn_item_ix chosen = pin ? o->pin_items[o->pins_placed] : made.item;
     bool kept = pin && chosen == shown;
     wn_slate_item *slot = place(o, shown, candidate, "shown");
     slot->chosen = chosen;
-    slot->propensity = pin ? kept : made.of_shown;
+    slot->propensity = pin ? (float)kept : (float)made.of_shown;
     if (kept || candidate < o->pool) remember(o, kept ? o->pool + o->pins_placed : candidate);
     if (!kept) status = count_item(o, shown, err); /* pins are counted from the start */
     o->pins_placed += pin;
   }
   return status;
+}
+
+static void put_chosen(order *o, const choice *made) {
+  const wn_slot *rule = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
+  size_t chosen = made->candidate;
+  wn_slate_item *slot = place(o, made->item, chosen, reason_of(o, chosen, made->why));
+  slot->propensity = (float)made->propensity;
+  slot->explored = made->explored;
+  if (made->explored == WN_EXPLORE_COLD) slot->below = rule->impressions;
+  if (chosen < o->pool) remember(o, chosen);
 }
 
 static wn_status fill(order *o, wn_error *err) {
@@ -414,13 +498,12 @@ static wn_status fill(order *o, wn_error *err) {
       place_pin(o);
       continue;
     }
-    choice made = choose(o);
-    size_t chosen = made.candidate;
-    if (chosen < funnel->candidates_len) {
-      wn_item_ix item = funnel->candidates[chosen].item;
-      place(o, item, chosen, reason_of(o, chosen, made.why))->propensity = made.propensity;
-      if (chosen < o->pool) remember(o, chosen);
-      status = count_item(o, item, err);
+    choice made;
+    status = choose(o, &made, err);
+    if (status != WN_OK) break;
+    if (made.item != WN_NO_IX) {
+      put_chosen(o, &made);
+      status = count_item(o, made.item, err);
     } else if (pin) {
       place_pin(o); /* too few items to reach its position */
     } else {
@@ -460,7 +543,7 @@ static void apply_floor(order *o) {
     wn_trace_note(funnel->trace, "floor not kept: nothing scores enough");
   for (size_t i = kept; kept > 0 && i < funnel->candidates_len; i++) {
     o->state[i] = BLOCKED;
-    o->blocked_by[i] = "floor";
+    o->blocked_by[i] = floor_reason;
     o->blocked++;
     o->floored = true;
   }
@@ -476,7 +559,9 @@ static wn_status init(order *o, wn_error *err) {
   o->blocked_by = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->blocked_by);
   funnel->slate = wn_arena_alloc(funnel->arena, funnel->n * sizeof *funnel->slate);
   o->weight = wn_arena_alloc(funnel->arena, (o->pool + 1) * sizeof *o->weight);
-  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL || o->weight == NULL) {
+  o->lot = wn_arena_alloc(funnel->arena, (count + 1) * sizeof *o->lot);
+  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL || o->weight == NULL ||
+      o->lot == NULL) {
     return wn_fail_memory(err);
   }
   apply_floor(o);

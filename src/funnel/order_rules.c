@@ -161,9 +161,14 @@ const wn_slot *wn_rules_slot(const wn_order_rules *rules, size_t position) {
   return NULL;
 }
 
+const wn_bitset *wn_rules_slot_items(const wn_order_rules *rules, const wn_slot *slot) {
+  const wn_bitset *items = &rules->slot[slot - rules->funnel->surface->slots];
+  return items->words != NULL ? items : NULL;
+}
+
 bool wn_rules_slot_takes(const wn_order_rules *rules, const wn_slot *slot, wn_item_ix item) {
-  const wn_bitset *takes = &rules->slot[slot - rules->funnel->surface->slots];
-  return takes->words == NULL || wn_bitset_test(takes, item);
+  const wn_bitset *takes = wn_rules_slot_items(rules, slot);
+  return takes == NULL || wn_bitset_test(takes, item);
 }
 
 size_t wn_rules_slots_from(const wn_order_rules *rules, size_t position) {
@@ -257,7 +262,7 @@ wn_status wn_rules_init(wn_order_rules *rules, wn_funnel *funnel, size_t pool, w
   rules->pool = pool;
   for (size_t q = 0; q < surface->quotas_len; q++) WN_TRY(find_quota(rules, q, err));
   for (size_t s = 0; s < surface->slots_len; s++)
-    if (!surface->slots[s].explore)
+    if (surface->slots[s].where[0] != '\0')
       WN_TRY(find(rules, surface->slots[s].where, "slot", &rules->slot[s], err));
   for (size_t m = 0; m < surface->mixes_len; m++) WN_TRY(init_attr(rules, &surface->mixes[m], err));
 cleanup:

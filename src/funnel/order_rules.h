@@ -45,6 +45,8 @@ bool wn_rules_urgent(const wn_order_rules *rules, size_t places);
 bool wn_rules_helps(const wn_order_rules *rules, wn_item_ix item);
 /* The slot of that position; NULL: none. */
 const wn_slot *wn_rules_slot(const wn_order_rules *rules, size_t position);
+/* What its condition allows; NULL: it has none. */
+const wn_bitset *wn_rules_slot_items(const wn_order_rules *rules, const wn_slot *slot);
 bool wn_rules_slot_takes(const wn_order_rules *rules, const wn_slot *slot, wn_item_ix item);
 /* Slots from `position` on, up to n. */
 size_t wn_rules_slots_from(const wn_order_rules *rules, size_t position);

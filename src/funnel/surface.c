@@ -56,6 +56,8 @@ static const struct default_surface {
     {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
 };
 
+const char *const wn_explore_names[WN_EXPLORES] = {"", "random", "cold"};
+
 static void copy_name(char *to, size_t size, const char *from) {
   snprintf(to, size, "%s", from);
 }
@@ -119,8 +121,16 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name) {
 
 bool wn_surface_draws(const wn_surface *surface) {
   bool draws = surface->temperature > 0;
-  for (size_t i = 0; i < surface->slots_len; i++) draws = draws || surface->slots[i].explore;
+  for (size_t i = 0; i < surface->slots_len; i++)
+    draws = draws || surface->slots[i].explore != WN_EXPLORE_NONE;
   return draws;
+}
+
+bool wn_surface_asks_exposed(const wn_surface *surface) {
+  bool asks = false;
+  for (size_t i = 0; i < surface->slots_len; i++)
+    asks = asks || surface->slots[i].explore > WN_EXPLORE_RANDOM;
+  return asks;
 }
 
 const char *wn_surface_source(const wn_surface *surface, unsigned source) {
@@ -340,6 +350,27 @@ cleanup:
   return status;
 }
 
+/* What exploring alone takes. */
+static wn_status check_explore(check *c, const wn_slot *slot, size_t i) {
+  wn_status status = WN_OK;
+  if ((unsigned)slot->explore >= WN_EXPLORES)
+    REFUSE(c, path_of(c, "order.slots", (long)i, "explore"), "no such way to explore");
+  if (!(slot->share >= 0.0f && slot->share <= 1.0f))
+    REFUSE(c, path_of(c, "order.slots", (long)i, "share"), "must be 0 to 1, got %g",
+           (double)slot->share);
+  if (slot->explore == WN_EXPLORE_NONE && slot->share != 1.0f)
+    REFUSE(c, path_of(c, "order.slots", (long)i, "share"), "is of slots that explore");
+  if ((slot->explore == WN_EXPLORE_COLD) != (slot->impressions > 0))
+    REFUSE(c, path_of(c, "order.slots", (long)i, "impressions"),
+           slot->impressions == 0 ? "explore: cold needs it: how often an item is to be shown"
+                                  : "is of slots with explore: cold");
+  if (slot->impressions > WN_IMPRESSIONS_MAX)
+    REFUSE(c, path_of(c, "order.slots", (long)i, "impressions"), "must be 1 to %d, got %u",
+           WN_IMPRESSIONS_MAX, slot->impressions);
+cleanup:
+  return status;
+}
+
 static wn_status check_slots(check *c) {
   const wn_surface *s = c->surface;
   wn_status status = WN_OK;
@@ -354,12 +385,11 @@ static wn_status check_slots(check *c) {
     for (size_t j = 0; j < s->pins_len; j++)
       if (s->pins[j].position == slot->position)
         REFUSE(c, position, "position %u has a pin", slot->position);
-    if (slot->explore == (slot->where[0] != '\0')) {
-      REFUSE(c, path_of(c, "order.slots", (long)i, "where"),
-             "give a condition, or explore: true, one of the two");
-    }
-    if (!slot->explore)
+    if (slot->explore == WN_EXPLORE_NONE && slot->where[0] == '\0')
+      REFUSE(c, path_of(c, "order.slots", (long)i, "where"), "give a condition, or explore");
+    if (slot->where[0] != '\0')
       WN_TRY(check_expression(c, path_of(c, "order.slots", (long)i, "where"), slot->where));
+    WN_TRY(check_explore(c, slot, i));
   }
 cleanup:
   return status;

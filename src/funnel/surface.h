@@ -63,12 +63,24 @@ typedef struct wn_quota {
   uint32_t min;
 } wn_quota;
 
+/* How chance or doubt fills a place. */
+typedef enum wn_explore {
+  WN_EXPLORE_NONE,
+  WN_EXPLORE_RANDOM, /* any candidate, all alike */
+  WN_EXPLORE_COLD,   /* any item that was shown too seldom, all alike */
+  WN_EXPLORES
+} wn_explore;
+extern const char *const wn_explore_names[WN_EXPLORES]; /* [0]: "" */
+
 /* A place that is filled in a way of its own. */
 typedef struct wn_slot {
-  uint32_t position; /* 1-based */
-  bool explore;      /* any candidate, all alike; else the best one for which `where` holds */
-  char where[512];
+  uint32_t position;    /* 1-based */
+  wn_explore explore;   /* NONE: the best candidate for which `where` holds */
+  float share;          /* of the slates in which it explores; in the others the place is open */
+  uint32_t impressions; /* COLD: shown fewer times on this surface */
+  char where[512];      /* "": any; of COLD and RANDOM too */
 } wn_slot;
+#define WN_IMPRESSIONS_MAX 1000000
 
 typedef enum wn_mix_kind {
   WN_MIX_REPEAT,     /* what shares a value with items above counts less */
@@ -150,6 +162,8 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Whether a slate of it is a draw: a temperature, or a slot that explores. */
 bool wn_surface_draws(const wn_surface *surface);
+/* Whether a slate of it depends on what was shown before (request->exposed). */
+bool wn_surface_asks_exposed(const wn_surface *surface);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on
  * distinct positions. WN_E_CONFIG; field: "surfaces.home.retrieve[2].quota" (also: .name, .n,
  * .fallback[i].…, .filter.seen[i], .filter.where, .score.heavy,

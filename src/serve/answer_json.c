@@ -31,6 +31,10 @@ static void write_item(wn_json *json, const wn_slate_answer *answer, size_t i) {
     wn_json_key(json, "pinned");
     wn_json_bool(json, true);
   }
+  if (item->explored != WN_EXPLORE_NONE) {
+    wn_json_key(json, "explored");
+    wn_json_string(json, wn_str_of(wn_explore_names[item->explored]));
+  }
   wn_json_end_object(json);
 }
 

@@ -25,6 +25,7 @@ static void server_defaults(wn_server_config *server) {
       .request_seconds_max = 5,
       .idle_seconds_max = 30,
       .session_minutes = 1440,
+      .impressions_remembered = 4000000,
       .index_items_min = 20000,
       .events_future_seconds_max = 86400,
   };
@@ -229,6 +230,8 @@ static const wn_yaml_key server_keys[] = {
      NULL},
     {"idle_seconds_max", WN_YAML_U32, FIELD(wn_server_config, idle_seconds_max), 1, 3600, NULL},
     {"session_minutes", WN_YAML_U32, FIELD(wn_server_config, session_minutes), 1, 525600, NULL},
+    {"impressions_remembered", WN_YAML_U32, FIELD(wn_server_config, impressions_remembered), 1000,
+     1000000000, NULL},
     {"index_items_min", WN_YAML_U32, FIELD(wn_server_config, index_items_min), 1, 1u << 30, NULL},
     {"events_future_seconds_max", WN_YAML_U32, FIELD(wn_server_config, events_future_seconds_max),
      0, 86400, NULL},

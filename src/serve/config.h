@@ -22,6 +22,7 @@ typedef struct wn_server_config {
   uint32_t request_seconds_max;       /* absolute deadline for header and body, default 5 */
   uint32_t idle_seconds_max;          /* keep-alive, default 30 */
   uint32_t session_minutes;           /* default 1,440 */
+  uint32_t impressions_remembered;    /* default 4,000,000 */
   uint32_t index_items_min;           /* als: fewer are scanned; default 20,000 */
   uint32_t events_future_seconds_max; /* of events over HTTP; default 86,400 */
 } wn_server_config;

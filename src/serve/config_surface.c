@@ -257,16 +257,28 @@ static wn_status read_quotas(wn_yaml *y, const yaml_node_t *node, void *target) 
   return wn_yaml_list(y, node, WN_RULES_MAX, push_quota, target);
 }
 
+/* `true` is the word of the time when there was one way. */
+static wn_status read_explore(wn_yaml *y, const yaml_node_t *node, void *target) {
+  static const char *const words[] = {"false", "random", "cold", "true"}; /* wn_explore */
+  size_t word = 0;
+  wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
+  if (status == WN_OK)
+    ((wn_slot *)target)->explore = word == WN_EXPLORES ? WN_EXPLORE_RANDOM : (wn_explore)word;
+  return status;
+}
+
 static const wn_yaml_key slot_keys[] = {
     {"position", WN_YAML_U32, offsetof(wn_slot, position), 1, WN_SLATE_MAX, NULL},
     {"where", WN_YAML_TEXT, offsetof(wn_slot, where), 0, sizeof(((wn_slot *)NULL)->where), NULL},
-    {"explore", WN_YAML_BOOL, offsetof(wn_slot, explore), 0, 0, NULL},
+    {"explore", WN_YAML_CALL, 0, 0, 0, read_explore},
+    {"share", WN_YAML_FLOAT, offsetof(wn_slot, share), 0, 1, NULL},
+    {"impressions", WN_YAML_U32, offsetof(wn_slot, impressions), 1, WN_IMPRESSIONS_MAX, NULL},
 };
 
 static wn_status push_slot(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_surface *s = target;
   wn_slot *slot = &s->slots[s->slots_len++];
-  *slot = (wn_slot){0};
+  *slot = (wn_slot){.share = 1.0f};
   wn_status status = wn_yaml_fields(y, node, slot_keys, COUNT(slot_keys), slot);
   return status == WN_OK ? require(y, node, "position") : status;
 }

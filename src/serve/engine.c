@@ -1,7 +1,7 @@
 /* Opening, closing and describing the engine. State is always snapshot + log: what is loaded here
  * is what the commit hook (engine_commit.c) keeps current afterwards. */
 
-#include "serve/engine_internal.h"
+#include "serve/engine_exposed.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -72,6 +72,7 @@ void wn_engine_close(wn_engine *engine) {
   wn_catalog_free(engine->catalog);
   wn_expr_cache_free(engine->filters);
   wn_sessions_free(engine->sessions);
+  wn_exposure_free(atomic_load(&engine->exposure));
   wn_store_close(engine->store);
   wn_map64_clear(&engine->erased);
   wn_map64_clear(&engine->gone);
@@ -228,6 +229,8 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   WN_TRY(replay_log(&o, err));
   WN_TRY(wn_engine_pin(o.engine, &o.engine->policy->experiments, err));
   WN_TRY(replay_sessions(&o, err));
+  WN_TRY(step(&o, "impressions", err));
+  WN_TRY(wn_engine_expose(o.engine, o.engine->policy, err));
   WN_TRY(start_committer(o.engine, err));
   wn_log(WN_LOG_INFO, "open: ready ms=%.1f", (double)(wn_mono_ns() - o.start_ns) / 1e6);
   *out = o.engine;
@@ -281,6 +284,8 @@ void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out) {
   out->dict_bytes = wn_dict_bytes(users) + wn_dict_bytes(items);
   out->sessions = wn_sessions_count(engine->sessions);
   out->session_bytes = wn_sessions_bytes(engine->sessions);
+  if (wn_engine_exposure(engine) != NULL)
+    out->exposure_bytes = wn_exposure_bytes(wn_engine_exposure(engine));
   out->applies = atomic_load(&engine->applies);
   out->apply_ns = atomic_load(&engine->apply_ns);
   out->last_event_ms = atomic_load(&engine->last_event_ms);

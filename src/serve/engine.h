@@ -68,6 +68,8 @@ typedef struct wn_slate_answer_item {
   float score, propensity;
   uint32_t sources;
   bool pinned;
+  wn_explore explored; /* by what its place was filled */
+  uint32_t below;      /* COLD: for want of so many impressions */
 } wn_slate_answer_item;
 
 typedef struct wn_slate_answer {
@@ -142,7 +144,7 @@ typedef struct wn_engine_stats {
   uint64_t last_seq, replayed_events, delta_pairs, sessions;
   uint64_t swaps, swap_failures, slates_lost; /* shown, and then not logged */
   uint64_t slates_relaxed;                    /* without a rule that nothing satisfies */
-  size_t catalog_bytes, online_bytes, session_bytes, dict_bytes;
+  size_t catalog_bytes, online_bytes, session_bytes, dict_bytes, exposure_bytes;
   uint32_t index_items, index_changes; /* items that als finds through an index; 0: it scans */
   double index_recall;                 /* measured when it was built */
   size_t index_bytes;

@@ -6,7 +6,7 @@
  * slates. Should memory run out, an item that cannot be brought in is hidden rather than served
  * as it was: forgetting a hide would break a promise, hiding too much does not. */
 
-#include "serve/engine_internal.h"
+#include "serve/engine_exposed.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -96,6 +96,7 @@ static void apply_event(wn_engine *engine, const wn_op *op) {
   for (size_t i = 0; i < engine->pinned_len; i++)
     if (wn_serving_event(engine, engine->pinned[i], &event, &why) != WN_OK)
       log_failure("an event of user", op->user_ix, &why);
+  wn_engine_exposed_event(engine, op);
   wn_engine_user_back(engine, op->user_ix);
   engine->applied_seq = op->seq;
   atomic_store_explicit(&engine->last_event_ms, e->time_ms, memory_order_relaxed);
@@ -125,7 +126,10 @@ static void end_session(wn_engine *engine, wn_str user) {
 
 static void apply_op(run *r, const wn_op *op) {
   wn_engine *engine = r->engine;
-  if (op->kind == WN_OP_USER_DELETE) end_session(engine, op->u.user.id);
+  if (op->kind == WN_OP_USER_DELETE) {
+    end_session(engine, op->u.user.id);
+    wn_engine_exposed_forget(engine, op->u.user.id);
+  }
   if (op->status != WN_OK || op->duplicate || op->kind >= WN_OP_SLATE) return;
   if (r->ops >= RUN_OPS) run_unlock(r);
   run_lock(r);

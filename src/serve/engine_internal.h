@@ -9,6 +9,7 @@
 
 #include "base/map64.h"
 #include "base/vec.h"
+#include "online/exposure.h"
 #include "serve/engine.h"
 #include "serve/policy.h"
 #include <pthread.h>
@@ -51,6 +52,7 @@ struct wn_engine {
   wn_committer *committer; /* NULL in READ mode */
   wn_expr_cache *filters;
   wn_sessions *sessions;
+  _Atomic(wn_exposure *) exposure; /* NULL: no policy has asked for it yet */
 
   pthread_mutex_t change_lock; /* one change of the policy at a time; taken first */
   pthread_mutex_t policy_lock; /* of the pointer alone: held for nanoseconds */

@@ -2,7 +2,7 @@
  * time of an increment, because reading the pointer and counting the reader must be one step; 30 ns
  * of a request's millisecond. */
 
-#include "serve/engine_internal.h"
+#include "serve/engine_exposed.h"
 
 wn_policy *wn_engine_policy(wn_engine *engine) {
   pthread_mutex_lock(&engine->policy_lock);
@@ -21,6 +21,7 @@ void wn_engine_change_end(wn_engine *engine) {
 
 wn_status wn_engine_policy_swap(wn_engine *engine, wn_policy *policy, wn_error *err) {
   wn_status status = wn_engine_pin(engine, &policy->experiments, err);
+  if (status == WN_OK) status = wn_engine_expose(engine, policy, err);
   if (status == WN_OK) {
     pthread_mutex_lock(&engine->policy_lock);
     wn_policy *old = engine->policy;

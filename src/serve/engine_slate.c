@@ -8,6 +8,7 @@
  * Requests of one feed session follow each other, so that each sees what the one before served. */
 
 #include "serve/engine_duel.h"
+#include "serve/engine_exposed.h"
 #include "serve/engine_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,6 +21,7 @@
 #include <sys/random.h>
 
 #define SIMILAR_USERS_MAX 1000
+#define TRIES_MAX         4
 
 /* One request on its way. */
 typedef struct passage {
@@ -39,6 +41,7 @@ typedef struct passage {
   wn_str session;            /* name in the session table; absent: no feed */
   wn_slate slate;
   wn_request funnel;
+  wn_asked_exposure exposure;
   int64_t now_ms;
 } passage;
 
@@ -296,7 +299,9 @@ static wn_status copy_items(passage *p, const wn_slate *slate, wn_error *err) {
                                            .score = item->score,
                                            .propensity = item->propensity,
                                            .sources = item->sources,
-                                           .pinned = item->pinned};
+                                           .pinned = item->pinned,
+                                           .explored = item->explored,
+                                           .below = item->below};
     if (out->items[i].id.ptr == NULL || (title.ptr != NULL && out->items[i].title.ptr == NULL))
       return wn_fail_memory(err);
   }
@@ -497,6 +502,34 @@ static wn_status run_both(passage *p, wn_error *err) {
   return status == WN_OK && p->duel != SIZE_MAX ? run_duel(p, &q, us, err) : status;
 }
 
+static wn_status run_shared(passage *p, wn_error *err) {
+  pthread_rwlock_rdlock(&p->engine->lock);
+  wn_status status = run_both(p, err);
+  pthread_rwlock_unlock(&p->engine->lock);
+  return status;
+}
+
+/* Until what was put for want of impressions still wants them; the last time nothing is. */
+static wn_status run_counted(passage *p, wn_error *err) {
+  wn_status status = WN_OK;
+  const passage before = *p;
+  const wn_slate_answer empty = *p->out;
+  bool refused = true;
+  for (int tries = 1; refused; tries++) {
+    *p = before;
+    *p->out = empty;
+    p->funnel.exposed = wn_asked_exposure_of(wn_engine_exposure(p->engine), p->out->surface,
+                                             p->in->user, &p->exposure);
+    p->exposure.closed = tries == TRIES_MAX;
+    WN_TRY(run_shared(p, err));
+    refused = false;
+    if (p->in->log)
+      WN_TRY(wn_engine_exposed_take(p->engine, p->out, p->now_ms, p->arena, &refused, err));
+  }
+cleanup:
+  return status;
+}
+
 /* The funnel, then the log, then the session's memory. */
 static wn_status pass(passage *p, wn_error *err) {
   wn_status status = WN_OK;
@@ -508,13 +541,12 @@ static wn_status pass(passage *p, wn_error *err) {
     p->funnel.served = served.data;
     p->funnel.served_len = served.len;
   }
-  pthread_rwlock_rdlock(&engine->lock);
-  status = run_both(p, err);
-  pthread_rwlock_unlock(&engine->lock);
-  if (status != WN_OK) goto cleanup;
+  WN_TRY(run_counted(p, err));
   if (p->in->log && p->out->len > 0) {
-    WN_TRY(pack_features(p, &features, err));
-    WN_TRY(log_slate(p, (wn_str){features.data, features.len}, err));
+    status = pack_features(p, &features, err);
+    if (status == WN_OK) status = log_slate(p, (wn_str){features.data, features.len}, err);
+    if (status != WN_OK) wn_engine_exposed_withdraw(engine, wn_str_of(p->out->slate_id));
+    WN_TRY(status);
   }
   if (p->session.len > 0 && p->out->len > 0 && !p->in->look) {
     wn_item_ix *items = wn_arena_alloc(p->arena, p->out->len * sizeof *items);
@@ -577,6 +609,7 @@ void wn_engine_slate_withdraw(wn_engine *engine, const wn_op *unlogged, wn_arena
   const wn_slate_log *slate = &unlogged->u.slate;
   wn_str name;
   wn_error why;
+  wn_engine_exposed_withdraw(engine, slate->id);
   if (slate->feed &&
       wn_engine_session_name(slate->session, slate->user_id, arena, &name, &why) == WN_OK)
     wn_sessions_remove(engine->sessions, name, slate->items, slate->len);

@@ -388,9 +388,10 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
                 "winnow_memory_bytes{part=\"online\"} %zu\n"
                 "winnow_memory_bytes{part=\"sessions\"} %zu\n"
                 "winnow_memory_bytes{part=\"dictionaries\"} %zu\n"
+                "winnow_memory_bytes{part=\"impressions\"} %zu\n"
                 "winnow_memory_bytes{part=\"index\"} %zu\n",
                 stats->catalog_bytes, stats->online_bytes, stats->session_bytes, stats->dict_bytes,
-                stats->index_bytes);
+                stats->exposure_bytes, stats->index_bytes);
 }
 
 double wn_metrics_resident_bytes(void) {

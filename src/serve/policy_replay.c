@@ -20,7 +20,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "serve/engine_internal.h"
+#include "serve/engine_exposed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,6 +35,7 @@ typedef struct rerun {
   wn_own_log *log;
   wn_policy_replay_report *report;
   wn_sessions *sessions;
+  wn_exposure *exposure; /* NULL: nothing asks for it */
   wn_arena arena;
   wn_bitset known;   /* items that were there */
   int64_t *known_ms; /* [items] since when */
@@ -147,10 +148,14 @@ cleanup:
   return status;
 }
 
+/* Hers whoever asked, known or not. */
+static wn_str name_of_user(const rerun *r, const wn_own_slate *slate) {
+  return slate->user != WN_NO_IX ? wn_dict_key(wn_store_users(r->engine->store), slate->user)
+                                 : slate->user_id;
+}
+
 static wn_status session_of(rerun *r, const wn_own_slate *slate, wn_str *name, wn_error *err) {
-  wn_str user = slate->user != WN_NO_IX ? wn_dict_key(wn_store_users(r->engine->store), slate->user)
-                                        : slate->user_id;
-  return wn_engine_session_name(slate->session, user, &r->arena, name, err);
+  return wn_engine_session_name(slate->session, name_of_user(r, slate), &r->arena, name, err);
 }
 
 static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surface,
@@ -158,6 +163,7 @@ static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surf
   wn_engine *engine = r->engine;
   wn_status status;
   wn_str session = {0};
+  wn_asked_exposure exposure;
   wn_request request = {.surface = surface,
                         .models = &engine->serving->models,
                         .catalog = engine->catalog,
@@ -179,6 +185,8 @@ static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surf
   request.filter = slate->filter;
   request.exclude = slate->exclude;
   request.exclude_len = slate->exclude_len;
+  request.exposed =
+      wn_asked_exposure_of(r->exposure, slate->surface, name_of_user(r, slate), &exposure);
   WN_TRY(ask_user(r, slate, &request, err));
   WN_TRY(draw(r, slate, &request, err));
 cleanup:
@@ -194,6 +202,47 @@ static wn_status remember(rerun *r, const wn_own_slate *slate, wn_error *err) {
   wn_status status = session_of(r, slate, &name, err);
   if (status != WN_OK || name.len == 0) return status;
   return wn_sessions_add(r->sessions, name, slate->time_ms, items, slate->len, err);
+}
+
+/* What was shown counts for what comes after. */
+static wn_status expose(rerun *r, const wn_own_slate *slate, wn_error *err) {
+  wn_item_ix *items = wn_arena_alloc(&r->arena, (slate->len + 1) * sizeof *items);
+  if (items == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < slate->len; i++) items[i] = r->log->log.rows.data[slate->first + i].item;
+  const wn_exposed_slate shown = {.id = slate->id,
+                                  .surface = slate->surface,
+                                  .user = name_of_user(r, slate),
+                                  .time_ms = slate->time_ms,
+                                  .items = items,
+                                  .len = slate->len};
+  return wn_exposure_add(r->exposure, &shown, NULL, 0, NULL, err);
+}
+
+/* The slates before the log that is replayed, with what answered them until then. */
+static wn_status expose_past(void *ctx, const wn_slate_log *slate, const wn_answer *answers,
+                             size_t len, wn_error *err) {
+  rerun *r = ctx;
+  size_t known = 0;
+  if (slate->time_ms > r->report->data_ms) return WN_OK;
+  while (known < len && answers[known].seq <= r->engine->serving->last_seq) known++;
+  return wn_exposure_replay(r->exposure, r->engine, slate, answers, known, err);
+}
+
+static wn_status begin_exposure(rerun *r, wn_error *err) {
+  wn_status status;
+  wn_exposure_options options;
+  wn_answered_options how;
+  bool asks;
+  WN_TRY(wn_policy_asks_exposed(r->engine->policy, &asks, err));
+  if (!asks) return WN_OK;
+  wn_exposure_options_defaults(&options);
+  options.impressions_max = r->engine->config.server.impressions_remembered;
+  r->exposure = wn_exposure_create(&options);
+  if (r->exposure == NULL) return wn_fail_memory(err);
+  wn_answered_options_defaults(&how);
+  status = wn_store_scan_answered(r->engine->store, &how, expose_past, r, err);
+cleanup:
+  return status;
 }
 
 static bool is_asked_for(const rerun *r, const wn_own_slate *slate) {
@@ -222,6 +271,7 @@ static wn_status next_slate(rerun *r, wn_error *err) {
     report->slates++;
   }
   if (surface != NULL && surface->flavour == WN_FLAVOUR_FEED) WN_TRY(remember(r, slate, err));
+  if (r->exposure != NULL) WN_TRY(expose(r, slate, err));
   r->next++;
   if (r->next % 64 == 0 && !wn_progress_at(r->options->progress, "replaying", (double)r->next,
                                            (double)r->log->slates.len, "slates"))
@@ -244,6 +294,12 @@ static wn_status each_event(void *ctx, const wn_stored_event *event, wn_error *e
   rerun *r = ctx;
   if (event->time_ms > r->now_ms) r->now_ms = event->time_ms;
   wn_status status = slates_until(r, r->now_ms, err);
+  if (status == WN_OK && r->exposure != NULL &&
+      wn_signal_weight(&r->engine->serving->signals, event->type, event->value, event->time_ms,
+                       event->time_ms) > 0)
+    wn_exposure_answer(r->exposure, event->slate,
+                       wn_dict_key(wn_store_users(r->engine->store), event->user), event->item,
+                       event->time_ms);
   return status == WN_OK ? wn_serving_event(r->engine, r->engine->serving, event, err) : status;
 }
 
@@ -351,6 +407,7 @@ wn_status wn_policy_replay(wn_engine *engine, const wn_policy_replay_options *op
   if (r.sessions == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(go_back(&r, err));
   note_missing(&r);
+  WN_TRY(begin_exposure(&r, err));
   WN_TRY(read_log(&r, err));
   WN_TRY(find_items(&r, err));
   r.kept = wn_calloc(out->slates.len, sizeof *r.kept);
@@ -364,6 +421,7 @@ wn_status wn_policy_replay(wn_engine *engine, const wn_policy_replay_options *op
   WN_TRY(keep_asked(&r, err));
 cleanup:
   wn_sessions_free(r.sessions);
+  wn_exposure_free(r.exposure);
   wn_arena_clear(&r.arena);
   wn_bitset_clear(&r.known);
   wn_free(r.known_ms);

@@ -37,6 +37,7 @@ typedef struct row {
   char arms[128]; /* "": in no experiment */
   tally at[POSITIONS];
   uint64_t conversions, slates, fell_back;
+  uint64_t explored[WN_EXPLORES]; /* items, by what put them */
 } row;
 
 struct wn_shown {
@@ -108,6 +109,7 @@ void wn_shown_slate(wn_shown *s, const wn_slate_answer *answer) {
   for (size_t i = 0; i < answer->len; i++) {
     if (i < WN_SHOWN_ITEMS) at->item[at->len++] = answer->items[i].ix;
     r->at[slot_of(i)].impressions++;
+    r->explored[answer->items[i].explored]++;
   }
   r->slates++;
   r->fell_back += short_of;
@@ -189,6 +191,16 @@ static void render_rows(const wn_shown *s, wn_buf *out) {
   }
 }
 
+static void render_explored(const wn_shown *s, wn_buf *out) {
+  head(out, "winnow_explored_total", "counter", "Items that exploring slots put, by policy.");
+  for (size_t i = 0; i < s->rows_len; i++)
+    for (size_t k = 1; k < WN_EXPLORES; k++) {
+      label(&s->rows[i], "winnow_explored_total", out);
+      wn_buf_printf(out, ",policy=\"%s\"} %" PRIu64 "\n", wn_explore_names[k],
+                    s->rows[i].explored[k]);
+    }
+}
+
 static int descending(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return (x < y) - (x > y);
@@ -228,6 +240,7 @@ void wn_shown_render(wn_shown *s, uint32_t items, wn_buf *out) {
   render_positions(s, false, out);
   render_positions(s, true, out);
   render_rows(s, out);
+  render_explored(s, out);
   pthread_mutex_unlock(&s->lock);
   if (copy != NULL) render_window(copy, items, out);
   wn_free(copy);

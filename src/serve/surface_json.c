@@ -67,8 +67,9 @@ static void put_places(wn_json *json, const wn_surface *s) {
   for (size_t i = 0; i < s->slots_len; i++) {
     wn_json_object(json);
     put_int(json, "position", s->slots[i].position);
-    wn_json_key(json, "explore");
-    wn_json_bool(json, s->slots[i].explore);
+    put_text(json, "explore", wn_explore_names[s->slots[i].explore]);
+    put_float(json, "share", s->slots[i].share);
+    put_int(json, "impressions", s->slots[i].impressions);
     put_text(json, "where", s->slots[i].where);
     wn_json_end_object(json);
   }

@@ -1,0 +1,58 @@
+/* Drawing what stands at a place (lot.h), and the lots of exploration.
+ *
+ * Cold items are drawn from the whole catalogue, since no generator proposes what nobody has met:
+ * every item that filters allow and that its surface has shown less often than it is to be, all
+ * alike. So each cold item has the same chance at each slate, 1 in as many as there are, until it
+ * has had its impressions. Cost: a few operations for each 64 items of the catalogue. */
+#include "funnel/lot.h"
+
+bool wn_lot_holds(const wn_lot *lot, size_t candidates_len) {
+  return lot->p != NULL ||
+         (lot->items.words != NULL ? lot->items_len > 0 : lot->sure < candidates_len);
+}
+
+double wn_lot_of(const wn_lot *lot, size_t candidate, wn_item_ix item) {
+  if (lot->p != NULL) return candidate < lot->len ? lot->p[candidate] : 0;
+  if (lot->items.words != NULL)
+    return wn_bitset_test(&lot->items, item) ? 1 / (double)lot->items_len : 0;
+  return candidate == lot->sure;
+}
+
+size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item) {
+  if (lot->items.words != NULL && lot->items_len > 0) {
+    *item = (wn_item_ix)wn_bitset_nth(&lot->items, (size_t)wn_rng_below(rng, lot->items_len));
+    return SIZE_MAX;
+  }
+  if (lot->p == NULL) return lot->sure;
+  double at = wn_rng_double(rng);
+  size_t chosen = 0, last = 0;
+  for (; chosen < lot->len; chosen++) {
+    if (lot->p[chosen] > 0) last = chosen;
+    if (at < lot->p[chosen]) return chosen;
+    at -= lot->p[chosen];
+  }
+  return last; /* rounding */
+}
+
+wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where, wn_lot *out,
+                      wn_error *err) {
+  const wn_exposed *exposed = funnel->request->exposed;
+  *out = (wn_lot){.sure = funnel->candidates_len, .explored = WN_EXPLORE_COLD, .why = "cold"};
+  if (!wn_bitset_init_arena(&out->items, funnel->allowed.bits, funnel->arena))
+    return wn_fail_memory(err);
+  wn_bitset_copy(&out->items, &funnel->allowed);
+  if (where != NULL) wn_bitset_and(&out->items, where);
+  for (size_t i = 0; i < funnel->slate_len; i++)
+    wn_bitset_unset(&out->items, funnel->slate[i].item);
+  return exposed != NULL ? exposed->cold(exposed->ctx, slot->impressions, &out->items, err) : WN_OK;
+}
+
+void wn_lot_cold_count(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot) {
+  lot->items_len = wn_bitset_count(&lot->items);
+  if (funnel->trace != NULL)
+    wn_trace_note(funnel->trace,
+                  wn_funnel_format(funnel,
+                                   "cold slot at %u: %zu items were shown fewer "
+                                   "than %u times",
+                                   slot->position, lot->items_len, slot->impressions));
+}

@@ -1,0 +1,33 @@
+#ifndef WN_FUNNEL_LOT_H
+#define WN_FUNNEL_LOT_H
+/* What may stand at one place, and how likely: the same for drawing an item and for judging one
+ * that was shown, so that a logged propensity is what was drawn by. */
+
+#include "base/rng.h"
+#include "funnel/stages.h"
+
+typedef struct wn_lot {
+  const double *p; /* [len] of each candidate, Σ = 1; NULL: nothing is drawn among candidates */
+  size_t len;
+  size_t sure;      /* p NULL and no items: this candidate, surely; candidates_len: none */
+  wn_bitset items;  /* words not NULL: any of these, all alike */
+  size_t items_len; /* how many */
+  wn_explore explored;
+  bool quota; /* among those that a quota needs */
+  const char *why;
+} wn_lot;
+
+bool wn_lot_holds(const wn_lot *lot, size_t candidates_len);
+/* The probability of an item, which is that candidate (or none). */
+double wn_lot_of(const wn_lot *lot, size_t candidate, wn_item_ix item);
+/* A candidate, or *item of those that may be none (then SIZE_MAX). */
+size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item);
+
+/* The items of the catalogue that may be shown, that `where` (NULL: none) allows, that the slot's
+ * surface has shown too seldom and that do not stand in the slate. */
+WN_MUST_USE wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where,
+                                  wn_lot *out, wn_error *err);
+/* Once nothing is taken out of them any more; the trace is told. */
+void wn_lot_cold_count(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot);
+
+#endif

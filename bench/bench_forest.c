@@ -20,7 +20,7 @@
 
 #define TRAIN_ROWS 20000
 #define CALLS      400
-#define WAYS       4 /* XGBoost and three kernels */
+#define WAYS       5 /* XGBoost and four kernels */
 
 typedef struct setting {
   unsigned rows, trees, depth, features;
@@ -97,7 +97,7 @@ static int rising(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const names[WAYS] = {"XGBoost", "scalar", "avx2", "avx512"};
+  static const char *const names[WAYS] = {"XGBoost", "scalar", "avx2", "avx512", "bytes"};
   static double us[WAYS][CALLS];
   setting s = {argc > 1 ? (unsigned)atoi(argv[1]) : 200, argc > 2 ? (unsigned)atoi(argv[2]) : 100,
                argc > 3 ? (unsigned)atoi(argv[3]) : 6, argc > 4 ? (unsigned)atoi(argv[4]) : 30};
@@ -124,13 +124,15 @@ int main(int argc, char **argv) {
     gap = fmax(gap, fabs((double)out[r] - 1 / (1 + exp(-(double)want[r]))));
   for (int call = 0; call < CALLS; call++)
     for (int way = 0; way < WAYS; way++) {
-      wn_trees_fn *sum = way > 0 ? wn_trees_sum_named(names[way]) : NULL;
-      if (way > 0 && sum == NULL) continue;
+      wn_trees_fn *sum = way > 0 && way < 4 ? wn_trees_sum_named(names[way]) : NULL;
+      if (way > 0 && sum == NULL && (way < 4 || forest.coded == NULL)) continue;
       uint64_t start = wn_mono_ns();
       if (way == 0)
         (void)theirs(booster, rows, &s);
-      else
+      else if (way < 4)
         sum(&forest.trees, rows, s.rows, s.features, out);
+      else
+        wn_coded_sum()(forest.coded, rows, s.rows, s.features, out);
       us[way][call] = (double)(wn_mono_ns() - start) * 1e-3;
     }
   printf(

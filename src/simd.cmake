@@ -7,6 +7,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mfma")
   set_source_files_properties(base/simd/simd_bf16.c TARGET_DIRECTORY wn_base
     PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mavx512bf16;-mfma")
+  set_source_files_properties(base/simd/coded_vbmi.c TARGET_DIRECTORY wn_base
+    PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mavx512vbmi;-mpopcnt;-mfma")
   set_source_files_properties(base/simd/scan_avx2.c TARGET_DIRECTORY wn_base
     PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mpopcnt")
   set_source_files_properties(base/simd/scan_avx512.c TARGET_DIRECTORY wn_base

@@ -6,7 +6,7 @@
  * Contributions are those of A. Saabas (2014), XGBoost's approx_contribs: exact in their sum,
  * cheap, and biased towards splits near the leaves, where SHAP would average over orders of splits.
  *
- * Memory: 20 bytes × trees × 2^depth. */
+ * Memory: 20 bytes × trees × 2^depth, and what base/simd/coded.h takes. */
 #include "model/forest.h"
 
 #include "base/mem.h"
@@ -194,6 +194,12 @@ static wn_status read_learner(const json_t *learner, wn_forest *f, wn_error *err
   return read_trees(trees, f, err);
 }
 
+/* --- answering --- */
+
+static void code(wn_forest *f) {
+  if (wn_coded_sum() != NULL) f->coded = wn_coded_of(&f->trees);
+}
+
 wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err) {
   json_error_t why;
   wn_status status;
@@ -202,16 +208,20 @@ wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err) {
   if (root == NULL) return wn_fail(err, WN_E_FORMAT, "", "%s", why.text);
   status = read_learner(json_object_get(root, "learner"), out, err);
   json_decref(root);
-  if (status != WN_OK) wn_forest_clear(out);
+  if (status == WN_OK)
+    code(out);
+  else
+    wn_forest_clear(out);
   return status;
 }
-
-/* --- answering --- */
 
 void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count, size_t ld,
                        float *out) {
   for (size_t i = 0; i < count; i++) out[i] = forest->base;
-  if (forest->trees.count > 0) wn_trees_sum()(&forest->trees, rows, count, ld, out);
+  if (forest->coded != NULL)
+    wn_coded_sum()(forest->coded, rows, count, ld, out);
+  else if (forest->trees.count > 0)
+    wn_trees_sum()(&forest->trees, rows, count, ld, out);
   for (size_t i = 0; forest->link == WN_FOREST_LOGISTIC && i < count; i++)
     out[i] = 1.0f / (1.0f + expf(-out[i]));
 }
@@ -321,11 +331,13 @@ wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_fore
   WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "gain"), h->features,
                             &out->gain, err));
   WN_TRY(wn_forest_validate(out, prefix, err));
+  code(out);
 cleanup:
   return status;
 }
 
 void wn_forest_clear(wn_forest *forest) {
+  wn_free(forest->coded);
   wn_free(forest->owned);
   memset(forest, 0, sizeof *forest);
 }

@@ -4,7 +4,7 @@
  * model, evaluated by kernels of our own (base/simd/trees.h): equal to XGBoost's margins bit for
  * bit. */
 
-#include "base/simd/trees.h"
+#include "base/simd/coded.h"
 #include "model/snapshot.h"
 
 typedef enum wn_forest_link {
@@ -20,6 +20,7 @@ typedef struct wn_forest {
   const float
       *expect; /* [count × (2^(depth + 1) − 1)] the mean of the training rows below a node */
   const float *gain; /* [features] what splits by it gained in training, all sums to 1 */
+  wn_coded *coded;   /* the trees again, where the CPU is faster so; or NULL */
   void *owned;
 } wn_forest;
 

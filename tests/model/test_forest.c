@@ -63,23 +63,31 @@ static wn_forest forest_of(const booster *b) {
   return f;
 }
 
+/* By kernel k, from the base; false: this CPU has none. */
+static bool sum_by(size_t k, const wn_forest *f, const wn_coded *coded, size_t n, float *out) {
+  static const char *const kernels[] = {"scalar", "avx2", "avx512", "scalar", "avx512vbmi"};
+  wn_trees_fn *sum = k < 3 ? wn_trees_sum_named(kernels[k]) : NULL;
+  wn_coded_fn *by_code = k < 3 ? NULL : wn_coded_sum_named(kernels[k]);
+  for (size_t i = 0; i < n; i++) out[i] = f->base;
+  if (sum != NULL) sum(&f->trees, rows, n, FEATURES, out);
+  if (by_code != NULL) by_code(coded, rows, n, FEATURES, out);
+  return sum != NULL || by_code != NULL;
+}
+
 static void compare(const booster *b, const wn_forest *f, bool margin) {
-  static const char *const kernels[] = {"scalar", "avx2", "avx512"};
+  wn_coded *coded = wn_coded_of(&f->trees);
   bst_ulong len;
   const float *want;
   float got[ROWS];
   /* option 1: before the link */
   assert_int_equal(XGBoosterPredict(b->handle, b->matrix, margin ? 1 : 0, 0, 0, &len, &want), 0);
   assert_int_equal(len, ROWS);
-  for (size_t k = 0; margin && k < 3; k++) {
-    wn_trees_fn *sum = wn_trees_sum_named(kernels[k]);
-    if (sum == NULL) continue;
-    for (size_t n = ROWS; n > 0; n = n > 20 ? n / 3 : n - 1) { /* ends of blocks, too */
-      for (size_t i = 0; i < n; i++) got[i] = f->base;
-      sum(&f->trees, rows, n, FEATURES, got);
-      assert_memory_equal(got, want, n * sizeof *got); /* bit for bit */
-    }
-  }
+  assert_non_null(coded);
+  for (size_t k = 0; margin && k < 5; k++)
+    for (size_t n = ROWS; n > 0; n = n > 20 ? n / 3 : n - 1) /* ends of blocks, too */
+      if (sum_by(k, f, coded, n, got))
+        assert_memory_equal(got, want, n * sizeof *got); /* bit for bit */
+  wn_free(coded);
   wn_forest_predict(f, rows, ROWS, FEATURES, got);
   for (size_t i = 0; i < ROWS && !margin; i++) assert_true(fabsf(got[i] - want[i]) <= 1e-6f);
 }

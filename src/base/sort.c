@@ -81,8 +81,32 @@ static void sort(bytes *keys, size_t len, unsigned depth) {
   insertion(keys, len);
 }
 
-void wn_sort_u64(void *keys, size_t len) {
+static unsigned depth_for(size_t len) {
   unsigned depth = 2;
-  for (size_t n = len; n > 1; n /= 2) depth += 2;
-  sort(keys, len, depth);
+  for (; len > 1; len /= 2) depth += 2;
+  return depth;
+}
+
+void wn_sort_u64(void *keys, size_t len) {
+  sort(keys, len, depth_for(len));
+}
+
+void wn_select_u64(void *keys, size_t len, size_t k) {
+  bytes *from = keys;
+  unsigned depth = depth_for(len);
+  while (len > INSERTION && k > 0 && k < len) {
+    if (depth-- == 0) {
+      by_heap(from, len);
+      return;
+    }
+    size_t left = partition(from, len);
+    if (k < left) {
+      len = left;
+    } else {
+      from += left * KEY;
+      len -= left;
+      k -= left;
+    }
+  }
+  if (k > 0 && k < len) insertion(from, len);
 }

@@ -9,6 +9,9 @@
 /* `len` numbers of eight bytes at any address, ascending, in place. O(n log n) whatever the input.
  */
 void wn_sort_u64(void *keys, size_t len);
+/* The k smallest first, in any order (Hoare's "Find", 1961). O(n) as a rule, O(n log n) at worst.
+ */
+void wn_select_u64(void *keys, size_t len, size_t k);
 
 /* A number whose ascending order is the scores' descending one: 0 for +∞, larger for smaller
  * scores; −0 counts as 0. The score must not be NaN. */

@@ -231,90 +231,84 @@ static void fill_age(filling *f, wn_error *err WN_UNUSED) {
 
 /* --- attributes --- */
 
-/* How much of a history has each value. */
+/* How much of a history has a value, and whether its newest item does. */
+typedef struct tasted {
+  uint32_t key; /* 0: free */
+  float all, newest, last;
+} tasted;
+
 typedef struct profile {
-  uint32_t *key; /* 0: free */
-  float *all, *newest;
+  tasted *slot;
   size_t mask;
   float total, newest_total;
+  float last_len; /* values of the newest item; NaN: none is known */
 } profile;
 
-static size_t profile_slot(const profile *p, uint32_t value) {
+static tasted *tasted_of(const profile *p, uint32_t value) {
   uint32_t key = value | 1; /* two values in 2^32 are one anyway */
   size_t at = (key * (size_t)2654435761u) & p->mask;
-  while (p->key[at] != 0 && p->key[at] != key) at = (at + 1) & p->mask;
-  return at;
+  while (p->slot[at].key != 0 && p->slot[at].key != key) at = (at + 1) & p->mask;
+  return &p->slot[at];
 }
 
 static size_t history_used(const wn_query *query) {
   return query->history_len < WN_HISTORY_MAX ? query->history_len : WN_HISTORY_MAX;
 }
 
+/* The values of an item of the history weigh something. */
+static void taste_item(profile *p, const filling *f, uint32_t a, uint32_t item, tasted weigh) {
+  const wn_item_facts *facts = f->world->facts;
+  for (uint64_t v = facts->value_ptr[a][item]; v < facts->value_ptr[a][item + 1]; v++) {
+    tasted *t = tasted_of(p, facts->value[a][v]);
+    *t = (tasted){facts->value[a][v] | 1, t->all + weigh.all, t->newest + weigh.newest,
+                  t->last + weigh.last};
+  }
+}
+
 static bool profile_init(profile *p, const filling *f, uint32_t a) {
   const wn_item_facts *facts = f->world->facts;
   const uint64_t *ptr = facts->value_ptr[a];
   size_t values = 0, slots = 64, positives = 0, len = history_used(f->query);
-  *p = (profile){0};
+  uint32_t last = f->newest_len > 0 ? f->newest[0].item : WN_NO_IX;
+  *p = (profile){.last_len = last < facts->head.items ? (float)(ptr[last + 1] - ptr[last]) : NAN};
+  if (last < facts->head.items) values += (size_t)(ptr[last + 1] - ptr[last]);
   for (size_t h = 0; h < len; h++) {
     uint32_t item = f->query->history[h].item;
     if (item < facts->head.items) values += (size_t)(ptr[item + 1] - ptr[item]);
   }
   while (slots < 2 * values) slots *= 2;
-  p->key = wn_arena_calloc(f->query->arena, slots, sizeof *p->key);
-  p->all = wn_arena_calloc(f->query->arena, slots, sizeof *p->all);
-  p->newest = wn_arena_calloc(f->query->arena, slots, sizeof *p->newest);
+  p->slot = wn_arena_calloc(f->query->arena, slots, sizeof *p->slot);
   p->mask = slots - 1;
-  if (p->key == NULL || p->all == NULL || p->newest == NULL) return false;
+  if (p->slot == NULL) return false;
   for (size_t h = 0; h < len; h++) {
     const wn_history_entry *e = &f->query->history[h];
     if (e->item >= facts->head.items || !(e->weight > 0)) continue;
     bool new = positives++ < WN_ECHO_ITEMS;
     p->total += 1;
     p->newest_total += new;
-    for (uint64_t v = ptr[e->item]; v < ptr[e->item + 1]; v++) {
-      size_t at = profile_slot(p, facts->value[a][v]);
-      p->key[at] = facts->value[a][v] | 1;
-      p->all[at] += 1;
-      p->newest[at] += new;
-    }
+    taste_item(p, f, a, e->item, (tasted){.all = 1, .newest = new});
   }
+  if (last < facts->head.items) taste_item(p, f, a, last, (tasted){.last = 1});
   return true;
-}
-
-/* |shared| / |either|; both ascend. */
-static float jaccard(const uint32_t *x, uint64_t xs, const uint32_t *y, uint64_t ys) {
-  uint64_t i = 0, j = 0, shared = 0;
-  while (i < xs && j < ys) {
-    shared += x[i] == y[j];
-    if (x[i] < y[j])
-      i++;
-    else if (x[i] > y[j])
-      j++;
-    else
-      i++, j++;
-  }
-  return xs + ys > 0 ? (float)shared / (float)(xs + ys - shared) : NAN;
 }
 
 static void taste_of(filling *f, const profile *p, uint32_t a) {
   const wn_item_facts *facts = f->world->facts;
   const uint64_t *ptr = facts->value_ptr[a];
-  uint32_t last = f->newest_len > 0 ? f->newest[0].item : WN_NO_IX;
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
-    float all = 0, newest = 0, *cell = cell_at(f, r) + 3 * a;
+    float all = 0, newest = 0, shared = 0, *cell = cell_at(f, r) + 3 * a;
     if (item >= facts->head.items || ptr[item + 1] == ptr[item]) continue;
     float len = (float)(ptr[item + 1] - ptr[item]);
     for (uint64_t v = ptr[item]; v < ptr[item + 1]; v++) {
-      size_t at = profile_slot(p, facts->value[a][v]);
-      all += p->all[at];
-      newest += p->newest[at];
+      const tasted *t = tasted_of(p, facts->value[a][v]);
+      all += t->all;
+      newest += t->newest;
+      shared += t->last;
     }
     if (p->total > 0) cell[0] = all / (len * p->total);
     if (p->newest_total > 0) cell[1] = newest / (len * p->newest_total);
-    if (last < facts->head.items)
-      cell[2] = jaccard(facts->value[a] + ptr[item], ptr[item + 1] - ptr[item],
-                        facts->value[a] + ptr[last], ptr[last + 1] - ptr[last]);
+    if (!isnan(p->last_len)) cell[2] = shared / (len + p->last_len - shared); /* Jaccard's index */
   }
 }
 

@@ -1,6 +1,7 @@
 #include "model/query.h"
 
 #include "base/simd/simd.h"
+#include "base/sort.h"
 
 #include <float.h>
 #include <math.h>
@@ -44,11 +45,7 @@ bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *a
   return accum->sum != NULL;
 }
 
-void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
-  if (accum->key == NULL) {
-    accum->sum[ix] += x;
-    return;
-  }
+void wn_accum_add_hashed(wn_accum *accum, wn_item_ix ix, float x) {
   size_t slot = (ix * (uint64_t)0x9e3779b97f4a7c15u >> 32) & (accum->slots - 1);
   while (accum->key[slot] != ix && accum->key[slot] != WN_NO_IX) {
     slot = (slot + 1) & (accum->slots - 1);
@@ -57,19 +54,47 @@ void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
   accum->sum[slot] += x;
 }
 
-static void offer(const wn_ask *ask, const wn_query *query, wn_topk *top) {
+/* The best of what is positive are kept as sortable keys, four times as many as are wanted before
+ * the worst are dropped: a heap's work for each was a third of a search. */
+typedef struct offers {
+  uint64_t *key; /* [4·k + OFFER_BLOCK] */
+  size_t len, k;
+  float least; /* no smaller score is among the k best */
+} offers;
+
+static void drop_worst(offers *o) {
+  if (o->len <= o->k) return;
+  wn_select_u64(o->key, o->len, o->k);
+  uint64_t last = 0;
+  for (size_t i = 0; i < o->k; i++) last = o->key[i] > last ? o->key[i] : last;
+  o->len = o->k;
+  o->least = wn_sort_score((uint32_t)(last >> 32));
+}
+
+static bool offer(const wn_ask *ask, const wn_query *query, wn_topk *top, wn_arena *arena) {
   const wn_accum *accum = &ask->accum;
+  size_t k = top->k < accum->slots ? top->k : accum->slots;
   uint32_t at[OFFER_BLOCK];
+  offers o = {.k = k, .least = FLT_TRUE_MIN};
+  if (k == 0) return true;
+  o.key = wn_arena_alloc(arena, (4 * k + OFFER_BLOCK) * sizeof *o.key);
+  if (o.key == NULL) return false;
+  if (top->len == top->k && top->heap[0].score > o.least) o.least = top->heap[0].score;
   for (size_t begin = 0; begin < accum->slots; begin += OFFER_BLOCK) {
     size_t n = accum->slots - begin < OFFER_BLOCK ? accum->slots - begin : OFFER_BLOCK;
-    float least = top->len == top->k && top->k > 0 ? top->heap[0].score : FLT_TRUE_MIN;
-    size_t hits = wn_simd()->above(accum->sum + begin, n, least, at);
+    size_t hits = wn_simd()->above(accum->sum + begin, n, o.least, at);
     for (size_t h = 0; h < hits; h++) {
       size_t slot = begin + at[h];
       wn_item_ix ix = accum->key != NULL ? accum->key[slot] : (wn_item_ix)slot;
-      if (ix != ask->without && wn_query_allows(query, ix)) wn_topk_push(top, ix, accum->sum[slot]);
+      if (ix == ask->without || !wn_query_allows(query, ix)) continue;
+      o.key[o.len++] = (uint64_t)wn_sort_falling(accum->sum[slot]) << 32 | ix;
     }
+    if (o.len > 4 * k) drop_worst(&o);
   }
+  drop_worst(&o);
+  for (size_t i = 0; i < o.len; i++)
+    wn_topk_push(top, (wn_item_ix)o.key[i], wn_sort_score((uint32_t)(o.key[i] >> 32)));
+  return true;
 }
 
 static void spread(const wn_ask *ask, const wn_query *query, float *scores, uint32_t items) {
@@ -91,7 +116,7 @@ wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const wn_query *que
   wn_arena local, *arena = wn_query_arena(query, &local);
   wn_ask ask = {.without = WN_NO_IX};
   wn_status status = fill(&ask, model, query, arena, err);
-  if (status == WN_OK && ask.any) offer(&ask, query, top);
+  if (status == WN_OK && ask.any && !offer(&ask, query, top, arena)) status = wn_fail_memory(err);
   wn_arena_clear(&local);
   return status;
 }

@@ -37,8 +37,15 @@ typedef struct wn_accum {
 } wn_accum;
 
 WN_MUST_USE bool wn_accum_init(wn_accum *accum, uint32_t items, size_t adds_max, wn_arena *arena);
+void wn_accum_add_hashed(wn_accum *accum, wn_item_ix ix, float x);
 /* At most adds_max calls. */
-void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x);
+static inline void wn_accum_add(wn_accum *accum, wn_item_ix ix, float x) {
+  if (accum->key == NULL)
+    accum->sum[ix] += x;
+  else
+    wn_accum_add_hashed(accum, ix, x);
+}
+
 /* A model's answer as sums by item: what the models that only add rows up have in common. */
 typedef struct wn_ask {
   wn_accum accum;

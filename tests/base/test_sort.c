@@ -42,17 +42,39 @@ static void test_against_qsort(WN_UNUSED void **state) {
   }
 }
 
+/* The k smallest, whatever their order; nothing lost. */
+static void test_select(WN_UNUSED void **state) {
+  static uint64_t mine[N], twin[N];
+  wn_rng rng;
+  wn_rng_seed(&rng, 5);
+  for (int round = 0; round < 1200; round++) {
+    size_t n = (size_t)wn_rng_below(&rng, round % 50 == 0 ? N : 200);
+    size_t k = (size_t)wn_rng_below(&rng, (uint64_t)n + 3);
+    for (size_t i = 0; i < n; i++) twin[i] = mine[i] = key_of(round % 6, i, n, &rng);
+    wn_select_u64(mine, n, k);
+    if (k > n) k = n;
+    qsort(mine, k, sizeof *mine, ascending);
+    qsort(mine + k, n - k, sizeof *mine, ascending);
+    qsort(twin, n, sizeof *twin, ascending);
+    if (n > 0 && memcmp(mine, twin, n * sizeof *twin) != 0)
+      fail_msg("round %d: %zu of %zu", round, k, n);
+  }
+}
+
 /* A sequence against which the median of three is the worst choice each time (Musser): still done,
  * by the heap. */
 static void test_adversary(WN_UNUSED void **state) {
-  static uint64_t keys[N];
+  static uint64_t keys[N], again[N];
   size_t half = N / 2;
   for (size_t i = 0; i < half; i++) {
     keys[i] = i % 2 == 0 ? i + 1 : half + i + (half % 2);
     keys[half + i] = 2 * (i + 1);
   }
+  memcpy(again, keys, sizeof again);
   wn_sort_u64(keys, N);
   for (size_t i = 1; i < N; i++) assert_true(keys[i - 1] <= keys[i]);
+  wn_select_u64(again, N, half);
+  for (size_t i = 0; i < half; i++) assert_true(again[i] <= keys[half - 1]);
 }
 
 static void test_falling(WN_UNUSED void **state) {
@@ -67,6 +89,7 @@ static void test_falling(WN_UNUSED void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_qsort),
+      cmocka_unit_test(test_select),
       cmocka_unit_test(test_adversary),
       cmocka_unit_test(test_falling),
   };

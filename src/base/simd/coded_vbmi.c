@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define ROWS  16
@@ -32,9 +33,12 @@ static void code_rows(const wn_coded *c, const float *features, size_t rows, siz
     const wn_coded_feature *f = &c->feature[k];
     const float *step = c->step + k * WN_CODED_STEPS;
     __m512 last = _mm512_i32gather_ps(sixteenth, step, 4);
-    for (size_t r = 0; r < rows; r++) {
+    float before = NAN;
+    unsigned code = 0;
+    for (size_t r = 0; r < rows; r++) { /* what a user is, or hour it is, is the same in all */
       float x = features[r * ld + f->number];
-      unsigned code = code_of(step, last, f->steps, x);
+      if (x != before) code = x == x ? code_of(step, last, f->steps, x) : 0;
+      before = x;
       if (f->left != WN_CODED_NO_SLOT) b->code[r][f->left] = (uint8_t)code;
       if (f->right != WN_CODED_NO_SLOT) b->code[r][f->right] = x != x ? UINT8_MAX : (uint8_t)code;
     }

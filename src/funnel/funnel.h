@@ -59,14 +59,15 @@ typedef struct wn_proposal {
 
 typedef struct wn_candidate {
   wn_item_ix item;
-  float score;  /* boost × the sum of its proposals' points, or × what the ranker says */
-  float boost;  /* product of factors applied */
-  float points; /* the sum of its proposals' points */
-  float light;  /* the light ranker's own score; NaN: not asked about it */
-  float early;  /* by what it was chosen for the ranker: points, or the light ranker's in their
-                   place; ≥ 0 */
-  float margin; /* what the ranker says: Σ weight · P, without objectives its own score; NaN: not
-                   asked about it */
+  float score;   /* boost × the sum of its proposals' points, or × what the ranker says */
+  float boost;   /* product of factors applied, fatigue's too */
+  float fatigue; /* of these; 1: not shown in vain of late */
+  float points;  /* the sum of its proposals' points */
+  float light;   /* the light ranker's own score; NaN: not asked about it */
+  float early;   /* by what it was chosen for the ranker: points, or the light ranker's in their
+                    place; ≥ 0 */
+  float margin;  /* what the ranker says: Σ weight · P, without objectives its own score; NaN: not
+                    asked about it */
   const float *p;   /* of each of the surface's objectives; NULL: none; NaN: it has no model */
   const float *row; /* the ranker's features; NULL likewise */
   uint32_t sources; /* bit g: proposed by source g (wn_surface_source) */

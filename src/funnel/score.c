@@ -28,6 +28,7 @@
 
 #define RANK_CONSTANT 60.0f
 #define MINMAX_LEAST  0.01
+#define HOUR_MS       3600000.0
 #define SCORE_MAX     1e30f /* 32 boosts must not make an infinity of it */
 
 /* Of one source's list. */
@@ -167,6 +168,33 @@ static wn_status apply_boost(wn_funnel *funnel, const wn_boost *boost, wn_error 
   return status;
 }
 
+/* (1 − rate)^(impressions of the item that the user did not answer, each fading by its half-life):
+ * what was shown in vain makes room, and comes back. */
+static wn_status apply_fatigue(wn_funnel *funnel, wn_error *err) {
+  const wn_surface *surface = funnel->surface;
+  const wn_exposed *exposed = funnel->request->exposed;
+  size_t len = funnel->candidates_len, tired = 0;
+  for (size_t i = 0; i < len; i++) funnel->candidates[i].fatigue = 1.0f;
+  if (surface->fatigue_rate <= 0 || exposed == NULL) return WN_OK;
+  wn_item_ix *items = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *items);
+  float *repeats = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *repeats);
+  if (items == NULL || repeats == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < len; i++) items[i] = funnel->candidates[i].item;
+  exposed->repeats(exposed->ctx, funnel->query.now_ms, (double)surface->fatigue_hours * HOUR_MS,
+                   items, len, repeats);
+  for (size_t i = 0; i < len; i++) {
+    wn_candidate *candidate = &funnel->candidates[i];
+    if (repeats[i] <= 0) continue;
+    candidate->fatigue = powf(1.0f - surface->fatigue_rate, repeats[i]);
+    candidate->boost *= candidate->fatigue;
+    tired++;
+  }
+  if (tired > 0 && funnel->trace != NULL)
+    wn_trace_note(funnel->trace,
+                  wn_funnel_format(funnel, "fatigue: %zu candidates were shown in vain", tired));
+  return WN_OK;
+}
+
 /* Runs of equal scores by item. */
 static void settle_ties(const wn_candidate *candidates, uint64_t *keys, size_t len) {
   for (size_t begin = 0, end; begin < len; begin = end) {
@@ -214,6 +242,7 @@ wn_status wn_score(wn_funnel *funnel, wn_error *err) {
   for (unsigned tier = 0; tier < 3; tier++) scale = score_tier(funnel, tier, scale);
   for (size_t i = 0; i < funnel->surface->boosts_len; i++)
     WN_TRY(apply_boost(funnel, &funnel->surface->boosts[i], err));
+  WN_TRY(apply_fatigue(funnel, err));
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     wn_candidate *candidate = &funnel->candidates[i];
     candidate->points = candidate->early = candidate->score;

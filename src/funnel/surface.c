@@ -12,6 +12,7 @@ enum {
   SURFACE_N = 20,
   DIVERSITY_WINDOW = 50,
   HEAVY = 200,
+  FATIGUE_HOURS = 24,
   QUOTA_MAX = 10000,
   PATH_MAX_BYTES = 160
 };
@@ -72,6 +73,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->mmr_lambda = 1.0f;
   surface->log_features = true;
   surface->light = true;
+  surface->fatigue_hours = FATIGUE_HOURS;
   surface->diversity_window = DIVERSITY_WINDOW;
 }
 
@@ -127,7 +129,7 @@ bool wn_surface_draws(const wn_surface *surface) {
 }
 
 bool wn_surface_asks_exposed(const wn_surface *surface) {
-  bool asks = false;
+  bool asks = surface->fatigue_rate > 0;
   for (size_t i = 0; i < surface->slots_len; i++)
     asks = asks || surface->slots[i].explore > WN_EXPLORE_RANDOM;
   return asks;
@@ -429,6 +431,11 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
     REFUSE(&c, path_of(&c, "score.heavy", -1, ""), "must be 0 to %d, got %u", WN_HEAVY_MAX,
            surface->heavy);
   }
+  if (!(surface->fatigue_rate >= 0.0f && surface->fatigue_rate <= 1.0f))
+    REFUSE(&c, path_of(&c, "score.fatigue.rate", -1, ""), "must be 0 to 1");
+  if (!(surface->fatigue_hours > 0.0f && surface->fatigue_hours <= 8760.0f))
+    REFUSE(&c, path_of(&c, "score.fatigue.half_life_hours", -1, ""),
+           "must be more than 0, at most 8760");
   WN_TRY(check_diversity(&c));
   WN_TRY(check_caps(&c));
   WN_TRY(check_pins(&c));

@@ -120,6 +120,8 @@ typedef struct wn_surface {
   bool log_features;      /* what the ranker saw is logged with the impression; default true */
   uint32_t heavy;         /* the best of these that the snapshot's ranker scores again; 0: none */
   bool light;             /* the light ranker says which; default true */
+  float fatigue_rate;     /* what an impression in vain takes from an item's score; 0: nothing */
+  float fatigue_hours;    /* half-life of that */
   wn_objective_weight objectives[WN_OBJECTIVES_MAX];
   size_t objectives_len; /* 0: the ranker's own order */
   /* order */

@@ -164,6 +164,7 @@ static void put_scored(wn_json *json, const wn_trace *trace, const wn_candidate 
   put_int(json, "rank", candidate->rank_scored);
   put_float(json, "score", candidate->score);
   put_float(json, "boost", candidate->boost);
+  if (candidate->fatigue < 1.0f) put_float(json, "fatigue", candidate->fatigue);
   put_float(json, "points", candidate->points);
   if (!isnan(candidate->light)) put_float(json, "light", candidate->light);
   wn_json_key(json, "proposals");

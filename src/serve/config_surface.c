@@ -117,11 +117,22 @@ static wn_status read_normalise(wn_yaml *y, const yaml_node_t *node, void *targe
   return status;
 }
 
+static const wn_yaml_key fatigue_keys[] = {
+    {"rate", WN_YAML_FLOAT, FIELD(fatigue_rate), 0, 1, NULL},
+    {"half_life_hours", WN_YAML_FLOAT, FIELD(fatigue_hours), 0, 8760, NULL},
+};
+
+static wn_status read_fatigue(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_status status = wn_yaml_fields(y, node, fatigue_keys, COUNT(fatigue_keys), target);
+  return status == WN_OK ? require(y, node, "rate") : status;
+}
+
 static const wn_yaml_key score_keys[] = {
     {"normalise", WN_YAML_CALL, 0, 0, 0, read_normalise},
     {"log_features", WN_YAML_BOOL, FIELD(log_features), 0, 0, NULL},
     {"heavy", WN_YAML_U32, FIELD(heavy), 0, WN_HEAVY_MAX, NULL},
     {"light", WN_YAML_BOOL, FIELD(light), 0, 0, NULL},
+    {"fatigue", WN_YAML_CALL, 0, 0, 0, read_fatigue},
     {"objectives", WN_YAML_CALL, 0, 0, 0, wn_config_read_objective_weights},
 };
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import time
 import unittest
 
 from harness import ApiTest, Server, fill, ids, main, metric, train
@@ -21,6 +22,10 @@ def slate(server, user, surface="home", **more):
     answer = server.post("/v1/surfaces/%s/slate" % surface, {"user": user, **more})
     assert answer.status == 200, answer
     return answer.json
+
+
+def moment(seconds):
+    return {"Winnow-Now": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))}
 
 
 class Cold(unittest.TestCase):
@@ -98,6 +103,57 @@ class Cold(unittest.TestCase):
             guard = json.loads(done.stdout)["ope"]["guard"]
             self.assertAlmostEqual(guard["mean_weight"], 1, places=4, msg=done.stdout)
             self.assertAlmostEqual(guard["max_weight"], 1, places=3)
+
+
+class Fatigue(unittest.TestCase):
+    config = """
+surfaces:
+  home:
+    n: 3
+    retrieve: [{model: popular, quota: 30}]
+    filter: {seen: none}
+    score: {fatigue: {rate: 0.3, half_life_hours: 1}}
+"""
+
+    def slate(self, server, user, now_s, **more):
+        answer = server.post("/v1/surfaces/home/slate", {"user": user, **more}, headers=moment(now_s))
+        self.assertEqual(answer.status, 200, answer)
+        return answer.json
+
+    def test_fatigue(self):
+        """Shown in vain an item goes down; time brings it back; a click does; so does it with a restart between."""
+        start = 1772359200  # 2026-03-01 10:00
+        server = Server(self.config, args=["--virtual-clock", "2026-03-01"])
+        with server:
+            for ix in range(6):  # popular: 0, then 1, …
+                events = [{"id": "%d-%d" % (ix, k), "user": "fan-%d" % k, "item": "item-%d" % ix, "type": "view", "time": start - 100}
+                          for k in range(40 - ix)]
+                self.assertEqual(server.post("/v1/events", {"events": events}, headers=moment(start)).status, 200)
+            done = server.run("train", "--data", server.data)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(server.request("POST", "/v1/admin/refresh").status, 200)
+            first = self.slate(server, "new", start)
+            self.assertEqual(ids(first)[0], "item-0")
+            self.assertNotIn("item-5", ids(first))
+            seen = set(ids(first))
+            for _ in range(3):
+                seen |= set(ids(self.slate(server, "new", start)))
+            self.assertGreater(len(seen), 3)  # makes room for the next
+            self.assertEqual(ids(self.slate(server, "another", start)), ids(first))
+            tired = self.slate(server, "new", start, explain=True)
+            factors = {c["item"]: c.get("fatigue", 1) for c in tired["explain"]["score"]["candidates"]}
+            self.assertLess(factors["item-0"], 0.71)
+            answered = next(i for i in ids(tired))
+            self.assertEqual(server.post("/v1/events", {"events": [{"user": "new", "item": answered, "type": "view",
+                                                                    "slate": tired["slate"], "time": start}]}).status, 200)
+            server.stop()
+            server.start()
+            after = self.slate(server, "new", start, explain=True)
+            again = {c["item"]: c.get("fatigue", 1) for c in after["explain"]["score"]["candidates"]}
+            self.assertEqual(again.pop(answered), 1)
+            for item, factor in again.items():
+                self.assertEqual(factor < 1, factors[item] < 1, item)
+            self.assertEqual(ids(self.slate(server, "new", start + 24 * 3600))[:2], ids(first)[:2])
 
 
 class Live(ApiTest):

@@ -263,8 +263,43 @@ static void test_judged(void **state) {
   }
 }
 
+/* What was shown in vain goes down by its factor, and its place in the slate with it. */
+static void test_fatigue(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fake f;
+  const wn_exposed exposed = {.ctx = &f, .tally = tally, .cold = cold, .repeats = repeats};
+  init(&w, &s, &f);
+  s.fatigue_rate = 0.2f;
+  wn_request r = fx_request(&w, &s, N);
+  r.explain = true;
+  r.exposed = &exposed;
+  wn_slate fresh = fx_run(&r);
+  wn_item_ix first = fresh.items[0].item, second = fresh.items[1].item;
+  float factor = powf(0.8f, 2.5f), score = fresh.items[0].score * factor;
+  f.repeats[first] = 2.5f;
+  wn_slate tired = fx_run(&r);
+  size_t found = 0;
+  for (size_t i = 0; i < tired.trace->candidates_len; i++) {
+    const wn_candidate *c = &tired.trace->candidates[i];
+    assert_float_equal(c->fatigue, c->item == first ? factor : 1, 1e-6);
+    if (c->item != first) continue;
+    assert_float_equal(c->score, score, 1e-5);
+    assert_int_equal(c->rank_scored, i + 1);
+    found++;
+  }
+  assert_int_equal(found, 1);
+  assert_true(tired.items[0].item == second);
+  assert_true(fx_noted(tired.trace, "fatigue: 1 candidates were shown in vain"));
+  s.fatigue_rate = 0;
+  assert_true(fx_run(&r).items[0].item == first);
+  fx_clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_frequencies),
-                                     cmocka_unit_test(test_cold), cmocka_unit_test(test_judged)};
+                                     cmocka_unit_test(test_cold), cmocka_unit_test(test_judged),
+                                     cmocka_unit_test(test_fatigue)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

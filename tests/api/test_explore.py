@@ -127,7 +127,7 @@ surfaces:
         with server:
             for ix in range(6):  # popular: 0, then 1, …
                 events = [{"id": "%d-%d" % (ix, k), "user": "fan-%d" % k, "item": "item-%d" % ix, "type": "view", "time": start - 100}
-                          for k in range(40 - ix)]
+                          for k in range(40 - 5 * ix)]
                 self.assertEqual(server.post("/v1/events", {"events": events}, headers=moment(start)).status, 200)
             done = server.run("train", "--data", server.data)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -152,8 +152,8 @@ surfaces:
             again = {c["item"]: c.get("fatigue", 1) for c in after["explain"]["score"]["candidates"]}
             self.assertEqual(again.pop(answered), 1)
             for item, factor in again.items():
-                self.assertEqual(factor < 1, factors[item] < 1, item)
-            self.assertEqual(ids(self.slate(server, "new", start + 24 * 3600))[:2], ids(first)[:2])
+                self.assertEqual(factor < 1, factors[item] < 1 or item in ids(tired), item)
+            self.assertEqual(ids(self.slate(server, "new", start + 24 * 3600)), ids(first))
 
 
 class Live(ApiTest):

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_MAX ((size_t)256 << 20)
 
@@ -137,13 +138,19 @@ cleanup:
 
 /* --- compare --- */
 
+/* FILE:MODEL: both may hold colons (`funnel:home`), so the longest FILE that is there counts. */
 static wn_status read_side(const char *what, wn_per_user *out, wn_error *err) {
-  const char *colon = strrchr(what, ':');
-  char path[4096];
-  if (colon == NULL || (size_t)(colon - what) >= sizeof path)
+  size_t end = strlen(what);
+  char path[4096], *colon;
+  if (end >= sizeof path || strchr(what, ':') == NULL)
     return wn_fail(err, WN_E_ARGUMENT, "", "expected FILE:MODEL, got `%s`", what);
-  snprintf(path, sizeof path, "%.*s", (int)(colon - what), what);
-  return wn_per_user_read(path, colon + 1, out, err);
+  memcpy(path, what, end + 1);
+  while ((colon = strrchr(path, ':')) != NULL) {
+    *colon = '\0';
+    end = (size_t)(colon - path);
+    if (access(path, F_OK) == 0) break;
+  }
+  return wn_per_user_read(path, what + end + 1, out, err);
 }
 
 static void comparison_json(const wn_per_user *a, const wn_comparison *c, wn_buf *out) {

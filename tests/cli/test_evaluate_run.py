@@ -126,6 +126,9 @@ class Run(unittest.TestCase):
         self.assertEqual(result["wins"] + result["ties"] + result["losses"], 3)
         self.assertIn("difference", winnow("lab", "compare", f"{a}:r.txt", f"{a}:popular").stdout)
         self.assertIn("not comparable", winnow("lab", "compare", f"{a}:r.txt", f"{c}:random", code=2).stderr)
+        odd = self.folder / "noon:a.tsv"  # rows are called `funnel:home`, files may be called anything
+        odd.write_text(a.read_text().replace("\nr.txt\t", "\nfunnel:home\t"))
+        self.assertIn("difference", winnow("lab", "compare", f"{odd}:funnel:home", f"{b}:random").stdout)
         self.assertIn("no row", winnow("lab", "compare", f"{a}:nobody", f"{b}:random", code=4).stderr)
 
     @unittest.skipUnless((DATA / "gowalla-lightgcn").is_dir() and (DATA / "ml-1m-bars").is_dir(), "no data")

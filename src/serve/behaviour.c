@@ -282,8 +282,10 @@ static wn_status change(probe *p, wn_request *request, size_t at, wn_item_ix syn
   return WN_OK;
 }
 
+/* Without the temperature: a draw and the next one differ by chance alone. */
 static wn_status try_change(probe *p, wn_user_ix user, bool shuffle, double *out, wn_error *err) {
   wn_request request;
+  wn_surface calm;
   wn_slate before, after;
   wn_item_ix synonym = WN_NO_IX;
   wn_status status;
@@ -291,6 +293,9 @@ static wn_status try_change(probe *p, wn_user_ix user, bool shuffle, double *out
   wn_arena_reset(&p->arena);
   WN_TRY(ask_as(p, user, &request, err));
   if (request.query.history_len < HISTORY_LEAST) goto cleanup;
+  calm = *request.surface;
+  calm.temperature = 0;
+  request.surface = &calm;
   WN_TRY(wn_funnel_run(&request, &before, err));
   if (!shuffle)
     WN_TRY(synonym_of(p, &request, request.query.history[HISTORY_LEAST - 1].item, &synonym, err));

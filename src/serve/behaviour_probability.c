@@ -146,8 +146,12 @@ wn_status wn_check_probabilities(wn_engine *engine, const wn_check_options *opti
   if (measured > 0)
     snprintf(reason, size,
              "%zu of %zu objectives on %zu impressions: the greatest mean gap of P over its base "
-             "rate; at most %g%%",
-             measured, c.len, c.rows.rows, 100 * GAP_MAX);
+             "rate; at most %g%%%s",
+             measured, c.len, c.rows.rows, 100 * GAP_MAX,
+             head->source == WN_OBJECTIVE_REPLAY
+                 ? "; learnt from replayed history, so P speaks of candidates, not of what is "
+                   "shown: train again on these impressions"
+                 : "");
   else
     snprintf(reason, size,
              "no impressions since, with logged features and answers; at training, on users "

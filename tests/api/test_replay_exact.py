@@ -74,6 +74,12 @@ class Replay(ApiTest):
             return [c for c in json.loads(done.stdout)["audit"] if c["check"] == "propensities"]
         self.assertEqual(state()["state"], "pass", state())
         self.assertEqual({c["state"] for c in audited()} - {"pass", "warn"}, set(), audited())
+        with sqlite3.connect(self.server.data + "/winnow.db") as db:  # known to the replay before the log knew them
+            db.execute("UPDATE events SET time_ms = time_ms - 3600000 WHERE type = (SELECT type FROM event_types WHERE name = 'click') AND seq % 4 = 0")
+        late = state()
+        self.assertIn(late["state"], ("pass", "inconclusive"), late)
+        self.assertIn("have another propensity", late["reason"])
+        self.assertTrue(0.9 < late["value"] < 1.1 and late["low"] < 1.05 and late["high"] > 0.95, late)
         with sqlite3.connect(self.server.data + "/winnow.db") as db:
             rows = db.execute("SELECT seq, items FROM slates").fetchall()
         for factor in (2, 0.2):

@@ -95,6 +95,13 @@ class Check(unittest.TestCase):
         check = self.check(config=config)["what a user just saw stays away"]
         self.assertEqual((check["state"], check["value"]), ("inconclusive", None))
 
+    def test_perturbed_without_chance(self):
+        config = self.folder / "drawn.yaml"
+        config.write_text(SOUND.replace("order: {", "order: {temperature: 2, "))
+        plain, drawn = self.check(), self.check(config=config)
+        for name in ("a synonym changes little", "a shuffled history changes little"):
+            self.assertEqual(plain[name]["value"], drawn[name]["value"])
+
     def test_groups_of_the_newest_evaluation(self):
         data = self.copy("groups")
         winnow("evaluate", "--data", data, "--bootstrap", 20)

@@ -1,12 +1,17 @@
 /* What evaluation costs beside the scores that it is made of.
  *
  *   bench_evaluate [TRAIN TEST] [THREADS]
+ *   bench_evaluate --memory
  *
  * als (64 factors, one epoch: what it learns does not matter here) on adjacency files, or on a
  * random set of gowalla's size (29,858 users, 40,981 items, 27 items each). First the scores of
  * every item for every user alone (score_all), then the whole evaluation of that row: lists, all
  * metrics at five cutoffs, without and with the areas, which need all scores; intervals of 1,000
- * resamples, slices, tests. Wall time, and memory at its most. */
+ * resamples, slices, tests. Wall time, and memory at its most.
+ *
+ * --memory: what the evaluation of popularity takes beside data and models (its peak less that of
+ * one evaluated user), for that random set and one of four times the users, when 20,000 users or
+ * all of them are evaluated. Each in a process of its own. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -18,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { USERS = 29858, ITEMS = 40981, EACH = 27, TESTED = 7 };
 
@@ -28,11 +35,11 @@ static void check(wn_status status, const wn_error *err) {
   exit(1);
 }
 
-static void random_events(wn_dataset_builder *out, int each, uint64_t seed) {
+static void random_events(wn_dataset_builder *out, uint32_t users, int each, uint64_t seed) {
   wn_rng rng;
   wn_error err = {0};
   wn_rng_seed(&rng, seed);
-  for (uint32_t u = 0; u < USERS; u++)
+  for (uint32_t u = 0; u < users; u++)
     for (int i = 0; i < each; i++) {
       double x = wn_rng_double(&rng);
       wn_event e = {u, (uint32_t)(ITEMS * x * x * x), UINT32_MAX, __builtin_nanf(""), 1, 0};
@@ -108,6 +115,67 @@ static double memory_mb(void) {
   return (double)usage.ru_maxrss / 1024;
 }
 
+static void five_cutoffs(wn_evaluate_options *o) {
+  const uint32_t cutoffs[] = {5, 10, 20, 50, 100};
+  wn_evaluate_options_defaults(o);
+  memcpy(o->cutoffs, cutoffs, sizeof cutoffs);
+  o->cutoffs_len = 5;
+}
+
+static wn_event_list events_of(const wn_dataset_builder *b) {
+  return (wn_event_list){wn_dataset_builder_events(b), wn_dataset_builder_count(b)};
+}
+
+/* The peak of one evaluation, MB; in a child, whose peak nothing else has raised. */
+static double peak_of(uint32_t users, uint32_t evaluated) {
+  int ends[2];
+  double mb = 0;
+  pid_t child;
+  fflush(stdout);
+  if (pipe(ends) != 0 || (child = fork()) < 0) exit(1);
+  if (child == 0) {
+    static wn_evaluation evaluation;
+    static wn_signals signals;
+    wn_evaluate_options o;
+    wn_split split;
+    wn_error err = {0};
+    wn_signals_defaults(&signals);
+    wn_dataset_builder *train = wn_dataset_builder_create(&signals),
+                       *test = wn_dataset_builder_create(&signals);
+    random_events(train, users, EACH, 1);
+    random_events(test, users, TESTED, 2);
+    check(wn_split_given(events_of(train), events_of(test), &signals, &split, &err), &err);
+    five_cutoffs(&o);
+    o.metrics = WN_METRICS_ALL & ~WN_METRICS_OF_SCORES;
+    o.bootstrap = 100;
+    o.users_max = evaluated;
+    o.train.threads = 2;
+    o.train.models_len = 1;
+    o.train.models[0] = (wn_train_spec){.cls = &wn_model_popular};
+    wn_params_defaults(&wn_model_popular, &o.train.models[0].params);
+    check(wn_evaluate(&split, &signals, &o, &evaluation, &err), &err);
+    mb = memory_mb();
+    _exit(write(ends[1], &mb, sizeof mb) != sizeof mb);
+  }
+  close(ends[1]);
+  if (read(ends[0], &mb, sizeof mb) != sizeof mb) exit(1);
+  close(ends[0]);
+  waitpid(child, NULL, 0);
+  return mb;
+}
+
+static int memory(void) {
+  printf("    users  evaluated  data and models  evaluation\n");
+  for (uint32_t users = USERS; users <= 4 * USERS; users *= 4) {
+    double data = peak_of(users, 1);
+    const uint32_t evaluated[] = {20000, users};
+    for (int i = 0; i < 2; i++)
+      printf("%9" PRIu32 "  %9" PRIu32 "  %12.0f MB  %7.0f MB\n", users, evaluated[i], data,
+             peak_of(users, evaluated[i]) - data);
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
   static wn_evaluation evaluation;
   static wn_signals signals;
@@ -116,6 +184,7 @@ int main(int argc, char **argv) {
   wn_split split;
   wn_error err = {0};
   bool files = argc > 2;
+  if (argc == 2 && strcmp(argv[1], "--memory") == 0) return memory();
   int threads = argc == 2 || argc == 4 ? atoi(argv[argc - 1]) : 2;
   if (threads < 1 || threads > 64) threads = 2;
   wn_signals_defaults(&signals);
@@ -124,17 +193,10 @@ int main(int argc, char **argv) {
     if (files)
       check(wn_read_adjacency(argv[1 + side], sides[side], &err), &err);
     else
-      random_events(sides[side], side == 0 ? EACH : TESTED, 1 + (uint64_t)side);
+      random_events(sides[side], USERS, side == 0 ? EACH : TESTED, 1 + (uint64_t)side);
   }
-  const wn_event_list train = {wn_dataset_builder_events(sides[0]),
-                               wn_dataset_builder_count(sides[0])},
-                      test = {wn_dataset_builder_events(sides[1]),
-                              wn_dataset_builder_count(sides[1])};
-  check(wn_split_given(train, test, &signals, &split, &err), &err);
-  wn_evaluate_options_defaults(&o);
-  const uint32_t cutoffs[] = {5, 10, 20, 50, 100};
-  memcpy(o.cutoffs, cutoffs, sizeof cutoffs);
-  o.cutoffs_len = 5;
+  check(wn_split_given(events_of(sides[0]), events_of(sides[1]), &signals, &split, &err), &err);
+  five_cutoffs(&o);
   o.train.threads = threads;
   o.train.models_len = 1;
   o.train.models[0] = (wn_train_spec){.cls = &wn_model_als};

@@ -1,7 +1,8 @@
 #ifndef WN_LAB_EVALUATE_INTERNAL_H
 #define WN_LAB_EVALUATE_INTERNAL_H
 /* An evaluation at work, for the files it is made of: evaluate.c (who, what is fitted, row after
- * row), measure.c (a row's lists → numbers of each user), summary.c (numbers of each user → means,
+ * row), measure.c (a row's lists), measure_values.c (a list → numbers of its user), constant.c (the
+ * constant scorer), summary.c (numbers of each user → means,
  * intervals, slices), guards.c (what an evaluation says of itself). */
 
 #include "lab/evaluate.h"
@@ -83,6 +84,26 @@ static inline double *wn_bench_column(const wn_bench *b, int slot, size_t cutoff
 /* The labels that slices go by: built-in ones first. */
 size_t wn_bench_item_labels(const wn_bench *b, const wn_labels **out /* [WN_ATTRIBUTES_MAX + 1] */);
 
+typedef struct wn_bench_list {
+  uint32_t *item;
+  float *score; /* NULL: none */
+  size_t len;
+} wn_bench_list;
+
+/* Empties what a row fills: values, counts, sums, workers' bitmaps. */
+void wn_bench_begin_row(wn_bench *b);
+/* The numbers of the at-th user, from her list. */
+WN_MUST_USE wn_status wn_bench_record(const wn_bench *b, wn_bench_worker *w, size_t at,
+                                      const wn_query *query, const wn_bench_list *list);
+/* … and the areas, from the worker's scores (NaN: not allowed). */
+WN_MUST_USE wn_status wn_bench_record_areas(const wn_bench *b, wn_bench_worker *w, size_t at,
+                                            const wn_query *query);
+/* The metrics that ties are told of. */
+static inline void wn_tied_six(const wn_ranking_metrics *m, double out[WN_TIED_METRICS]) {
+  const double six[WN_TIED_METRICS] = {m->ndcg, m->recall, m->precision,
+                                       m->hit,  m->mrr,    m->ap_over_min};
+  for (int i = 0; i < WN_TIED_METRICS; i++) out[i] = six[i];
+}
 /* Lists and values of each user, by all threads. */
 WN_MUST_USE wn_status wn_bench_measure(wn_bench *b, wn_model_result *row, wn_error *err);
 /* From the values: what the row says. */

@@ -1,6 +1,9 @@
 #include "serve/engine_duel.h"
+
+#include "base/clock.h"
 #include "base/rng.h"
 #include "lab/interleave.h"
+#include "serve/engine_passage.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,4 +95,45 @@ wn_status wn_duel_log(wn_str arms, const char *experiment, wn_str detail, wn_are
   memcpy(text + head + 1 + detail.len, arms.ptr + head, arms.len - head);
   *out = (wn_str){text, arms.len + detail.len + 1};
   return WN_OK;
+}
+
+/* ---- on a request ---- */
+
+/* The challenger's slate, and what becomes of both. `q`: the passage before the champion ran. One
+ * that fails is logged as such and costs nobody a slate. */
+static wn_status run_duel(wn_passage *p, wn_passage *q, uint64_t champion_us, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_error why = {0};
+  wn_str detail = WN_STR("failed");
+  const wn_experiment *e = p->assigned[p->duel].experiment;
+  q->out = wn_arena_calloc(p->arena, 1, sizeof *q->out);
+  q->assigned = wn_arena_alloc(p->arena, p->assigned_len * sizeof *q->assigned);
+  if (q->out == NULL || q->assigned == NULL) return wn_fail_memory(err);
+  memcpy(q->assigned, p->assigned, p->assigned_len * sizeof *q->assigned);
+  q->assigned[p->duel].arm = 1;
+  q->pin = 0;
+  uint64_t start = wn_mono_ns();
+  WN_TRY(wn_passage_surface(q, err));
+  WN_TRY(wn_passage_apply_arms(q, q->assigned, q->assigned_len, err));
+  q->funnel.surface = q->surface;
+  q->funnel.explain = false;
+  if (wn_passage_run(q, &why) == WN_OK) {
+    const uint64_t us[2] = {champion_us, (wn_mono_ns() - start) / 1000};
+    if (e->mode == WN_MODE_SHADOW)
+      WN_TRY(wn_duel_compare(p->out, q->out, us, p->arena, &detail, err));
+    else
+      WN_TRY(wn_duel_interleave(p->out, q->out, p->funnel.query.seed, p->arena, &detail, err));
+    if (e->mode == WN_MODE_INTERLEAVE) p->slate.features = 0; /* the rankers may differ */
+  }
+  WN_TRY(wn_duel_log(p->out->arms, e->name, detail, p->arena, &p->arms, err));
+cleanup:
+  return status;
+}
+
+wn_status wn_passage_run_both(wn_passage *p, wn_error *err) {
+  wn_passage q = *p;
+  uint64_t start = wn_mono_ns();
+  wn_status status = wn_passage_run(p, err);
+  uint64_t us = (wn_mono_ns() - start) / 1000;
+  return status == WN_OK && p->duel != SIZE_MAX ? run_duel(p, &q, us, err) : status;
 }

@@ -7,9 +7,8 @@
  * not be shown.
  * Requests of one feed session follow each other, so that each sees what the one before served. */
 
-#include "serve/engine_duel.h"
 #include "serve/engine_exposed.h"
-#include "serve/engine_internal.h"
+#include "serve/engine_passage.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,113 +22,6 @@
 #define SIMILAR_USERS_MAX 1000
 #define TRIES_MAX         4
 
-/* One request on its way. */
-typedef struct passage {
-  wn_engine *engine;
-  const wn_slate_request *in;
-  const wn_policy *policy;
-  wn_slate_answer *out;
-  wn_arena *arena;
-  const wn_surface *surface; /* as the arms change it */
-  uint64_t policy_hash;      /* with the arms */
-  wn_assigned *assigned;
-  size_t assigned_len;
-  size_t duel;               /* among them: a champion with a challenger; SIZE_MAX: none */
-  wn_str arms;               /* as they are logged */
-  uint64_t pin;              /* the snapshot that an arm pins; 0: none */
-  const wn_serving *serving; /* under the lock */
-  wn_str session;            /* name in the session table; absent: no feed */
-  wn_slate slate;
-  wn_request funnel;
-  wn_asked_exposure exposure;
-  int64_t now_ms;
-} passage;
-
-static wn_status find_surface(passage *p, wn_error *err) {
-  const wn_surfaces *all = &p->policy->surfaces;
-  char list[400] = "";
-  p->surface = wn_surfaces_find(all, p->in->surface);
-  if (p->surface != NULL) return WN_OK;
-  for (size_t i = 0; i < all->len; i++) {
-    size_t len = strlen(list);
-    snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", all->data[i].name);
-  }
-  return wn_fail(err, WN_E_NOT_FOUND, "surface", "no surface \"%.*s\"; there are: %s",
-                 p->in->surface.len > 64 ? 64 : WN_STR_ARG(p->in->surface), list);
-}
-
-/* The user's attributes, where an audience asks for them; NULL: unknown. */
-static wn_status find_attrs(const passage *p, wn_user_record *record, const wn_attrs **out,
-                            wn_error *err) {
-  wn_status status = WN_OK;
-  *out = NULL;
-  if (!wn_experiments_need_attrs(&p->policy->experiments, p->in->surface)) return WN_OK;
-  wn_user_ix user =
-      p->in->user.len > 0 ? wn_store_find_user(p->engine->store, p->in->user) : WN_NO_IX;
-  if (user == WN_NO_IX) return WN_OK;
-  status = wn_store_get_user(p->engine->store, user, p->arena, record, err);
-  if (status == WN_OK) *out = &record->attrs;
-  return status == WN_E_NOT_FOUND ? WN_OK : status;
-}
-
-/* The surface as promoted arms and the request's own change it: a copy where one does. */
-static wn_status apply_arms(passage *p, const wn_assigned *assigned, size_t len, wn_error *err) {
-  const wn_experiments *all = &p->policy->experiments;
-  wn_surface *changed = NULL;
-  bool held = len > 0 && strcmp(assigned[0].experiment->name, WN_HOLDOUT) == 0 &&
-              assigned[0].arm == 0; /* stays on the old policy */
-  if (!held && wn_experiments_any_promoted(all, p->in->surface)) {
-    changed = wn_arena_alloc(p->arena, sizeof *changed);
-    if (changed == NULL) return wn_fail_memory(err);
-    *changed = *p->surface;
-    wn_experiments_promoted(all, changed, &p->policy_hash);
-  }
-  for (size_t i = 0; i < len; i++) {
-    const wn_arm_spec *arm = &assigned[i].experiment->arms[assigned[i].arm];
-    if (arm->snapshot != 0) p->pin = arm->snapshot;
-    for (size_t v = 0; v < arm->variants_len; v++) {
-      if (strcmp(arm->variants[v].surface, p->surface->name) != 0) continue;
-      if (changed == NULL) {
-        changed = wn_arena_alloc(p->arena, sizeof *changed);
-        if (changed == NULL) return wn_fail_memory(err);
-        *changed = *p->surface;
-      }
-      wn_surface_patch_apply(&arm->variants[v].patch, changed);
-    }
-  }
-  if (changed != NULL) p->surface = changed;
-  return WN_OK;
-}
-
-static wn_status take_arms(passage *p, wn_error *err) {
-  wn_status status = WN_OK;
-  wn_buf text = {0};
-  wn_user_record record;
-  const wn_experiments *all = &p->policy->experiments;
-  wn_assign_context context = {
-      .surface = p->in->surface, .user = p->in->user, .session = p->in->session};
-  p->policy_hash = p->policy->hash;
-  if (all->len == 0) return WN_OK;
-  WN_TRY(find_attrs(p, &record, &context.attrs, err));
-  wn_assigned *assigned = wn_arena_alloc(p->arena, all->len * sizeof *assigned);
-  if (assigned == NULL) WN_TRY(wn_fail_memory(err));
-  size_t len = wn_experiments_assign(all, &context, assigned);
-  WN_TRY(apply_arms(p, assigned, len, err));
-  if (len == 0) return WN_OK;
-  p->assigned = assigned;
-  p->assigned_len = len;
-  for (size_t i = 0; i < len && p->in->log; i++)
-    if (assigned[i].experiment->mode != WN_MODE_SHARE) p->duel = i;
-  wn_assigned_print(assigned, len, &text);
-  p->policy_hash = wn_hash64(text.data, text.len, p->policy_hash);
-  p->out->arms = wn_arena_str(p->arena, (wn_str){text.data, text.len});
-  p->arms = p->out->arms;
-  if (text.failed || p->out->arms.ptr == NULL) status = wn_fail_memory(err);
-cleanup:
-  wn_buf_clear(&text);
-  return status;
-}
-
 /* Whether every generator of the surface starts from an anchor item. */
 static bool needs_anchor(const wn_surface *surface) {
   for (size_t i = 0; i < surface->generators_len; i++) {
@@ -139,7 +31,7 @@ static bool needs_anchor(const wn_surface *surface) {
   return true;
 }
 
-static wn_status check_context(const passage *p, wn_error *err) {
+static wn_status check_context(const wn_passage *p, wn_error *err) {
   const wn_slate_request *in = p->in;
   const char *name = p->surface->name;
   if (in->n > WN_SLATE_MAX)
@@ -164,7 +56,7 @@ static wn_status check_context(const passage *p, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status find_anchor(passage *p, wn_error *err) {
+static wn_status find_anchor(wn_passage *p, wn_error *err) {
   p->funnel.query.anchor = WN_NO_IX;
   if (p->in->item.len == 0) return WN_OK;
   wn_item_ix ix = wn_dict_find(wn_store_items(p->engine->store), p->in->item);
@@ -176,7 +68,7 @@ static wn_status find_anchor(passage *p, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status find_excluded(passage *p, wn_error *err) {
+static wn_status find_excluded(wn_passage *p, wn_error *err) {
   const wn_slate_request *in = p->in;
   if (in->exclude_len == 0) return WN_OK;
   if (in->exclude_len > SIZE_MAX / sizeof(wn_item_ix)) return wn_fail_memory(err);
@@ -193,7 +85,7 @@ static wn_status find_excluded(passage *p, wn_error *err) {
 }
 
 /* Deleted and unknown ones, too: that is their answer. */
-static wn_status find_whys(passage *p, wn_error *err) {
+static wn_status find_whys(wn_passage *p, wn_error *err) {
   const wn_slate_request *in = p->in;
   if (in->why_len == 0) return WN_OK;
   wn_why_ask *asks = wn_arena_calloc(p->arena, in->why_len, sizeof *asks);
@@ -234,7 +126,7 @@ static wn_user_ix live_user(const wn_engine *engine, wn_str id) {
   return user != WN_NO_IX && wn_engine_user_gone(engine, user) ? WN_NO_IX : user;
 }
 
-static wn_status find_user(passage *p, wn_error *err) {
+static wn_status find_user(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_request *f = &p->funnel;
   wn_pair_list pairs;
@@ -268,7 +160,7 @@ static void repeatable(unsigned char random[10]) {
 }
 
 /* 48 bits of time and 80 of chance: unique, and slates sort by time. */
-static wn_status make_slate_id(passage *p, wn_error *err) {
+static wn_status make_slate_id(wn_passage *p, wn_error *err) {
   unsigned char random[10];
   if (wn_clock_is_virtual())
     repeatable(random);
@@ -285,7 +177,7 @@ static wn_status make_slate_id(passage *p, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status copy_items(passage *p, const wn_slate *slate, wn_error *err) {
+static wn_status copy_items(wn_passage *p, const wn_slate *slate, wn_error *err) {
   wn_slate_answer *out = p->out;
   const wn_catalog *catalog = p->engine->catalog;
   out->items = wn_arena_calloc(p->arena, slate->len > 0 ? slate->len : 1, sizeof *out->items);
@@ -316,7 +208,7 @@ static wn_status copy_items(passage *p, const wn_slate *slate, wn_error *err) {
   return WN_OK;
 }
 
-static wn_status copy_trace(passage *p, const wn_slate *slate, wn_error *err) {
+static wn_status copy_trace(wn_passage *p, const wn_slate *slate, wn_error *err) {
   wn_status status = WN_OK;
   wn_buf buf = {0};
   wn_json json;
@@ -330,7 +222,7 @@ static wn_status copy_trace(passage *p, const wn_slate *slate, wn_error *err) {
 }
 
 /* Now and then: a surface that nobody repairs would fill the log. */
-static void tell_relaxed(const passage *p, const wn_slate *slate) {
+static void tell_relaxed(const wn_passage *p, const wn_slate *slate) {
   if (slate->relaxed == NULL) return;
   uint64_t before = atomic_fetch_add(&p->engine->slates_relaxed, 1);
   if ((before & (before + 1)) == 0) /* the 1st, 2nd, 4th, … */
@@ -340,7 +232,7 @@ static void tell_relaxed(const passage *p, const wn_slate *slate) {
 }
 
 /* Everything that needs the state, under the shared lock. */
-static wn_status run_locked(passage *p, wn_error *err) {
+wn_status wn_passage_run(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_engine *engine = p->engine;
   const wn_serving *serving = p->serving = wn_engine_serving(engine, p->pin);
@@ -400,7 +292,7 @@ cleanup:
 }
 
 /* The features of what is shown, packed; nothing when the ranker did not score. */
-static wn_status pack_features(const passage *p, wn_buf *out, wn_error *err) {
+static wn_status pack_features(const wn_passage *p, wn_buf *out, wn_error *err) {
   const wn_slate *slate = &p->slate;
   if (slate->features == 0 || slate->len == 0) return WN_OK;
   const float **row = wn_arena_alloc(p->arena, slate->len * sizeof *row);
@@ -409,7 +301,7 @@ static wn_status pack_features(const passage *p, wn_buf *out, wn_error *err) {
   return wn_feature_log_encode(slate->feature_set, row, slate->len, slate->features, out, err);
 }
 
-static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
+static wn_status log_slate(const wn_passage *p, wn_str features, wn_error *err) {
   wn_slate_answer *out = p->out;
   const wn_committer *committer = p->engine->committer;
   /* What a feed showed is its memory, which a crash must not cost. And a slate that could not be
@@ -463,56 +355,17 @@ static wn_status log_slate(const passage *p, wn_str features, wn_error *err) {
   return status;
 }
 
-/* The challenger's slate, and what becomes of both. `q`: the passage before the champion ran. One
- * that fails is logged as such and costs nobody a slate. */
-static wn_status run_duel(passage *p, passage *q, uint64_t champion_us, wn_error *err) {
-  wn_status status = WN_OK;
-  wn_error why = {0};
-  wn_str detail = WN_STR("failed");
-  const wn_experiment *e = p->assigned[p->duel].experiment;
-  q->out = wn_arena_calloc(p->arena, 1, sizeof *q->out);
-  q->assigned = wn_arena_alloc(p->arena, p->assigned_len * sizeof *q->assigned);
-  if (q->out == NULL || q->assigned == NULL) return wn_fail_memory(err);
-  memcpy(q->assigned, p->assigned, p->assigned_len * sizeof *q->assigned);
-  q->assigned[p->duel].arm = 1;
-  q->pin = 0;
-  uint64_t start = wn_mono_ns();
-  WN_TRY(find_surface(q, err));
-  WN_TRY(apply_arms(q, q->assigned, q->assigned_len, err));
-  q->funnel.surface = q->surface;
-  q->funnel.explain = false;
-  if (run_locked(q, &why) == WN_OK) {
-    const uint64_t us[2] = {champion_us, (wn_mono_ns() - start) / 1000};
-    if (e->mode == WN_MODE_SHADOW)
-      WN_TRY(wn_duel_compare(p->out, q->out, us, p->arena, &detail, err));
-    else
-      WN_TRY(wn_duel_interleave(p->out, q->out, p->funnel.query.seed, p->arena, &detail, err));
-    if (e->mode == WN_MODE_INTERLEAVE) p->slate.features = 0; /* the rankers may differ */
-  }
-  WN_TRY(wn_duel_log(p->out->arms, e->name, detail, p->arena, &p->arms, err));
-cleanup:
-  return status;
-}
-
-static wn_status run_both(passage *p, wn_error *err) {
-  passage q = *p;
-  uint64_t start = wn_mono_ns();
-  wn_status status = run_locked(p, err);
-  uint64_t us = (wn_mono_ns() - start) / 1000;
-  return status == WN_OK && p->duel != SIZE_MAX ? run_duel(p, &q, us, err) : status;
-}
-
-static wn_status run_shared(passage *p, wn_error *err) {
+static wn_status run_shared(wn_passage *p, wn_error *err) {
   pthread_rwlock_rdlock(&p->engine->lock);
-  wn_status status = run_both(p, err);
+  wn_status status = wn_passage_run_both(p, err);
   pthread_rwlock_unlock(&p->engine->lock);
   return status;
 }
 
 /* Until what was put for want of impressions still wants them; the last time nothing is. */
-static wn_status run_counted(passage *p, wn_error *err) {
+static wn_status run_counted(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
-  const passage before = *p;
+  const wn_passage before = *p;
   const wn_slate_answer empty = *p->out;
   bool refused = true;
   for (int tries = 1; refused; tries++) {
@@ -531,7 +384,7 @@ cleanup:
 }
 
 /* The funnel, then the log, then the session's memory. */
-static wn_status pass(passage *p, wn_error *err) {
+static wn_status pass(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
   wn_buf features = {0};
   wn_engine *engine = p->engine;
@@ -559,11 +412,11 @@ cleanup:
   return status;
 }
 
-static wn_status make_slate(passage *p, wn_error *err) {
+static wn_status make_slate(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
   const wn_slate_request *in = p->in;
-  WN_TRY(find_surface(p, err));
-  WN_TRY(take_arms(p, err));
+  WN_TRY(wn_passage_surface(p, err));
+  WN_TRY(wn_passage_take_arms(p, err));
   WN_TRY(check_context(p, err));
   WN_TRY(make_slate_id(p, err));
   /* The policy may be gone when the answer is read. */
@@ -591,13 +444,13 @@ wn_status wn_engine_slate(wn_engine *engine, const wn_slate_request *request, wn
                           wn_slate_answer *out, wn_error *err) {
   uint64_t start = wn_mono_ns();
   wn_policy *policy = request->policy == NULL ? wn_engine_policy(engine) : NULL;
-  passage p = {.engine = engine,
-               .in = request,
-               .out = out,
-               .arena = arena,
-               .policy = policy != NULL ? policy : request->policy,
-               .duel = SIZE_MAX,
-               .now_ms = wn_now_ms()};
+  wn_passage p = {.engine = engine,
+                  .in = request,
+                  .out = out,
+                  .arena = arena,
+                  .policy = policy != NULL ? policy : request->policy,
+                  .duel = SIZE_MAX,
+                  .now_ms = wn_now_ms()};
   *out = (wn_slate_answer){0};
   wn_status status = make_slate(&p, err);
   out->took_ms = (double)(wn_mono_ns() - start) / 1e6;

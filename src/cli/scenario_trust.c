@@ -17,7 +17,7 @@
 #include "cli/scenario.h"
 
 #include "base/mem.h"
-#include "lab/special.h"
+#include "base/special.h"
 #include "lab/stats.h"
 #include "lab/verdict.h"
 

@@ -27,6 +27,7 @@
 #include "funnel/dpp.h"
 #include "funnel/lot.h"
 #include "funnel/order_rules.h"
+#include "funnel/posterior.h"
 
 #include <math.h>
 
@@ -64,8 +65,9 @@ typedef struct order {
   bool floored; /* the floor keeps something out */
   bool valued;  /* something beside the score says what a candidate is worth */
   wn_rng rng;
-  double *weight; /* [pool] of what temperature draws */
-  double *lot;    /* [candidates] of what a slot draws */
+  double *weight;         /* [pool] of what temperature draws */
+  double *lot;            /* [candidates] of what a slot draws */
+  wn_posterior posterior; /* of open places */
 } order;
 
 /* What is put at the next place. */
@@ -351,10 +353,26 @@ static wn_lot sponsored(order *o, const wn_slot *slot) {
   return certain(funnel->candidates_len, NULL);
 }
 
+/* By what is believed of candidates, begun where it is asked first. */
+static wn_status believed(order *o, const wn_slot *slot, wn_posterior *posterior, wn_lot *out,
+                          wn_error *err) {
+  const wn_bitset *where = slot->position > 0 ? wn_rules_slot_items(&o->rules, slot) : NULL;
+  if (posterior->slot != slot) {
+    wn_status status = wn_posterior_init(posterior, o->funnel, slot, o->state, where, err);
+    if (status != WN_OK) return status;
+  }
+  *out = wn_posterior_lot(posterior, o->funnel, o->state);
+  return WN_OK;
+}
+
 static wn_status slot_lot(order *o, const wn_slot *slot, wn_lot *out, wn_error *err) {
   switch (slot->explore) {
   case WN_EXPLORE_COLD: return cold_items(o, slot, out, err);
   case WN_EXPLORE_RANDOM: *out = any_candidate(o, slot); break;
+  case WN_EXPLORE_THOMPSON: {
+    wn_posterior posterior = {0};
+    return believed(o, slot, &posterior, out, err);
+  }
   case WN_EXPLORE_NONE:
   case WN_EXPLORES: *out = sponsored(o, slot); break;
   }
@@ -369,11 +387,10 @@ static size_t open_places(const order *o) {
   return taken < places ? places - taken : 0;
 }
 
-/* The place as worth fills it. */
-static wn_lot open_lot(order *o, bool in_slot) {
+/* The place as worth fills it; urgent: with what a quota needs, if there is any. */
+static wn_lot open_lot(order *o, bool urgent) {
   bool drawn = o->funnel->surface->temperature > 0;
-  for (int helping = wn_rules_urgent(&o->rules, open_places(o) + in_slot); helping >= 0;
-       helping--) {
+  for (int helping = urgent; helping >= 0; helping--) {
     wn_lot lot = drawn ? by_temperature(o, helping) : certain(choose_best(o, helping), NULL);
     lot.quota = helping;
     if (wn_lot_holds(&lot, o->funnel->candidates_len)) return lot;
@@ -381,27 +398,53 @@ static wn_lot open_lot(order *o, bool in_slot) {
   return certain(o->funnel->candidates_len, NULL);
 }
 
+/* What may fill a place, each with its share of the slates. */
+typedef struct lots {
+  wn_lot lot[3];
+  double share[3];
+  size_t len;
+  double rest; /* what is not shared out */
+} lots;
+
+/* A lot takes `part` of what is left, if it holds anything. */
+static void add_lot(const order *o, lots *all, const wn_lot *lot, double part) {
+  if (!(part > 0) || !wn_lot_holds(lot, o->funnel->candidates_len)) return;
+  all->lot[all->len] = *lot;
+  all->share[all->len++] = all->rest * part;
+  all->rest -= all->rest * part;
+}
+
+static const wn_lot *draw_lot(order *o, const lots *all) {
+  double at = all->len > 1 ? wn_rng_double(&o->rng) : 0;
+  size_t k = 0;
+  while (k + 1 < all->len && at >= all->share[k]) at -= all->share[k++];
+  return &all->lot[k];
+}
+
 /* One of the lots by its share, one of its items, and the item's probability under them all. */
-static choice draw(order *o, const wn_lot *lots, const double *shares, size_t len) {
+static choice draw(order *o, const lots *all) {
   const wn_funnel *funnel = o->funnel;
   const wn_request *request = funnel->request;
-  size_t shown = shown_here(o), of = len == 1 || wn_rng_double(&o->rng) < shares[0] ? 0 : 1;
-  const wn_lot *lot = &lots[of];
-  choice made = {.explored = lot->explored, .why = lot->why, .item = WN_NO_IX};
+  choice made = {.candidate = funnel->candidates_len, .item = WN_NO_IX};
+  if (all->len == 0) return made;
+  size_t shown = shown_here(o);
+  const wn_lot *lot = draw_lot(o, all);
+  made.explored = lot->explored;
+  made.why = lot->why;
   made.candidate = wn_lot_draw(lot, &o->rng, &made.item);
   if (made.candidate < funnel->candidates_len) {
     made.item = funnel->candidates[made.candidate].item;
     if (lot->quota && made.candidate != o->next) made.why = "quota";
-    if (lot->p != NULL && lot->explored == WN_EXPLORE_NONE && !lot->quota &&
-        made.candidate == o->next)
+    if (lot->explored == WN_EXPLORE_NONE && lot->p != NULL && made.candidate == o->next)
       made.why = NULL;
-  } else if (made.item != WN_NO_IX) {
+  } else {
     made.candidate = candidate_of(o, made.item);
   }
-  for (size_t k = 0; k < len && made.item != WN_NO_IX; k++) {
-    made.propensity += shares[k] * wn_lot_of(&lots[k], made.candidate, made.item);
+  for (size_t k = 0; k < all->len; k++) {
+    made.propensity += all->share[k] * wn_lot_of(&all->lot[k], made.candidate, made.item);
     if (request->shown != NULL && funnel->slate_len < request->shown_len)
-      made.of_shown += shares[k] * wn_lot_of(&lots[k], shown, request->shown[funnel->slate_len]);
+      made.of_shown +=
+          all->share[k] * wn_lot_of(&all->lot[k], shown, request->shown[funnel->slate_len]);
   }
   return made;
 }
@@ -409,27 +452,28 @@ static choice draw(order *o, const wn_lot *lots, const double *shares, size_t le
 /* A slot that explores in a share of the slates leaves the place open in the others. */
 static wn_status choose(order *o, choice *out, wn_error *err) {
   const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
-  size_t none = o->funnel->candidates_len, len = 0;
-  wn_lot lots[2] = {{0}};
-  double shares[2] = {1, 0}, rest = 1;
+  const wn_slot *bandit = &o->funnel->surface->bandit;
+  wn_status status = WN_OK;
+  lots all = {.rest = 1};
+  wn_lot lot;
   skip_taken(o);
   if (slot != NULL) {
-    wn_status status = slot_lot(o, slot, &lots[0], err);
-    if (status != WN_OK) return status;
-    if (wn_lot_holds(&lots[0], none)) {
-      shares[len++] = (double)slot->share;
-      rest = 1 - shares[0];
-    }
+    WN_TRY(slot_lot(o, slot, &lot, err));
+    add_lot(o, &all, &lot, (double)slot->share);
   }
-  if (rest > 0) {
-    lots[len] = open_lot(o, slot != NULL);
-    if (len == 0 || wn_lot_holds(&lots[len], none))
-      shares[len++] = rest;
-    else
-      shares[0] = 1;
+  bool urgent = wn_rules_urgent(&o->rules, open_places(o) + (slot != NULL));
+  if (all.rest > 0 && bandit->explore != WN_EXPLORE_NONE && !urgent) {
+    WN_TRY(believed(o, bandit, &o->posterior, &lot, err));
+    add_lot(o, &all, &lot, (double)bandit->share);
   }
-  *out = draw(o, lots, shares, len);
-  return WN_OK;
+  if (all.rest > 0) {
+    lot = open_lot(o, urgent);
+    add_lot(o, &all, &lot, 1);
+  }
+  for (size_t k = 0; k < all.len && all.rest > 0; k++) all.share[k] /= 1 - all.rest;
+  *out = draw(o, &all);
+cleanup:
+  return status;
 }
 
 /* Why the chosen candidate stands where it stands. */

@@ -57,7 +57,7 @@ static const struct default_surface {
     {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
 };
 
-const char *const wn_explore_names[WN_EXPLORES] = {"", "random", "cold"};
+const char *const wn_explore_names[WN_EXPLORES] = {"", "random", "cold", "thompson"};
 
 static void copy_name(char *to, size_t size, const char *from) {
   snprintf(to, size, "%s", from);
@@ -74,6 +74,7 @@ void wn_surface_init(wn_surface *surface, const char *name, wn_flavour flavour) 
   surface->log_features = true;
   surface->light = true;
   surface->fatigue_hours = FATIGUE_HOURS;
+  surface->bandit = WN_SLOT_DEFAULT;
   surface->diversity_window = DIVERSITY_WINDOW;
 }
 
@@ -122,14 +123,14 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name) {
 }
 
 bool wn_surface_draws(const wn_surface *surface) {
-  bool draws = surface->temperature > 0;
+  bool draws = surface->temperature > 0 || surface->bandit.explore != WN_EXPLORE_NONE;
   for (size_t i = 0; i < surface->slots_len; i++)
     draws = draws || surface->slots[i].explore != WN_EXPLORE_NONE;
   return draws;
 }
 
 bool wn_surface_asks_exposed(const wn_surface *surface) {
-  bool asks = surface->fatigue_rate > 0;
+  bool asks = surface->fatigue_rate > 0 || surface->bandit.explore != WN_EXPLORE_NONE;
   for (size_t i = 0; i < surface->slots_len; i++)
     asks = asks || surface->slots[i].explore > WN_EXPLORE_RANDOM;
   return asks;
@@ -352,23 +353,42 @@ cleanup:
   return status;
 }
 
-/* What exploring alone takes. */
-static wn_status check_explore(check *c, const wn_slot *slot, size_t i) {
+/* What exploring alone takes; i < 0: of `order.bandit`. */
+static wn_status check_explore(check *c, const wn_slot *slot, long i) {
   wn_status status = WN_OK;
+  const char *list = i < 0 ? "order.bandit" : "order.slots";
   if ((unsigned)slot->explore >= WN_EXPLORES)
-    REFUSE(c, path_of(c, "order.slots", (long)i, "explore"), "no such way to explore");
+    REFUSE(c, path_of(c, list, i, "explore"), "no such way to explore");
   if (!(slot->share >= 0.0f && slot->share <= 1.0f))
-    REFUSE(c, path_of(c, "order.slots", (long)i, "share"), "must be 0 to 1, got %g",
-           (double)slot->share);
+    REFUSE(c, path_of(c, list, i, "share"), "must be 0 to 1, got %g", (double)slot->share);
   if (slot->explore == WN_EXPLORE_NONE && slot->share != 1.0f)
-    REFUSE(c, path_of(c, "order.slots", (long)i, "share"), "is of slots that explore");
+    REFUSE(c, path_of(c, list, i, "share"), "is of slots that explore");
   if ((slot->explore == WN_EXPLORE_COLD) != (slot->impressions > 0))
-    REFUSE(c, path_of(c, "order.slots", (long)i, "impressions"),
+    REFUSE(c, path_of(c, list, i, "impressions"),
            slot->impressions == 0 ? "explore: cold needs it: how often an item is to be shown"
                                   : "is of slots with explore: cold");
   if (slot->impressions > WN_IMPRESSIONS_MAX)
-    REFUSE(c, path_of(c, "order.slots", (long)i, "impressions"), "must be 1 to %d, got %u",
-           WN_IMPRESSIONS_MAX, slot->impressions);
+    REFUSE(c, path_of(c, list, i, "impressions"), "must be 1 to %d, got %u", WN_IMPRESSIONS_MAX,
+           slot->impressions);
+  if (slot->among < 2 || slot->among > WN_BANDIT_AMONG_MAX)
+    REFUSE(c, path_of(c, list, i, "among"), "must be 2 to %d, got %u", WN_BANDIT_AMONG_MAX,
+           slot->among);
+  if (!(slot->prior > 0.0f && slot->prior <= WN_PRIOR_MAX))
+    REFUSE(c, path_of(c, list, i, "prior"), "must be more than 0, at most %d, got %g", WN_PRIOR_MAX,
+           (double)slot->prior);
+cleanup:
+  return status;
+}
+
+/* It is a slot of every open place. */
+static wn_status check_bandit(check *c) {
+  const wn_slot *bandit = &c->surface->bandit;
+  wn_status status = WN_OK;
+  if (bandit->explore == WN_EXPLORE_RANDOM || bandit->explore == WN_EXPLORE_COLD)
+    REFUSE(c, path_of(c, "order.bandit", -1, "explore"), "must be thompson");
+  if (bandit->explore != WN_EXPLORE_NONE && c->surface->temperature > 0)
+    REFUSE(c, path_of(c, "order.temperature", -1, ""), "either a temperature or a bandit");
+  status = check_explore(c, bandit, -1);
 cleanup:
   return status;
 }
@@ -391,7 +411,7 @@ static wn_status check_slots(check *c) {
       REFUSE(c, path_of(c, "order.slots", (long)i, "where"), "give a condition, or explore");
     if (slot->where[0] != '\0')
       WN_TRY(check_expression(c, path_of(c, "order.slots", (long)i, "where"), slot->where));
-    WN_TRY(check_explore(c, slot, i));
+    WN_TRY(check_explore(c, slot, (long)i));
   }
 cleanup:
   return status;
@@ -443,6 +463,7 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
   WN_TRY(check_quotas(&c));
   WN_TRY(check_slots(&c));
   WN_TRY(check_mixes(&c));
+  WN_TRY(check_bandit(&c));
   if (!(surface->floor >= 0.0f && surface->floor <= 1000.0f))
     REFUSE(&c, path_of(&c, "order.floor", -1, ""), "must be 0 to 1,000");
   if (!(surface->temperature >= 0.0f && surface->temperature <= 100.0f))

@@ -66,8 +66,9 @@ typedef struct wn_quota {
 /* How chance or doubt fills a place. */
 typedef enum wn_explore {
   WN_EXPLORE_NONE,
-  WN_EXPLORE_RANDOM, /* any candidate, all alike */
-  WN_EXPLORE_COLD,   /* any item that was shown too seldom, all alike */
+  WN_EXPLORE_RANDOM,   /* any candidate, all alike */
+  WN_EXPLORE_COLD,     /* any item that was shown too seldom, all alike */
+  WN_EXPLORE_THOMPSON, /* a candidate by the chance that it is answered most */
   WN_EXPLORES
 } wn_explore;
 extern const char *const wn_explore_names[WN_EXPLORES]; /* [0]: "" */
@@ -78,9 +79,15 @@ typedef struct wn_slot {
   wn_explore explore;   /* NONE: the best candidate for which `where` holds */
   float share;          /* of the slates in which it explores; in the others the place is open */
   uint32_t impressions; /* COLD: shown fewer times on this surface */
+  uint32_t among;       /* THOMPSON: so many of the best candidates */
+  float prior;          /* THOMPSON: impressions that the surface's own rate counts for */
   char where[512];      /* "": any; of COLD and RANDOM too */
 } wn_slot;
-#define WN_IMPRESSIONS_MAX 1000000
+#define WN_IMPRESSIONS_MAX  1000000
+#define WN_BANDIT_AMONG_MAX 200
+#define WN_PRIOR_MAX        1000000
+/* What the configuration does not say. */
+#define WN_SLOT_DEFAULT ((wn_slot){.share = 1.0f, .among = 50, .prior = 20.0f})
 
 typedef enum wn_mix_kind {
   WN_MIX_REPEAT,     /* what shares a value with items above counts less */
@@ -143,6 +150,7 @@ typedef struct wn_surface {
   size_t slots_len;
   wn_mix mixes[WN_RULES_MAX];
   size_t mixes_len;
+  wn_slot bandit;    /* of all open places: explore, share, among, prior; NONE: worth fills them */
   float floor;       /* items that score less are not shown, unless nothing scores more */
   float temperature; /* 0: the best item at each place; else drawn by e^(worth / temperature) */
 } wn_surface;

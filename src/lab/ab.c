@@ -2,7 +2,7 @@
  * comparison, a quadrature of 64 × 16 points. */
 #include "lab/ab.h"
 
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Kinds of ab.h and of many tests at once. */
 #include "lab/ab.h"
 #include "lab/cases_internal.h"
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <stdio.h>
 #include <stdlib.h>

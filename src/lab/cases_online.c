@@ -1,5 +1,5 @@
 /* Kinds of interleave.h and bandit.h, of audits, and of what relates offline to online numbers. */
-#include "lab/bandit.h"
+#include "funnel/bandit.h"
 #include "lab/cases_internal.h"
 #include "lab/interleave.h"
 #include "lab/stats.h"

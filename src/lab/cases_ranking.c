@@ -2,7 +2,7 @@
  * paired tests, slices. */
 #include "lab/cases_internal.h"
 #include "lab/scored.h"
-#include "lab/special.h"
+#include "base/special.h"
 #include "lab/stats.h"
 
 #include <string.h>

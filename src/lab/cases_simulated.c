@@ -1,10 +1,10 @@
 /* Kinds whose expected values are means over simulations: each is run here with seeds of our own,
  * and must fall into a range around the reference. */
 #include "lab/ab.h"
-#include "lab/bandit.h"
+#include "funnel/bandit.h"
 #include "lab/cases_internal.h"
 #include "lab/ope.h"
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Interleaved comparison of two rankers; sources in interleave.h. O(k · length). */
 #include "lab/interleave.h"
 
-#include "lab/special.h"
+#include "base/special.h"
 #include "lab/stats.h"
 
 static bool taken(const uint32_t *list, size_t len, uint32_t item) {

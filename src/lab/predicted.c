@@ -14,7 +14,7 @@
 #include "lab/predicted.h"
 
 #include "base/rng.h"
-#include "lab/special.h"
+#include "base/special.h"
 #include "lab/stats.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #include "lab/scored.h"
 
 #include "base/mem.h"
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <math.h>
 #include <stdlib.h>

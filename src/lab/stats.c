@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <math.h>
 #include <stdlib.h>

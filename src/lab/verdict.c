@@ -2,7 +2,7 @@
 
 #include "lab/verdict.h"
 #include "lab/ledger.h"
-#include "lab/special.h"
+#include "base/special.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

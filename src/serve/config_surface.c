@@ -270,7 +270,7 @@ static wn_status read_quotas(wn_yaml *y, const yaml_node_t *node, void *target) 
 
 /* `true` is the word of the time when there was one way. */
 static wn_status read_explore(wn_yaml *y, const yaml_node_t *node, void *target) {
-  static const char *const words[] = {"false", "random", "cold", "true"}; /* wn_explore */
+  static const char *const words[] = {"false", "random", "cold", "thompson", "true"};
   size_t word = 0;
   wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
   if (status == WN_OK)
@@ -278,18 +278,34 @@ static wn_status read_explore(wn_yaml *y, const yaml_node_t *node, void *target)
   return status;
 }
 
+static const wn_yaml_key bandit_keys[] = {
+    {"explore", WN_YAML_CALL, 0, 0, 0, read_explore},
+    {"share", WN_YAML_FLOAT, offsetof(wn_slot, share), 0, 1, NULL},
+    {"among", WN_YAML_U32, offsetof(wn_slot, among), 2, WN_BANDIT_AMONG_MAX, NULL},
+    {"prior", WN_YAML_FLOAT, offsetof(wn_slot, prior), 0, WN_PRIOR_MAX, NULL},
+};
+
+static wn_status read_bandit(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_surface *s = target;
+  s->bandit = WN_SLOT_DEFAULT;
+  wn_status status = wn_yaml_fields(y, node, bandit_keys, COUNT(bandit_keys), &s->bandit);
+  return status == WN_OK ? require(y, node, "explore") : status;
+}
+
 static const wn_yaml_key slot_keys[] = {
     {"position", WN_YAML_U32, offsetof(wn_slot, position), 1, WN_SLATE_MAX, NULL},
     {"where", WN_YAML_TEXT, offsetof(wn_slot, where), 0, sizeof(((wn_slot *)NULL)->where), NULL},
     {"explore", WN_YAML_CALL, 0, 0, 0, read_explore},
     {"share", WN_YAML_FLOAT, offsetof(wn_slot, share), 0, 1, NULL},
+    {"among", WN_YAML_U32, offsetof(wn_slot, among), 2, WN_BANDIT_AMONG_MAX, NULL},
+    {"prior", WN_YAML_FLOAT, offsetof(wn_slot, prior), 0, WN_PRIOR_MAX, NULL},
     {"impressions", WN_YAML_U32, offsetof(wn_slot, impressions), 1, WN_IMPRESSIONS_MAX, NULL},
 };
 
 static wn_status push_slot(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_surface *s = target;
   wn_slot *slot = &s->slots[s->slots_len++];
-  *slot = (wn_slot){.share = 1.0f};
+  *slot = WN_SLOT_DEFAULT;
   wn_status status = wn_yaml_fields(y, node, slot_keys, COUNT(slot_keys), slot);
   return status == WN_OK ? require(y, node, "position") : status;
 }
@@ -339,6 +355,7 @@ static const wn_yaml_key order_keys[] = {
     {"quotas", WN_YAML_CALL, 0, 0, 0, read_quotas},
     {"slots", WN_YAML_CALL, 0, 0, 0, read_slots},
     {"mix", WN_YAML_CALL, 0, 0, 0, read_mixes},
+    {"bandit", WN_YAML_CALL, 0, 0, 0, read_bandit},
     {"floor", WN_YAML_FLOAT, FIELD(floor), 0, 1000, NULL},
     {"temperature", WN_YAML_FLOAT, FIELD(temperature), 0, 100, NULL},
 };

@@ -78,6 +78,14 @@ static wn_status each_answered(void *ctx, const wn_slate_log *slate, const wn_an
   return status;
 }
 
+/* Slates that are made but not stored yet will be: the queue is first in, first out. */
+static void wait_for_slates(wn_engine *engine) {
+  wn_op op = {.kind = WN_OP_PROBE};
+  wn_error why;
+  if (engine->committer != NULL && wn_committer_run(engine->committer, &op, 1, &why) != WN_OK)
+    wn_log(WN_LOG_WARN, "exposure: slates that are not stored are not counted");
+}
+
 wn_status wn_engine_expose(wn_engine *engine, const wn_policy *policy, wn_error *err) {
   wn_status status = WN_OK;
   wn_exposure_options options;
@@ -92,6 +100,7 @@ wn_status wn_engine_expose(wn_engine *engine, const wn_policy *policy, wn_error 
   wn_exposure *exposure = wn_exposure_create(&options);
   if (exposure == NULL) return wn_fail_memory(err);
   atomic_store_explicit(&engine->exposure, exposure, memory_order_release);
+  wait_for_slates(engine);
   wn_answered_options_defaults(&how);
   WN_TRY(wn_store_scan_answered(engine->store, &how, each_answered, engine, err));
   wn_log(WN_LOG_INFO, "exposure: counted bytes=%zu ms=%.1f", wn_exposure_bytes(exposure),

@@ -54,6 +54,14 @@ static void put_score(wn_json *json, const wn_surface *s) {
   wn_json_end_object(json);
 }
 
+static void put_explore(wn_json *json, const wn_slot *slot) {
+  put_text(json, "explore", wn_explore_names[slot->explore]);
+  put_float(json, "share", slot->share);
+  put_int(json, "impressions", slot->impressions);
+  put_int(json, "among", slot->among);
+  put_float(json, "prior", slot->prior);
+}
+
 static void put_places(wn_json *json, const wn_surface *s) {
   begin(json, "pins");
   for (size_t i = 0; i < s->pins_len; i++) {
@@ -67,9 +75,7 @@ static void put_places(wn_json *json, const wn_surface *s) {
   for (size_t i = 0; i < s->slots_len; i++) {
     wn_json_object(json);
     put_int(json, "position", s->slots[i].position);
-    put_text(json, "explore", wn_explore_names[s->slots[i].explore]);
-    put_float(json, "share", s->slots[i].share);
-    put_int(json, "impressions", s->slots[i].impressions);
+    put_explore(json, &s->slots[i]);
     put_text(json, "where", s->slots[i].where);
     wn_json_end_object(json);
   }
@@ -126,6 +132,10 @@ static void put_order(wn_json *json, const wn_surface *s) {
   put_float(json, "lambda", s->mmr_lambda);
   put_float(json, "floor", s->floor);
   put_float(json, "temperature", s->temperature);
+  wn_json_key(json, "bandit");
+  wn_json_object(json);
+  put_explore(json, &s->bandit);
+  wn_json_end_object(json);
   put_boosts(json, s);
   put_shares(json, s);
   put_places(json, s);

@@ -33,6 +33,11 @@ class Cold(unittest.TestCase):
         with sqlite3.connect(server.data + "/winnow.db") as db:
             return dict(db.execute("SELECT item, count(*) FROM impressions WHERE surface = 'home' GROUP BY item"))
 
+    def settle(self, server):
+        """What an acknowledged event was queued behind is stored."""
+        event = {"user": "u", "item": "item-1", "type": "view"}
+        self.assertEqual(server.post("/v1/events", {"events": [event]}).status, 200)
+
     def test_budget(self):
         """Each item three times, no more for want of it, with eight clients at once and a crash between."""
         with Server(COLD) as server:
@@ -62,13 +67,14 @@ class Cold(unittest.TestCase):
 
             visits(10)
             slate(server, "user-1")
-            self.assertEqual(server.post("/v1/events", {"events": [{"user": "u", "item": "item-1", "type": "view"}]}).status, 200)
+            self.settle(server)
             before = sum(put.values())
             self.assertEqual(metric(server, 'winnow_explored_total{surface="home",arms="",policy="cold"}'), before + 1)
-            server.kill()  # what the acknowledged event was queued behind is stored
+            server.kill()
             server.start()
             visits(20)
             self.assertEqual(wrong, [])
+            self.settle(server)
             shown = self.impressions(server)
             self.assertGreater(sum(put.values()), before)
             self.assertNotIn("item-59", put)

@@ -1,6 +1,6 @@
 /* What exploration draws against what it logs: each slate as often as the product of its items'
  * propensities says, for every policy alone and together. WINNOW_EXPLORE_SLATES: slates a policy,
- * default 20,000; 10⁶ was run once (src/funnel/README.md). */
+ * default 6,000; 10⁶ was run once (src/funnel/README.md). */
 #include "fixture.h"
 #include "funnel/diversity.h"
 
@@ -43,7 +43,7 @@ static void repeats(void *ctx, int64_t now_ms, double half_life_ms, const wn_ite
 
 static long slates_wanted(void) {
   const char *text = getenv("WINNOW_EXPLORE_SLATES");
-  return text != NULL ? atol(text) : 20000;
+  return text != NULL ? atol(text) : 6000;
 }
 
 typedef struct outcome {
@@ -108,7 +108,10 @@ static double too_large(const outcome *o) {
 
 static wn_slot *slot(wn_surface *s, uint32_t position, wn_explore explore, float share) {
   wn_slot *at = &s->slots[s->slots_len++];
-  *at = (wn_slot){.position = position, .explore = explore, .share = share};
+  *at = WN_SLOT_DEFAULT;
+  at->position = position;
+  at->explore = explore;
+  at->share = share;
   if (explore == WN_EXPLORE_COLD) at->impressions = 10;
   return at;
 }
@@ -140,6 +143,20 @@ static void budget_capped(wn_surface *s) {
   slot(s, 2, WN_EXPLORE_COLD, 0.5f);
 }
 
+static void thompson_slot(wn_surface *s) {
+  slot(s, 2, WN_EXPLORE_THOMPSON, 0.6f)->among = 5;
+}
+static void thompson(wn_surface *s) {
+  s->bandit.explore = WN_EXPLORE_THOMPSON;
+}
+static void thompson_everything(wn_surface *s) {
+  thompson(s);
+  s->bandit.share = 0.7f;
+  s->bandit.prior = 2;
+  slot(s, 1, WN_EXPLORE_RANDOM, 0.3f);
+  slot(s, 2, WN_EXPLORE_COLD, 0.4f);
+}
+
 static const struct policy {
   const char *name;
   void (*declare)(wn_surface *s);
@@ -149,7 +166,10 @@ static const struct policy {
                 {"cold slot, share .4", budget},
                 {"two cold slots", budgets},
                 {"cold, Plackett-Luce, random", budget_luce_random},
-                {"cold under caps", budget_capped}};
+                {"cold under caps", budget_capped},
+                {"Thompson slot, share .6", thompson_slot},
+                {"Thompson slate", thompson},
+                {"Thompson .7, random, cold", thompson_everything}};
 
 static void init(fx_world *w, wn_surface *s, fake *f) {
   fx_init(w, ITEMS, 3);

@@ -21,9 +21,9 @@ static wn_quota *add_quota(wn_surface *s, const char *where, uint32_t newer_days
 
 static void add_slot(wn_surface *s, uint32_t position, const char *where) {
   wn_slot *slot = &s->slots[s->slots_len++];
-  *slot = (wn_slot){.position = position,
-                    .explore = where == NULL ? WN_EXPLORE_RANDOM : WN_EXPLORE_NONE,
-                    .share = 1};
+  *slot = WN_SLOT_DEFAULT;
+  slot->position = position;
+  slot->explore = where == NULL ? WN_EXPLORE_RANDOM : WN_EXPLORE_NONE;
   if (where != NULL) snprintf(slot->where, sizeof slot->where, "%s", where);
 }
 

@@ -1,5 +1,5 @@
 /* Distribution functions against closed forms, their inverses, and tables to 15 digits. */
-#include "lab/special.h"
+#include "base/special.h"
 
 #include "lab/harness.h"
 

@@ -1,13 +1,13 @@
-#ifndef WN_LAB_BANDIT_H
-#define WN_LAB_BANDIT_H
+#ifndef WN_FUNNEL_BANDIT_H
+#define WN_FUNNEL_BANDIT_H
 /* Bandits over arms with rewards in [0, 1]: choices, and the exact propensities that are logged. */
 
 #include "base/rng.h"
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Probability that each arm's Beta(α, β) draw is the largest: Π of the others' distribution
- * functions integrated under its density. Absolute error about 1e-9. */
+/* Probability that each arm's Beta(α, β) draw is the largest (contest.h, as it is served); NaN: no
+ * memory. */
 void wn_thompson_propensity(const double *alpha, const double *beta, size_t arms, double *p);
 /* ε / arms each, 1 − ε more for the greedy one. */
 void wn_epsilon_propensity(double epsilon, size_t arms, size_t greedy, double *p);

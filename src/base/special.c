@@ -2,7 +2,7 @@
  * series (Numerical Recipes §6.2, §6.4; DLMF 8.9 and 8.17.22). Normal quantile: Acklam's rational
  * approximation, then Halley steps on erfc. ln Γ: Stirling's series after shifting the argument
  * (DLMF 5.11.1); the C library's lgamma writes a global. */
-#include "lab/special.h"
+#include "base/special.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,40 +1,25 @@
 /* Bandits; sources in bandit.h. */
-#include "lab/bandit.h"
+#include "funnel/bandit.h"
 
-#include "lab/special.h"
+#include "funnel/contest.h"
 
 #include <math.h>
 
-#define ARMS_MAX 64
-#define EPSILON  0.1
-#define PANELS   256
-
-typedef struct contest {
-  const double *alpha, *beta;
-  size_t arms, winner;
-} contest;
-
-static double wins_at(double x, const void *ctx) {
-  const contest *c = ctx;
-  double p = wn_beta_pdf(x, c->alpha[c->winner], c->beta[c->winner]);
-  for (size_t i = 0; i < c->arms && p > 0; i++)
-    if (i != c->winner) p *= wn_beta_cdf(x, c->alpha[i], c->beta[i]);
-  return p;
-}
+#define ARMS_MAX          64
+#define EPSILON           0.1
+#define CONTEST_BYTES_MAX ((size_t)64 << 20)
 
 void wn_thompson_propensity(const double *alpha, const double *beta, size_t arms, double *p) {
-  double low = 1, high = 0, sum = 0;
-  for (size_t i = 0; i < arms; i++) {
-    double n = alpha[i] + beta[i], mean = alpha[i] / n, sd = sqrt(mean * (1 - mean) / (n + 1));
-    low = fmin(low, fmax(0, mean - 40 * sd));
-    high = fmax(high, fmin(1, mean + 40 * sd));
-  }
-  for (size_t i = 0; i < arms; i++) {
-    contest c = {alpha, beta, arms, i};
-    p[i] = wn_integral(wins_at, &c, low, high, PANELS);
-    sum += p[i];
-  }
-  for (size_t i = 0; i < arms; i++) p[i] /= sum;
+  wn_arena arena;
+  wn_contest contest;
+  wn_arena_init(&arena, CONTEST_BYTES_MAX);
+  wn_belief *beliefs = wn_arena_alloc(&arena, (arms + 1) * sizeof *beliefs);
+  for (size_t i = 0; beliefs != NULL && i < arms; i++) beliefs[i] = (wn_belief){alpha[i], beta[i]};
+  if (beliefs != NULL && wn_contest_init(&contest, WN_BELIEF_BETA, beliefs, arms, 1, &arena))
+    (void)wn_contest_odds(&contest, NULL, p);
+  else
+    for (size_t i = 0; i < arms; i++) p[i] = NAN;
+  wn_arena_clear(&arena);
 }
 
 void wn_epsilon_propensity(double epsilon, size_t arms, size_t greedy, double *p) {

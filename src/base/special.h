@@ -1,5 +1,5 @@
-#ifndef WN_LAB_SPECIAL_H
-#define WN_LAB_SPECIAL_H
+#ifndef WN_BASE_SPECIAL_H
+#define WN_BASE_SPECIAL_H
 /* Distribution functions behind the tests and intervals, in double precision. Relative error about
  * 1e-14 for parameters up to 1e6; arguments outside the domain give NaN. */
 

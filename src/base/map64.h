@@ -13,6 +13,8 @@ typedef struct wn_map64 {
   size_t used; /* with tombstones */
 } wn_map64;
 
+#define WN_MAP64_BYTES 17 /* a place: of `cap` */
+
 void wn_map64_init(wn_map64 *map);
 void wn_map64_clear(wn_map64 *map);
 uint64_t *wn_map64_find(const wn_map64 *map, uint64_t key); /* NULL when absent */

@@ -51,6 +51,7 @@ WN_MUST_USE wn_status wn_expr_eval(const wn_expr *expr, const wn_catalog *catalo
 typedef struct wn_expr_cache wn_expr_cache;
 wn_expr_cache *wn_expr_cache_create(size_t entries_max);
 void wn_expr_cache_free(wn_expr_cache *cache);
+size_t wn_expr_cache_bytes(wn_expr_cache *cache); /* of their bitmaps */
 /* ANDs the filter's bitmap into `io`. */
 WN_MUST_USE wn_status wn_expr_cache_and(wn_expr_cache *cache, wn_str text, const char *field,
                                         const wn_catalog *catalog, wn_bitset *io, wn_error *err);

@@ -56,6 +56,14 @@ void wn_expr_cache_free(wn_expr_cache *cache) {
   wn_free(cache);
 }
 
+size_t wn_expr_cache_bytes(wn_expr_cache *cache) {
+  size_t bytes = sizeof *cache + cache->cap * sizeof(entry);
+  pthread_mutex_lock(&cache->lock);
+  for (size_t i = 0; i < cache->cap; i++) bytes += cache->entries[i].items.bits / 8;
+  pthread_mutex_unlock(&cache->lock);
+  return bytes;
+}
+
 static entry *find(wn_expr_cache *cache, uint64_t hash, wn_str text) {
   for (size_t i = 0; i < cache->cap; i++) {
     entry *e = &cache->entries[i];

@@ -387,5 +387,6 @@ const wn_model_class wn_model_als = {
     .update_item = wn_als_update_item,
     .item_vector = als_item_vector,
     .similar_users = als_similar_users,
+    .bytes = wn_als_live_bytes,
     .free = wn_als_free,
 };

@@ -270,6 +270,7 @@ bool wn_als_attr_vector(const wn_als *als, const wn_term_weight *terms, size_t l
 wn_status wn_als_live_fit(wn_als *als, wn_pool *pool, wn_error *err);
 void wn_als_live_init(wn_als *als); /* once everything else is set */
 void wn_als_live_clear(wn_als_live *live);
+size_t wn_als_live_bytes(const wn_model *model); /* that events have grown */
 void wn_als_update(wn_model *model, const wn_event *event, float weight);
 void wn_als_forget(wn_model *model, wn_user_ix user);
 wn_status wn_als_update_item(wn_model *model, wn_item_ix ix, const wn_item_record *item,

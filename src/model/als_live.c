@@ -75,6 +75,17 @@ void wn_als_live_clear(wn_als_live *live) {
   wn_arena_clear(&live->arena);
 }
 
+size_t wn_als_live_bytes(const wn_model *model) {
+  const wn_als *als = (const wn_als *)model;
+  const wn_als_live *live = &als->live;
+  size_t bytes = live->bytes + live->known * sizeof *live->at + live->user_of.cap * WN_MAP64_BYTES;
+  bytes += live->cap * (sizeof *live->item + sizeof *live->item_of + sizeof *live->scale +
+                        als->head.d * sizeof *live->vector);
+  for (size_t i = 0; i < live->users.len; i++)
+    bytes += live->users.data[i].cap * sizeof *live->users.data[i].seen;
+  return bytes + live->users.cap * sizeof *live->users.data + live->forgotten.bits / 8;
+}
+
 /* ---- users ---- */
 
 static bool seen_reserve(wn_als_live_user *u, uint32_t need) {

@@ -312,6 +312,12 @@ cleanup:
   return status;
 }
 
+static size_t content_bytes(const wn_model *model) {
+  const wn_content_delta *delta = &((const wn_content *)model)->delta;
+  return delta->nodes.cap * sizeof *delta->nodes.data + delta->docs.cap * sizeof *delta->docs.data +
+         (delta->doc_of.cap + delta->first.cap) * WN_MAP64_BYTES + delta->replaced.bits / 8;
+}
+
 const wn_model_class wn_model_content = {
     .name = "content",
     .doc = "similar text and attributes: BM25 vectors under cosine",
@@ -325,5 +331,6 @@ const wn_model_class wn_model_content = {
     .candidates = content_candidates,
     .score_all = content_score_all,
     .update_item = content_update_item,
+    .bytes = content_bytes,
     .free = wn_content_free,
 };

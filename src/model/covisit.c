@@ -348,5 +348,8 @@ const wn_model_class wn_model_covisit = {
     .score_all = covisit_score_all,
     .update = wn_covisit_update,
     .forget = wn_covisit_forget,
+    .bound = wn_covisit_bound,
+    .bytes = wn_covisit_live_bytes,
+    .shelf = wn_covisit_shelf,
     .free = covisit_free,
 };

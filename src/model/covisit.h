@@ -3,7 +3,7 @@
 /* The parts of the co-occurrence model: what a snapshot holds (covisit_fit.c computes it), and what
  * events change over it (covisit_live.c). See covisit.c for the formula. */
 
-#include "base/map64.h"
+#include "base/shelf.h"
 #include "base/vec.h"
 #include "model/train.h"
 
@@ -71,7 +71,7 @@ typedef struct wn_covisit_visit {
 /* A user's newest items, oldest first. */
 typedef struct wn_covisit_user {
   wn_covisit_visit *data;
-  uint32_t len, cap;
+  uint32_t len;
 } wn_covisit_user;
 
 typedef struct wn_covisit_live {
@@ -81,12 +81,11 @@ typedef struct wn_covisit_live {
   float *source, *target; /* count^−a, count^−b */
   uint32_t *row_of;       /* by row; index into rows + 1; 0: the snapshot's row counts */
   WN_VEC(wn_covisit_row) rows;
-  wn_history_base history; /* users' items in the snapshot */
-  wn_map64 user_of;        /* user → index into users */
-  WN_VEC(wn_covisit_user) users;
+  wn_history_base history;   /* users' items in the snapshot */
+  wn_shelf *users;           /* of wn_covisit_visit, by user */
   float *forward, *backward; /* [window + 1] a pair's weight by gap */
   double now_ms;             /* time of the newest event met */
-  size_t block_bytes;        /* of all rows' and users' blocks */
+  size_t block_bytes;        /* of all rows' blocks */
 } wn_covisit_live;
 
 typedef struct wn_covisit {
@@ -113,7 +112,10 @@ WN_MUST_USE wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err);
 void wn_covisit_live_clear(wn_covisit_live *live);
 void wn_covisit_update(wn_model *model, const wn_event *event, float weight);
 void wn_covisit_forget(wn_model *model, wn_user_ix user);
-/* Heap memory that events may grow. */
+/* Beyond so many bytes users' newest items lie in a file in `dir` (borrowed). */
+void wn_covisit_bound(wn_model *model, const char *dir, size_t bytes_max);
+void wn_covisit_shelf(const wn_model *model, wn_shelf_stats *out);
+/* Heap memory that events may grow, users' newest items with it. */
 size_t wn_covisit_live_bytes(const wn_model *model);
 
 /* What is kept of n keys: those above `floor`, and of those that equal it the first `equal`. */

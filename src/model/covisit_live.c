@@ -23,7 +23,8 @@
  * the same state again. Nothing of it is saved.
  *
  * Bounds: a changed row at most 12 bytes · (the power of two from 2 · neighbours on): 6 KB at 200;
- * a user met since the snapshot at most 32 · 64 bytes; 16 bytes an item. Time: two table look-ups
+ * a user met since the snapshot at most 32 · 64 bytes, on a shelf (base/shelf.h) that puts the
+ * least recently active ones into a file; 16 bytes an item. Time: two table look-ups
  * for each of at most 64 items; 8 times that in a basket, some ten times for an item that comes
  * again or late in the middle of the others. No threads, no randomness, no clock. When memory is
  * out, the pair or event is left out. */
@@ -96,7 +97,9 @@ wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err) {
   wn_covisit_live *live = &m->live;
   live->forward = wn_calloc((size_t)m->head.window + 1, sizeof *live->forward);
   live->backward = wn_calloc((size_t)m->head.window + 1, sizeof *live->backward);
-  if (live->forward == NULL || live->backward == NULL || !know_items(m, m->head.items)) {
+  live->users = wn_shelf_create(sizeof(wn_covisit_visit));
+  if (live->forward == NULL || live->backward == NULL || live->users == NULL ||
+      !know_items(m, m->head.items)) {
     return wn_fail_memory(err);
   }
   wn_covisit_decays(&m->head, live->forward, live->backward);
@@ -106,21 +109,28 @@ wn_status wn_covisit_live_init(wn_covisit *m, wn_error *err) {
 
 void wn_covisit_live_clear(wn_covisit_live *live) {
   for (size_t i = 0; i < live->rows.len; i++) wn_free(live->rows.data[i].cell);
-  for (size_t i = 0; i < live->users.len; i++) wn_free(live->users.data[i].data);
   void *all[] = {live->count,  live->source,  live->target,
                  live->row_of, live->forward, live->backward};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) wn_free(all[i]);
   wn_vec_clear(&live->rows);
-  wn_vec_clear(&live->users);
-  wn_map64_clear(&live->user_of);
+  wn_shelf_free(live->users);
+}
+
+void wn_covisit_bound(wn_model *model, const char *dir, size_t bytes_max) {
+  wn_shelf_bound(((wn_covisit *)model)->live.users, dir, bytes_max);
+}
+
+void wn_covisit_shelf(const wn_model *model, wn_shelf_stats *out) {
+  wn_shelf_stats_get(((const wn_covisit *)model)->live.users, out);
 }
 
 size_t wn_covisit_live_bytes(const wn_model *model) {
   const wn_covisit_live *live = &((const wn_covisit *)model)->live;
+  wn_shelf_stats shelf;
+  wn_shelf_stats_get(live->users, &shelf);
   return live->block_bytes + live->cap * 12 +
          (live->cap << ((const wn_covisit *)model)->head.level_bits) * 4 +
-         live->rows.cap * sizeof *live->rows.data + live->users.cap * sizeof *live->users.data +
-         live->user_of.cap * 17;
+         live->rows.cap * sizeof *live->rows.data + shelf.bytes;
 }
 
 /* ---- rows ---- */
@@ -272,16 +282,10 @@ static uint32_t basket_size(const wn_covisit_user *u, int64_t time_ms) {
   return n;
 }
 
-static bool user_reserve(wn_covisit_live *live, wn_covisit_user *u, uint32_t need) {
-  if (need <= u->cap) return true;
-  uint32_t cap = u->cap < 4 ? 4 : u->cap * 2;
-  while (cap < need) cap *= 2;
-  wn_covisit_visit *data = wn_reallocarray(u->data, cap, sizeof *data);
-  if (data == NULL) return false;
-  live->block_bytes += (cap - u->cap) * sizeof *data;
-  u->data = data;
-  u->cap = cap;
-  return true;
+static bool user_reserve(wn_covisit_live *live, wn_shelf_row *row, uint32_t need) {
+  uint32_t cap = row->cap < 4 ? 4 : row->cap * 2;
+  if (need <= row->cap) return true;
+  return wn_shelf_reserve(live->users, row, cap < need ? need : cap);
 }
 
 static uint8_t level_of_mask(const wn_covisit *m, uint64_t mask) {
@@ -294,13 +298,14 @@ static uint8_t level_of_mask(const wn_covisit *m, uint64_t mask) {
 }
 
 /* The newest of the snapshot's items that say something. */
-static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
+static bool user_load(wn_covisit *m, wn_user_ix user, wn_shelf_row *row) {
   const wn_history_base *h = &m->live.history;
   if (user >= h->users) return true;
   uint64_t begin = h->row_ptr[user + 1];
   uint32_t n = 0;
   while (begin > h->row_ptr[user] && n < recent_max(m)) n += h->weight[--begin] != 0;
-  if (!user_reserve(&m->live, u, n)) return false;
+  if (!user_reserve(&m->live, row, n)) return false;
+  wn_covisit_user now = {row->at.data, 0}, *u = &now;
   for (uint64_t k = begin; k < h->row_ptr[user + 1]; k++) {
     if (h->weight[k] == 0 || h->item[k] >= m->live.items) continue;
     u->data[u->len++] = (wn_covisit_visit){.item = h->item[k],
@@ -312,57 +317,38 @@ static bool user_load(wn_covisit *m, wn_user_ix user, wn_covisit_user *u) {
   for (uint32_t k = 0; k < u->len; k++) {
     u->data[k].mass = mass_of(u->data[k].weight, basket_size(u, u->data[k].time_ms));
   }
+  row->len = now.len;
   return true;
 }
 
-static wn_covisit_user *user_find(const wn_covisit_live *live, wn_user_ix user) {
-  const uint64_t *at = wn_map64_find(&live->user_of, user);
-  return at != NULL ? &live->users.data[*at] : NULL;
-}
-
-static wn_covisit_user *user_add(wn_covisit_live *live, wn_user_ix user) {
-  if (!wn_vec_reserve(&live->users, live->users.len + 1)) return NULL;
-  uint64_t *at = wn_map64_at(&live->user_of, user);
-  if (at == NULL) return NULL;
-  *at = live->users.len;
-  live->users.data[live->users.len++] = (wn_covisit_user){0};
-  return &live->users.data[*at];
-}
-
-static wn_covisit_user *user_at(wn_covisit *m, wn_user_ix user) {
-  wn_covisit_user *u = user_find(&m->live, user);
-  if (u != NULL) return u;
-  wn_covisit_user loaded = {0};
-  if (!user_load(m, user, &loaded)) return NULL;
-  u = user_add(&m->live, user);
-  if (u != NULL) {
-    *u = loaded;
-  } else {
-    m->live.block_bytes -= loaded.cap * sizeof *loaded.data;
-    wn_free(loaded.data);
+/* The user's row with room for one more; NULL: no memory, or the file does not give it back. */
+static wn_shelf_row *user_at(wn_covisit *m, wn_user_ix user) {
+  wn_error why;
+  wn_shelf_row *row;
+  bool met = wn_shelf_knows(m->live.users, user);
+  if (wn_shelf_take(m->live.users, user, &row, &why) != WN_OK) return NULL;
+  if (!met && !user_load(m, user, row)) {
+    wn_shelf_drop(m->live.users, user);
+    return NULL;
   }
-  return u;
+  return user_reserve(&m->live, row, row->len + 1) ? row : NULL;
 }
 
 void wn_covisit_forget(wn_model *model, wn_user_ix user) {
   wn_covisit_live *live = &((wn_covisit *)model)->live;
-  wn_covisit_user *u = user_find(live, user);
-  if (u == NULL && user < live->history.users) {
-    u = user_add(live, user);
-    /* Forgetting must not fail: without memory to say who, everybody's base goes. */
-    if (u == NULL) live->history = (wn_history_base){0};
-  }
-  if (u == NULL) return;
-  live->block_bytes -= u->cap * sizeof *u->data;
-  wn_free(u->data);
-  *u = (wn_covisit_user){0};
+  wn_shelf_row *row;
+  wn_error why;
+  (void)wn_shelf_empty(live->users, user);
+  if (wn_shelf_knows(live->users, user) || user >= live->history.users) return;
+  /* Forgetting must not fail: without memory to say who, everybody's base goes. */
+  if (wn_shelf_take(live->users, user, &row, &why) != WN_OK) live->history = (wn_history_base){0};
 }
 
 /* ---- events ---- */
 
 typedef struct pass {
   wn_covisit *m;
-  wn_covisit_user *u;
+  wn_covisit_user *u;               /* the taken row */
   uint32_t step[WN_COVISIT_RECENT]; /* of entries that count, oldest 0 */
 } pass;
 
@@ -519,11 +505,10 @@ void wn_covisit_update(wn_model *model, const wn_event *event, float weight) {
   wn_covisit *m = (wn_covisit *)model;
   if (weight == 0 || !isfinite(weight)) return;
   if (event->item == WN_NO_IX || event->user == WN_NO_IX) return;
-  pass p = {.m = m};
-  if (!know_items(m, event->item + 1) || (p.u = user_at(m, event->user)) == NULL ||
-      !user_reserve(&m->live, p.u, p.u->len + 1)) {
-    return;
-  }
+  wn_shelf_row *row;
+  if (!know_items(m, event->item + 1) || (row = user_at(m, event->user)) == NULL) return;
+  wn_covisit_user user = {row->at.data, row->len};
+  pass p = {.m = m, .u = &user};
   wn_covisit_visit visit = {.item = event->item,
                             .weight = weight,
                             .level = m->head.level_of[wn_signal_told(event->type)],
@@ -542,4 +527,6 @@ void wn_covisit_update(wn_model *model, const wn_event *event, float weight) {
   visit.stamp = wn_covisit_stamp_of(&m->head, visit.time_ms);
   m->live.now_ms = fmax(m->live.now_ms, (double)event->time_ms);
   put_in(&p, visit);
+  row->len = user.len;
+  wn_shelf_settle(m->live.users);
 }

@@ -271,6 +271,10 @@ wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error
   return WN_OK;
 }
 
+size_t wn_facts_bytes(const wn_item_facts *facts) {
+  return facts->pulses_cap * sizeof *facts->pulse;
+}
+
 void wn_facts_update(wn_item_facts *facts, const wn_event *event) {
   size_t had = facts->pulses;
   if (event->item == WN_NO_IX) return;

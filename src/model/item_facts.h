@@ -74,6 +74,7 @@ WN_MUST_USE wn_status wn_facts_fit(const wn_dataset *data, const char *attribute
                                    wn_item_facts *out, wn_error *err);
 /* The pulses of a whole dataset; of one without times they know counts and places alone. */
 WN_MUST_USE wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error *err);
+size_t wn_facts_bytes(const wn_item_facts *facts); /* that events may grow */
 /* An event while serving. */
 void wn_facts_update(wn_item_facts *facts, const wn_event *event);
 /* Sections PREFIX/head, /pulse, /created, /price, /value_ptrN, /valueN, /shown. */

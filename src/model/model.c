@@ -130,6 +130,26 @@ void wn_models_forget(wn_models *models, wn_user_ix user) {
     if (models->data[i]->cls->forget != NULL) models->data[i]->cls->forget(models->data[i], user);
 }
 
+void wn_models_bound(wn_models *models, const char *dir, size_t bytes_max) {
+  for (size_t i = 0; i < models->len; i++)
+    if (models->data[i]->cls->bound != NULL)
+      models->data[i]->cls->bound(models->data[i], dir, bytes_max);
+}
+
+size_t wn_models_bytes(const wn_models *models, size_t *each, wn_shelf_stats *shelves) {
+  size_t sum = 0;
+  for (size_t i = 0; i < models->len; i++) {
+    const wn_model_class *cls = models->data[i]->cls;
+    wn_shelf_stats shelf = {0};
+    size_t bytes = cls->bytes != NULL ? cls->bytes(models->data[i]) : 0;
+    if (cls->shelf != NULL) cls->shelf(models->data[i], &shelf);
+    wn_shelf_stats_add(shelves, &shelf);
+    if (each != NULL) each[i] = bytes;
+    sum += bytes;
+  }
+  return sum;
+}
+
 wn_status wn_models_update_item(wn_models *models, wn_item_ix ix, const wn_item_record *item,
                                 wn_error *err) {
   for (size_t i = 0; i < models->len; i++) {

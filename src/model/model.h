@@ -10,6 +10,7 @@
 #include "base/bitset.h"
 #include "base/progress.h"
 #include "base/record.h"
+#include "base/shelf.h"
 #include "base/thread.h"
 #include "base/topk.h"
 #include "data/dataset.h"
@@ -124,6 +125,12 @@ typedef struct wn_model_class {
   void (*update)(wn_model *model, const wn_event *event, float weight);
   /* Optional: a user was deleted; what the model remembers of her by name goes. Cannot fail. */
   void (*forget)(wn_model *model, wn_user_ix user);
+  /* Optional: what it remembers of users since the snapshot takes at most so many bytes of memory;
+   * the rest lies in a file in `dir` (borrowed), or is not learned before the next training. */
+  void (*bound)(wn_model *model, const char *dir, size_t bytes_max);
+  /* Optional: heap memory that events may grow; what of it lies on a shelf. */
+  size_t (*bytes)(const wn_model *model);
+  void (*shelf)(const wn_model *model, wn_shelf_stats *out);
   /* Optional: an item was put or changed. */
   wn_status (*update_item)(wn_model *model, wn_item_ix ix, const wn_item_record *item,
                            wn_error *err);
@@ -181,6 +188,11 @@ WN_MUST_USE wn_status wn_models_save(const wn_models *models, wn_snapshot_writer
                                      wn_error *err);
 void wn_models_update(wn_models *models, const wn_event *event, float weight);
 void wn_models_forget(wn_models *models, wn_user_ix user);
+/* For each model by itself: see its class. */
+void wn_models_bound(wn_models *models, const char *dir, size_t bytes_max);
+/* What events have grown, by model in `each` (WN_MODELS_MAX of them; NULL: nowhere), and in all;
+ * what of it lies on shelves is added to `shelves`. */
+size_t wn_models_bytes(const wn_models *models, size_t *each, wn_shelf_stats *shelves);
 WN_MUST_USE wn_status wn_models_update_item(wn_models *models, wn_item_ix ix,
                                             const wn_item_record *item, wn_error *err);
 void wn_models_clear(wn_models *models);

@@ -182,6 +182,11 @@ static wn_status newest_update_item(wn_model *model, wn_item_ix ix, const wn_ite
   return WN_OK;
 }
 
+static size_t newest_bytes(const wn_model *model) {
+  const newest *m = (const newest *)model;
+  return m->cap * (sizeof *m->created_ms + sizeof *m->order) + wn_ranking_bytes(m->ranking);
+}
+
 const wn_model_class wn_model_newest = {
     .name = "newest",
     .doc = "latest items first",
@@ -194,5 +199,6 @@ const wn_model_class wn_model_newest = {
     .score_all = newest_score_all,
     .update = newest_update,
     .update_item = newest_update_item,
+    .bytes = newest_bytes,
     .free = newest_free,
 };

@@ -234,6 +234,11 @@ static wn_status popular_update_item(wn_model *model, wn_item_ix ix,
   return grow((popular *)model, ix + 1) ? WN_OK : wn_fail_memory(err);
 }
 
+static size_t popular_bytes(const wn_model *model) {
+  const popular *m = (const popular *)model;
+  return m->decay.cap * sizeof *m->decay.count + wn_ranking_bytes(m->ranking);
+}
+
 const wn_model_class wn_model_popular = {
     .name = "popular",
     .doc = "most used items, recent use counting more",
@@ -249,5 +254,6 @@ const wn_model_class wn_model_popular = {
     .score_all = popular_score_all,
     .update = popular_update,
     .update_item = popular_update_item,
+    .bytes = popular_bytes,
     .free = popular_free,
 };

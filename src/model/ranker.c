@@ -438,6 +438,10 @@ cleanup:
   return status;
 }
 
+static size_t ranker_bytes(const wn_model *model) {
+  return wn_facts_bytes(&((const ranker *)model)->facts);
+}
+
 const wn_model_class wn_model_ranker = {
     .name = "ranker",
     .doc = "boosted trees over what all other models say, trained on what users did next",
@@ -454,6 +458,7 @@ const wn_model_class wn_model_ranker = {
     .candidates = ranker_candidates,
     .score_all = ranker_score_all,
     .update = ranker_update,
+    .bytes = ranker_bytes,
     .free = ranker_free,
 };
 

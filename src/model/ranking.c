@@ -46,6 +46,10 @@ void wn_ranking_free(wn_ranking *r) {
   wn_free(r);
 }
 
+size_t wn_ranking_bytes(const wn_ranking *ranking) {
+  return sizeof *ranking + ranking->cap * sizeof *ranking->score;
+}
+
 uint32_t wn_ranking_items(const wn_ranking *r) {
   return r->items;
 }

@@ -19,6 +19,7 @@ typedef void wn_ranking_fill(void *ctx, float *scores, uint32_t items);
 /* `fill`, `ctx`: called by readers of a stale ranking, one at a time. NULL: out of memory. */
 wn_ranking *wn_ranking_create(wn_ranking_fill *fill, void *ctx);
 void wn_ranking_free(wn_ranking *ranking);
+size_t wn_ranking_bytes(const wn_ranking *ranking);
 uint32_t wn_ranking_items(const wn_ranking *ranking);
 /* At least `items` items; new ones get `score`. False: out of memory, nothing changed. */
 WN_MUST_USE bool wn_ranking_grow(wn_ranking *ranking, uint32_t items, float score);

@@ -124,11 +124,27 @@ static bool start(wn_ridge *m) {
   return m->live != NULL;
 }
 
+static size_t ridge_bytes(const wn_model *model) {
+  const wn_ridge *m = (const wn_ridge *)model;
+  return m->live != NULL ? wn_ridge_live_bytes(m->live) : 0;
+}
+
+static void ridge_bound(wn_model *model, const char *dir WN_UNUSED, size_t bytes_max) {
+  ((wn_ridge *)model)->bytes_max = bytes_max;
+}
+
+/* Solving a target walks the rows of all who have it: they must be in memory. So what no longer
+ * fits waits for the next training; which events that are follows from the log alone. */
+static bool full(const wn_ridge *m) {
+  return m->bytes_max > 0 && ridge_bytes(&m->base) > m->bytes_max;
+}
+
 static void ridge_update(wn_model *model, const wn_event *event, float weight) {
   wn_ridge *m = (wn_ridge *)model;
   if (weight == 0 || !isfinite(weight) || event->item == WN_NO_IX || event->user == WN_NO_IX)
     return;
-  if (!start(m) || !wn_ridge_live_know(m->live, event->user + 1, event->item + 1)) return;
+  if (!start(m) || full(m)) return;
+  if (!wn_ridge_live_know(m->live, event->user + 1, event->item + 1)) return;
   wn_ridge_live_change(m->live, event, weight);
   wn_ridge_live_work(m->live);
 }
@@ -262,6 +278,8 @@ const wn_model_class wn_model_ridge = {
     .score_all = ridge_score_all,
     .update = ridge_update,
     .forget = ridge_forget,
+    .bound = ridge_bound,
+    .bytes = ridge_bytes,
     .free = wn_ridge_free,
 };
 
@@ -279,5 +297,7 @@ const wn_model_class wn_model_ridge_seq = {
     .score_all = ridge_score_all,
     .update = ridge_update,
     .forget = ridge_forget,
+    .bound = ridge_bound,
+    .bytes = ridge_bytes,
     .free = wn_ridge_free,
 };

@@ -133,6 +133,7 @@ typedef struct wn_ridge {
   wn_ridge_weights owned; /* of a fitted model */
   wn_ridge_live *live;    /* NULL: no event yet */
   bool stopped;           /* learns no more: memory was out when a user was to be forgotten */
+  size_t bytes_max;       /* of `live`: beyond it nothing is learned; 0: no bound */
 } wn_ridge;
 
 #define WN_RIDGE_HISTORY_MAX 1000000

@@ -197,6 +197,10 @@ bool wn_snapshot_has(const wn_snapshot *snapshot, const char *name) {
   return find(snapshot->data, name) != NULL;
 }
 
+size_t wn_snapshot_bytes(const wn_snapshot *snapshot) {
+  return snapshot->mapping.size;
+}
+
 size_t wn_snapshot_section_count(const wn_snapshot *snapshot) {
   return head_of(snapshot->data)->header.section_count;
 }

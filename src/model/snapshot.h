@@ -59,6 +59,7 @@ WN_MUST_USE wn_status wn_snapshot_section(const wn_snapshot *snapshot, const cha
                                           size_t element, const void **data, uint64_t *count,
                                           wn_error *err);
 bool wn_snapshot_has(const wn_snapshot *snapshot, const char *name);
+size_t wn_snapshot_bytes(const wn_snapshot *snapshot); /* of the file */
 size_t wn_snapshot_section_count(const wn_snapshot *snapshot);
 void wn_snapshot_section_at(const wn_snapshot *snapshot, size_t i, const char **name,
                             uint64_t *bytes);

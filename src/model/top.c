@@ -153,6 +153,10 @@ static void top_update(wn_model *model, const wn_event *event, float weight) {
   if (weight > 0) wn_facts_update(&((top *)model)->facts, event);
 }
 
+static size_t top_bytes(const wn_model *model) {
+  return wn_facts_bytes(&((const top *)model)->facts);
+}
+
 const wn_model_class wn_model_top = {
     .name = "top",
     .doc = "the plain rule: most used items of the same category",
@@ -164,5 +168,6 @@ const wn_model_class wn_model_top = {
     .candidates = top_candidates,
     .score_all = top_score_all,
     .update = top_update,
+    .bytes = top_bytes,
     .free = top_free,
 };

@@ -240,6 +240,11 @@ static wn_status trending_update_item(wn_model *model, wn_item_ix ix,
   return grow((trending *)model, ix + 1) ? WN_OK : wn_fail_memory(err);
 }
 
+static size_t trending_bytes(const wn_model *model) {
+  const trending *m = (const trending *)model;
+  return (m->recent.cap + m->usual.cap) * sizeof *m->recent.count + wn_ranking_bytes(m->ranking);
+}
+
 const wn_model_class wn_model_trending = {
     .name = "trending",
     .doc = "items used more now than they usually are",
@@ -254,5 +259,6 @@ const wn_model_class wn_model_trending = {
     .score_all = trending_score_all,
     .update = trending_update,
     .update_item = trending_update_item,
+    .bytes = trending_bytes,
     .free = trending_free,
 };

@@ -436,5 +436,6 @@ const wn_model_class wn_model_vmis = {
     .score_all = vmis_score_all,
     .update = wn_vmis_update,
     .forget = wn_vmis_forget,
+    .bytes = wn_vmis_live_bytes,
     .free = vmis_free,
 };

@@ -71,6 +71,7 @@ typedef struct wn_vmis {
 /* Once the rest is set. */
 WN_MUST_USE wn_status wn_vmis_live_init(wn_vmis *m, wn_error *err);
 void wn_vmis_live_clear(wn_vmis_live *live);
+size_t wn_vmis_live_bytes(const wn_model *model); /* an upper bound: full sessions */
 void wn_vmis_update(wn_model *model, const wn_event *event, float weight);
 void wn_vmis_forget(wn_model *model, wn_user_ix user);
 

@@ -40,6 +40,15 @@ void wn_vmis_live_clear(wn_vmis_live *live) {
   wn_bitset_clear(&live->retired);
 }
 
+size_t wn_vmis_live_bytes(const wn_model *model) {
+  const wn_vmis *m = (const wn_vmis *)model;
+  const wn_vmis_live *live = &m->live;
+  return live->cap * (sizeof *live->count + sizeof *live->list) +
+         live->sessions.cap * sizeof *live->sessions.data +
+         live->sessions.len * 2 * m->head.length * sizeof(wn_item_ix) +
+         live->open.cap * WN_MAP64_BYTES + live->retired.bits / 8;
+}
+
 static bool know_items(wn_vmis_live *live, uint32_t items) {
   if (items <= live->items) return true;
   if (items > live->cap) {

@@ -15,13 +15,16 @@
  * A late event (its time lies before what is known) adds its weight and its type, and moves
  * nothing.
  *
+ * Rows lie on a shelf (base/shelf.h): beyond its bound those of the users who did nothing for the
+ * longest time wait in a file. A request reads such a row there; an event brings it back.
+ *
  * Costs: a user's list is O(base + delta log delta). Threads: see online.h. Deterministic. */
 
 #include "online/online.h"
-#include "base/map64.h"
-#include "base/vec.h"
+#include "base/mem.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MS_A_DAY (24.0 * 3600.0 * 1000.0)
 
@@ -34,22 +37,14 @@ typedef struct delta_entry {
   uint64_t arrival;
 } delta_entry;
 
-typedef struct delta_row {
-  delta_entry *data;
-  uint32_t len;
-  uint32_t cap;
-} delta_row;
-
 struct wn_online {
   const wn_signals *signals;
   wn_history_base base;
   int64_t data_ms;
-  wn_map64 users; /* user → index into rows */
-  WN_VEC(delta_row) rows;
+  wn_shelf *rows;      /* of delta_entry, by user */
   wn_bitset forgotten; /* users whose base rows are void */
   uint64_t arrivals;
   uint64_t entries;
-  size_t row_bytes;
 };
 
 /* A merged delta pair while a list is made. */
@@ -59,36 +54,29 @@ typedef struct merged_pair {
   bool in_base; /* the base's event is the newer one: listed there */
 } merged_pair;
 
-wn_online *wn_online_create(const wn_signals *signals) {
+wn_online *wn_online_create(const wn_signals *signals, const wn_history_base *base,
+                            int64_t data_ms) {
   wn_online *online = wn_calloc(1, sizeof *online);
-  if (online == NULL) return NULL;
-  online->signals = signals;
-  wn_map64_init(&online->users);
+  wn_shelf *rows = wn_shelf_create(sizeof(delta_entry));
+  if (online == NULL || rows == NULL) {
+    wn_free(online);
+    wn_shelf_free(rows);
+    return NULL;
+  }
+  *online = (wn_online){.signals = signals, .rows = rows, .data_ms = data_ms};
+  if (base != NULL) online->base = *base;
   return online;
-}
-
-static void rows_clear(wn_online *online) {
-  for (size_t i = 0; i < online->rows.len; i++) wn_free(online->rows.data[i].data);
-  wn_vec_clear(&online->rows);
-  wn_map64_clear(&online->users);
-  wn_map64_init(&online->users);
-  wn_bitset_clear(&online->forgotten);
-  online->forgotten = (wn_bitset){0};
-  online->entries = 0;
-  online->row_bytes = 0;
 }
 
 void wn_online_free(wn_online *online) {
   if (online == NULL) return;
-  rows_clear(online);
-  wn_map64_clear(&online->users);
+  wn_shelf_free(online->rows);
+  wn_bitset_clear(&online->forgotten);
   wn_free(online);
 }
 
-void wn_online_rebase(wn_online *online, const wn_history_base *base, int64_t data_ms) {
-  rows_clear(online);
-  online->base = base != NULL ? *base : (wn_history_base){0};
-  online->data_ms = data_ms;
+void wn_online_bound(wn_online *online, const char *dir, size_t bytes_max) {
+  wn_shelf_bound(online->rows, dir, bytes_max);
 }
 
 static uint64_t type_bit(uint32_t type) {
@@ -120,21 +108,22 @@ static int compare_merge(const void *a, const void *b) {
 }
 
 /* Merges entries of the same item and type; keeps the newest WN_USER_PAIRS_MAX. */
-static void row_compact(wn_online *online, delta_row *row) {
+static void row_compact(wn_online *online, wn_shelf_row *row) {
+  delta_entry *data = row->at.data;
   uint32_t len = 0;
-  qsort(row->data, row->len, sizeof *row->data, compare_merge);
+  qsort(data, row->len, sizeof *data, compare_merge);
   for (uint32_t i = 0; i < row->len; i++) {
-    delta_entry next = row->data[i];
-    delta_entry *last = len > 0 ? &row->data[len - 1] : NULL;
+    delta_entry next = data[i];
+    delta_entry *last = len > 0 ? &data[len - 1] : NULL;
     if (last != NULL && last->item == next.item && last->type == next.type) {
       next.weight += last->weight * decay(online->signals, next.type, next.time_ms - last->time_ms);
       *last = next;
     } else {
-      row->data[len++] = next;
+      data[len++] = next;
     }
   }
   if (len > WN_USER_PAIRS_MAX) {
-    qsort(row->data, len, sizeof *row->data, compare_newest);
+    qsort(data, len, sizeof *data, compare_newest);
     len = WN_USER_PAIRS_MAX;
   }
   online->entries -= row->len - len;
@@ -142,42 +131,21 @@ static void row_compact(wn_online *online, delta_row *row) {
 }
 
 /* Room for one more: first by merging, then by doubling. */
-static bool row_reserve(wn_online *online, delta_row *row) {
+static bool row_reserve(wn_online *online, wn_shelf_row *row) {
   if (row->len < row->cap) return true;
   if (row->len > 0) row_compact(online, row);
   if (row->len <= row->cap / 2 && row->cap > 0) return true;
   uint32_t cap = row->cap > 0 ? row->cap * 2 : 2;
   if (cap > 2 * WN_USER_PAIRS_MAX) cap = 2 * WN_USER_PAIRS_MAX;
-  delta_entry *data = wn_reallocarray(row->data, cap, sizeof *data);
-  if (data == NULL) return row->len < row->cap;
-  online->row_bytes += (size_t)(cap - row->cap) * sizeof *data;
-  row->data = data;
-  row->cap = cap;
-  return true;
-}
-
-static delta_row *row_find(const wn_online *online, wn_user_ix user) {
-  const uint64_t *at = wn_map64_find(&online->users, user);
-  return at != NULL ? &online->rows.data[*at] : NULL;
-}
-
-static delta_row *row_at(wn_online *online, wn_user_ix user) {
-  delta_row *row = row_find(online, user);
-  if (row != NULL) return row;
-  if (!wn_vec_push(&online->rows, (delta_row){0})) return NULL;
-  uint64_t *at = wn_map64_at(&online->users, user);
-  if (at == NULL) {
-    online->rows.len--;
-    return NULL;
-  }
-  *at = online->rows.len - 1;
-  return &online->rows.data[*at];
+  return wn_shelf_reserve(online->rows, row, cap) || row->len < row->cap;
 }
 
 wn_status wn_online_apply(wn_online *online, const wn_event *event, wn_error *err) {
-  delta_row *row = row_at(online, event->user);
-  if (row == NULL || !row_reserve(online, row)) return wn_fail_memory(err);
-  row->data[row->len++] = (delta_entry){
+  wn_shelf_row *row;
+  wn_status status = wn_shelf_take(online->rows, event->user, &row, err);
+  if (status != WN_OK) return status;
+  if (!row_reserve(online, row)) return wn_fail_memory(err);
+  ((delta_entry *)row->at.data)[row->len++] = (delta_entry){
       .item = event->item,
       .type = event->type,
       .weight = (double)wn_signal_weight(online->signals, event->type, (double)event->value,
@@ -186,17 +154,12 @@ wn_status wn_online_apply(wn_online *online, const wn_event *event, wn_error *er
       .arrival = ++online->arrivals,
   };
   online->entries++;
+  wn_shelf_settle(online->rows);
   return WN_OK;
 }
 
 void wn_online_forget(wn_online *online, wn_user_ix user) {
-  delta_row *row = row_find(online, user);
-  if (row != NULL) {
-    online->entries -= row->len;
-    online->row_bytes -= row->cap * sizeof *row->data;
-    wn_free(row->data);
-    *row = (delta_row){0};
-  }
+  online->entries -= wn_shelf_empty(online->rows, user);
   if (user >= online->base.users) return;
   if (online->forgotten.bits == 0 && !wn_bitset_init(&online->forgotten, online->base.users)) {
     /* Without the memory for one bit a user the whole base goes: forgetting must not fail. */
@@ -221,22 +184,40 @@ static int compare_merged(const void *a, const void *b) {
   return x->arrival > y->arrival ? -1 : x->arrival < y->arrival ? 1 : 0;
 }
 
+/* A small hash of the delta's items: slot → index + 1. Linear probing, at most half full. */
+typedef struct item_table {
+  uint32_t *slots;
+  uint32_t mask;
+} item_table;
+
+/* Two lists, newest first, into one; `delta` is sorted, the base is walked from its end. */
+typedef struct merge {
+  const wn_online *online;
+  uint64_t begin, end; /* base rows */
+  merged_pair *delta;
+  size_t delta_len;
+  item_table table;
+  double factors[64];
+} merge;
+
 /* The delta's distinct items, newest first, weights at now_ms. */
-static bool delta_pairs(const wn_online *online, const delta_row *row, int64_t now_ms,
-                        wn_arena *arena, merged_pair **out, size_t *len) {
-  *len = 0;
-  *out = NULL;
-  if (row == NULL || row->len == 0) return true;
-  delta_entry *sorted = wn_arena_alloc(arena, row->len * sizeof *sorted);
-  merged_pair *pairs = wn_arena_alloc(arena, row->len * sizeof *pairs);
-  if (sorted == NULL || pairs == NULL) return false;
-  memcpy(sorted, row->data, row->len * sizeof *sorted);
-  qsort(sorted, row->len, sizeof *sorted, compare_merge);
-  for (uint32_t i = 0; i < row->len; i++) {
+static wn_status delta_pairs(const wn_online *online, wn_user_ix user, int64_t now_ms,
+                             wn_arena *arena, merge *m, wn_error *err) {
+  const void *entries;
+  uint32_t count;
+  wn_status status = wn_shelf_read(online->rows, user, arena, &entries, &count, err);
+  if (status != WN_OK || count == 0) return status;
+  delta_entry *sorted = wn_arena_alloc(arena, count * sizeof *sorted);
+  merged_pair *pairs = wn_arena_alloc(arena, count * sizeof *pairs);
+  size_t len = 0;
+  if (sorted == NULL || pairs == NULL) return wn_fail_memory(err);
+  memcpy(sorted, entries, count * sizeof *sorted);
+  qsort(sorted, count, sizeof *sorted, compare_merge);
+  for (uint32_t i = 0; i < count; i++) {
     const delta_entry *e = &sorted[i];
-    merged_pair *p = *len > 0 ? &pairs[*len - 1] : NULL;
+    merged_pair *p = len > 0 ? &pairs[len - 1] : NULL;
     if (p == NULL || p->pair.item != e->item) {
-      p = &pairs[(*len)++];
+      p = &pairs[len++];
       *p = (merged_pair){.pair = {.item = e->item, .time_ms = e->time_ms}, .arrival = e->arrival};
     }
     p->pair.weight += (float)(e->weight * decay(online->signals, e->type, now_ms - e->time_ms));
@@ -247,9 +228,10 @@ static bool delta_pairs(const wn_online *online, const delta_row *row, int64_t n
       p->arrival = e->arrival;
     }
   }
-  qsort(pairs, *len, sizeof *pairs, compare_merged);
-  *out = pairs;
-  return true;
+  qsort(pairs, len, sizeof *pairs, compare_merged);
+  m->delta = pairs;
+  m->delta_len = len;
+  return WN_OK;
 }
 
 /* Decay from data_ms to now_ms by mask bit; bit 63 stands for many types: the slowest. */
@@ -278,12 +260,6 @@ static wn_pair base_pair(const wn_online *online, uint64_t i, const double facto
                    .mask = base->mask[i]};
 }
 
-/* A small hash of the delta's items: slot → index + 1. Linear probing, at most half full. */
-typedef struct item_table {
-  uint32_t *slots;
-  uint32_t mask;
-} item_table;
-
 static uint32_t item_slot(const item_table *table, wn_item_ix item) {
   return (item * 2654435761u) & table->mask;
 }
@@ -309,16 +285,6 @@ static merged_pair *table_find(const item_table *table, merged_pair *pairs, wn_i
   }
   return NULL;
 }
-
-/* Two lists, newest first, into one; `delta` is sorted, the base is walked from its end. */
-typedef struct merge {
-  const wn_online *online;
-  uint64_t begin, end; /* base rows */
-  merged_pair *delta;
-  size_t delta_len;
-  item_table table;
-  double factors[64];
-} merge;
 
 /* Gives each item that is in both lists to the list where it is newer. */
 static void merge_shared(merge *m) {
@@ -365,8 +331,8 @@ wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_m
   *out = (wn_pair_list){NULL, 0};
   if (user == WN_NO_IX) return WN_OK;
   base_range(online, user, &m.begin, &m.end);
-  if (!delta_pairs(online, row_find(online, user), now_ms, arena, &m.delta, &m.delta_len))
-    return wn_fail_memory(err);
+  wn_status status = delta_pairs(online, user, now_ms, arena, &m, err);
+  if (status != WN_OK) return status;
   size_t cap = (size_t)(m.end - m.begin) + m.delta_len;
   if (cap == 0) return WN_OK;
   if (cap > WN_USER_PAIRS_MAX) cap = WN_USER_PAIRS_MAX;
@@ -379,9 +345,8 @@ wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_m
   return WN_OK;
 }
 
-size_t wn_online_bytes(const wn_online *online) {
-  return sizeof *online + online->row_bytes + online->rows.cap * sizeof(delta_row) +
-         online->users.cap * 17 + online->forgotten.bits / 8;
+void wn_online_shelf(const wn_online *online, wn_shelf_stats *out) {
+  wn_shelf_stats_get(online->rows, out);
 }
 
 uint64_t wn_online_delta_pairs(const wn_online *online) {

@@ -4,10 +4,12 @@
  * snapshot's base (mapped, immutable) plus what the log's tail added.
  *
  * Not locked inside: the engine's lock is shared for reads, exclusive for apply. Sessions have a
- * lock of their own. Memory: base 24 bytes a (user, item) pair, mapped; delta 40 bytes a pair, at
- * most WN_USER_PAIRS_MAX a user (the oldest leaves); sessions 4 bytes a served item, at most
- * sessions_max × served_max. */
+ * lock of their own. Memory: base 24 bytes a (user, item) pair, mapped; delta 32 bytes a pair, up
+ * to twice that while a row grows, at most WN_USER_PAIRS_MAX a user (the oldest leaves), and all
+ * rows at most what wn_online_bound says; sessions 4 bytes a served item, at most sessions_max ×
+ * served_max. */
 
+#include "base/shelf.h"
 #include "data/signals.h"
 #include "model/model.h"
 #include "model/train.h"
@@ -28,11 +30,13 @@ typedef struct wn_pair_list {
   size_t len;
 } wn_pair_list;
 
-wn_online *wn_online_create(const wn_signals *signals); /* borrowed; signals may grow */
+/* Borrows signals, which may grow, and what `base` (NULL: none) points to. data_ms: the moment that
+ * the base's weights hold for. */
+wn_online *wn_online_create(const wn_signals *signals, const wn_history_base *base,
+                            int64_t data_ms);
 void wn_online_free(wn_online *online);
-/* The base; `base` lives until the next rebase or free. data_ms: the moment its weights hold for.
- */
-void wn_online_rebase(wn_online *online, const wn_history_base *base, int64_t data_ms);
+/* Beyond so many bytes the least recently active users' rows lie in a file in `dir` (borrowed). */
+void wn_online_bound(wn_online *online, const char *dir, size_t bytes_max);
 /* One event of the log, in order. */
 WN_MUST_USE wn_status wn_online_apply(wn_online *online, const wn_event *event, wn_error *err);
 void wn_online_forget(wn_online *online, wn_user_ix user); /* after a user's deletion */
@@ -40,7 +44,7 @@ void wn_online_forget(wn_online *online, wn_user_ix user); /* after a user's del
  * decayed to now_ms. */
 WN_MUST_USE wn_status wn_online_user(const wn_online *online, wn_user_ix user, int64_t now_ms,
                                      wn_arena *arena, wn_pair_list *out, wn_error *err);
-size_t wn_online_bytes(const wn_online *online);
+void wn_online_shelf(const wn_online *online, wn_shelf_stats *out);
 uint64_t wn_online_delta_pairs(const wn_online *online);
 
 /* Feeds: what a session has been served. Sessions end `ttl_ms` after their last slate; when there

@@ -27,6 +27,7 @@ static void server_defaults(wn_server_config *server) {
       .session_minutes = 1440,
       .impressions_remembered = 4000000,
       .index_items_min = 20000,
+      .state_mb = 1024,
       .events_future_seconds_max = 86400,
   };
 }
@@ -233,6 +234,7 @@ static const wn_yaml_key server_keys[] = {
     {"impressions_remembered", WN_YAML_U32, FIELD(wn_server_config, impressions_remembered), 1000,
      1000000000, NULL},
     {"index_items_min", WN_YAML_U32, FIELD(wn_server_config, index_items_min), 1, 1u << 30, NULL},
+    {"state_mb", WN_YAML_FLOAT, FIELD(wn_server_config, state_mb), 0.001, 1 << 20, NULL},
     {"events_future_seconds_max", WN_YAML_U32, FIELD(wn_server_config, events_future_seconds_max),
      0, 86400, NULL},
 };

@@ -24,6 +24,7 @@ typedef struct wn_server_config {
   uint32_t session_minutes;           /* default 1,440 */
   uint32_t impressions_remembered;    /* default 4,000,000 */
   uint32_t index_items_min;           /* als: fewer are scanned; default 20,000 */
+  float state_mb;                     /* of each part of users' state; default 1,024 */
   uint32_t events_future_seconds_max; /* of events over HTTP; default 86,400 */
 } wn_server_config;
 

@@ -261,38 +261,3 @@ bool wn_engine_item_known(wn_engine *engine, wn_str id, wn_item_ix *ix, wn_item_
   pthread_rwlock_unlock(&engine->lock);
   return true;
 }
-
-void wn_engine_stats_get(wn_engine *engine, wn_engine_stats *out) {
-  *out = (wn_engine_stats){0};
-  const wn_dict *users = wn_store_users(engine->store), *items = wn_store_items(engine->store);
-  pthread_rwlock_rdlock(&engine->lock);
-  const wn_serving *s = engine->serving;
-  out->snapshot = s->about.number;
-  out->snapshot_last_seq = s->about.last_seq;
-  out->snapshot_created_ms = s->about.created_ms;
-  out->snapshot_data_ms = s->about.data_ms;
-  out->items = wn_catalog_count(engine->catalog);
-  out->items_servable = (uint32_t)wn_bitset_count(wn_catalog_servable(engine->catalog));
-  out->last_seq = engine->applied_seq;
-  out->replayed_events = s->replayed;
-  out->delta_pairs = wn_online_delta_pairs(s->online);
-  out->catalog_bytes = wn_catalog_bytes(engine->catalog);
-  out->online_bytes = wn_online_bytes(s->online);
-  wn_serving_index_stats(s, out);
-  pthread_rwlock_unlock(&engine->lock);
-  out->users = wn_dict_count(users);
-  out->dict_bytes = wn_dict_bytes(users) + wn_dict_bytes(items);
-  out->sessions = wn_sessions_count(engine->sessions);
-  out->session_bytes = wn_sessions_bytes(engine->sessions);
-  if (wn_engine_exposure(engine) != NULL)
-    out->exposure_bytes = wn_exposure_bytes(wn_engine_exposure(engine));
-  out->applies = atomic_load(&engine->applies);
-  out->apply_ns = atomic_load(&engine->apply_ns);
-  out->last_event_ms = atomic_load(&engine->last_event_ms);
-  out->swaps = atomic_load(&engine->swaps);
-  out->swap_failures = atomic_load(&engine->swap_failures);
-  if (engine->committer != NULL) wn_committer_stats(engine->committer, &out->commits);
-  out->slates_lost = atomic_load(&engine->slates_lost);
-  out->slates_relaxed = atomic_load(&engine->slates_relaxed);
-  out->writable = engine->committer != NULL && wn_store_writable(engine->store);
-}

@@ -144,7 +144,15 @@ typedef struct wn_engine_stats {
   uint64_t last_seq, replayed_events, delta_pairs, sessions;
   uint64_t swaps, swap_failures, slates_lost; /* shown, and then not logged */
   uint64_t slates_relaxed;                    /* without a rule that nothing satisfies */
-  size_t catalog_bytes, online_bytes, session_bytes, dict_bytes, exposure_bytes;
+  size_t catalog_bytes, online_bytes, session_bytes, dict_bytes, filter_bytes, deleted_bytes;
+  size_t store_bytes, pinned_bytes, exposure_bytes;
+  size_t snapshot_bytes; /* mapped */
+  struct {
+    const char *name;
+    size_t bytes; /* grown by events */
+  } models[WN_MODELS_MAX];
+  size_t models_len;
+  wn_shelf_stats shelves;              /* users' state; bytes: counted above, too */
   uint32_t index_items, index_changes; /* items that als finds through an index; 0: it scans */
   double index_recall;                 /* measured when it was built */
   size_t index_bytes;

@@ -79,9 +79,11 @@ wn_status wn_serving_create(wn_engine *engine, wn_snapshot *snapshot, wn_serving
   } else {
     WN_TRY(wn_models_empty(&serving->models, err));
   }
-  serving->online = wn_online_create(&serving->signals);
+  serving->online = wn_online_create(&serving->signals, &base, serving->about.data_ms);
   if (serving->online == NULL) WN_TRY(wn_fail_memory(err));
-  wn_online_rebase(serving->online, &base, serving->about.data_ms);
+  size_t bytes_max = (size_t)((double)engine->config.server.state_mb * (1 << 20));
+  wn_online_bound(serving->online, engine->dir, bytes_max);
+  wn_models_bound(&serving->models, engine->dir, bytes_max);
   serving->last_seq = serving->about.last_seq;
   *out = serving;
   serving = NULL;

@@ -382,16 +382,6 @@ static void render_engine(const wn_engine_stats *stats, wn_buf *out) {
   wn_metrics_single(out, "winnow_commit_failing", "gauge", "1: the last group commit failed.",
                     stats->commits.last != WN_OK);
   wn_metrics_single(out, "winnow_writable", "gauge", "1: the store takes writes.", stats->writable);
-  wn_metrics_head(out, "winnow_memory_bytes", "gauge", "Memory by part.");
-  wn_buf_printf(out,
-                "winnow_memory_bytes{part=\"catalogue\"} %zu\n"
-                "winnow_memory_bytes{part=\"online\"} %zu\n"
-                "winnow_memory_bytes{part=\"sessions\"} %zu\n"
-                "winnow_memory_bytes{part=\"dictionaries\"} %zu\n"
-                "winnow_memory_bytes{part=\"impressions\"} %zu\n"
-                "winnow_memory_bytes{part=\"index\"} %zu\n",
-                stats->catalog_bytes, stats->online_bytes, stats->session_bytes, stats->dict_bytes,
-                stats->exposure_bytes, stats->index_bytes);
 }
 
 double wn_metrics_resident_bytes(void) {
@@ -433,6 +423,46 @@ static void render_process(const wn_metrics_gauges *gauges, wn_buf *out) {
                     gauges->draining);
 }
 
+/* What events and requests grow; docs/configuration.md bounds each part. */
+static void render_memory(const wn_engine_stats *stats, const wn_metrics_gauges *gauges,
+                          wn_buf *out) {
+  wn_metrics_head(out, "winnow_memory_bytes", "gauge", "Memory by part.");
+  wn_buf_printf(out,
+                "winnow_memory_bytes{part=\"catalogue\"} %zu\n"
+                "winnow_memory_bytes{part=\"online\"} %zu\n"
+                "winnow_memory_bytes{part=\"sessions\"} %zu\n"
+                "winnow_memory_bytes{part=\"dictionaries\"} %zu\n"
+                "winnow_memory_bytes{part=\"impressions\"} %zu\n"
+                "winnow_memory_bytes{part=\"index\"} %zu\n"
+                "winnow_memory_bytes{part=\"filters\"} %zu\n"
+                "winnow_memory_bytes{part=\"deleted\"} %zu\n"
+                "winnow_memory_bytes{part=\"pinned\"} %zu\n"
+                "winnow_memory_bytes{part=\"store\"} %zu\n"
+                "winnow_memory_bytes{part=\"requests\"} %zu\n",
+                stats->catalog_bytes, stats->online_bytes, stats->session_bytes, stats->dict_bytes,
+                stats->exposure_bytes, stats->index_bytes, stats->filter_bytes,
+                stats->deleted_bytes, stats->pinned_bytes, stats->store_bytes,
+                gauges->request_bytes);
+  for (size_t i = 0; i < stats->models_len; i++)
+    wn_buf_printf(out, "winnow_memory_bytes{part=\"%s\"} %zu\n", stats->models[i].name,
+                  stats->models[i].bytes);
+  wn_metrics_single(out, "winnow_snapshot_mapped_bytes", "gauge",
+                    "Snapshots that are mapped; the system gives such memory back under pressure.",
+                    (double)stats->snapshot_bytes);
+  const wn_shelf_stats *shelves = &stats->shelves;
+  wn_metrics_single(out, "winnow_user_rows_away", "gauge",
+                    "Rows of users' state that lie in a file, beyond server.state_mb.",
+                    (double)shelves->away);
+  wn_metrics_single(out, "winnow_user_rows_file_bytes", "gauge", "Size of these files.",
+                    (double)shelves->file_bytes);
+  wn_metrics_single(out, "winnow_user_rows_returned_total", "counter",
+                    "Rows that an event brought back since the last swap.",
+                    (double)shelves->brought_back);
+  wn_metrics_single(out, "winnow_user_rows_failures_total", "counter",
+                    "Rows that stayed in memory because their file took nothing.",
+                    (double)shelves->failures);
+}
+
 void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
                        const wn_metrics_gauges *gauges, wn_buf *out) {
   wn_metrics_head(out, "winnow_info", "gauge", "Version of the server.");
@@ -446,5 +476,6 @@ void wn_metrics_render(const wn_metrics *metrics, const wn_engine_stats *stats,
   if (gauges->training != NULL) wn_metrics_render_training(gauges->training, out);
   render_counters(metrics, out);
   render_engine(stats, out);
+  render_memory(stats, gauges, out);
   render_process(gauges, out);
 }

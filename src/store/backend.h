@@ -79,6 +79,8 @@ typedef struct wn_store_backend {
   wn_status (*commit)(wn_store *store, wn_error *err);
   void (*rollback)(wn_store *store);
 
+  size_t (*memory_bytes)(const wn_store *store);
+
   wn_status (*put_type)(wn_store *store, uint32_t type, wn_str name, wn_error *err);
   /* Remembers a client's event id; *fresh false when it was there. */
   wn_status (*put_event_key)(wn_store *store, wn_hash128 key, bool *fresh, wn_error *err);

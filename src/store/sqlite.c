@@ -395,10 +395,15 @@ static void lite_close(wn_store *store) {
   store->impl = NULL;
 }
 
+static size_t lite_memory_bytes(const wn_store *store WN_UNUSED) {
+  return (size_t)sqlite3_memory_used();
+}
+
 const wn_store_backend wn_store_sqlite = {
     .name = "sqlite",
     .open = lite_open,
     .close = lite_close,
+    .memory_bytes = lite_memory_bytes,
     .begin = wn_sqlite_begin,
     .commit = wn_sqlite_commit,
     .rollback = wn_sqlite_rollback,

@@ -140,6 +140,10 @@ bool wn_store_writable(wn_store *store) {
   return store->mode == WN_STORE_WRITE && fatal_error(store, &why) == WN_OK;
 }
 
+size_t wn_store_memory_bytes(const wn_store *store) {
+  return store->backend->memory_bytes(store);
+}
+
 static wn_status check_writer(wn_store *store, wn_error *err) {
   if (store->mode == WN_STORE_WRITE) return fatal_error(store, err);
   return wn_fail(err, WN_E_UNSUPPORTED, "", "the store is open for reading only");

@@ -117,6 +117,8 @@ void wn_store_close(wn_store *store);
 const char *wn_store_uuid(const wn_store *store);
 /* False: opened for reading, or refusing writes after a failed fsync. */
 bool wn_store_writable(wn_store *store);
+/* Heap memory of the database's library: its page caches, mostly. */
+size_t wn_store_memory_bytes(const wn_store *store);
 wn_str wn_store_dir(const wn_store *store);
 
 /* Dictionaries, complete from open on. An index may be visible shortly before its commit. */

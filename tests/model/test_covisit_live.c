@@ -326,6 +326,39 @@ static void test_full_rows(void **state) {
   live->cls->free(live);
 }
 
+/* Users' newest items in memory or in a file: the same rows to the bit. */
+static void test_away(void **state) {
+  (void)state;
+  enum { MANY = 200, THINGS = 60 };
+  wn_event events[2000];
+  wn_rng rng;
+  wn_rng_seed(&rng, 77);
+  for (int64_t k = 0; k < 2000; k++)
+    events[k] = event_of((uint32_t)wn_rng_below(&rng, MANY), (uint32_t)wn_rng_below(&rng, THINGS),
+                         0, 1 + k / 2);
+  served all = serve(events, 700, ""), few = serve(events, 700, "");
+  wn_shelf_stats stats;
+  few.model->cls->bound(few.model, "/tmp", 8000);
+  for (size_t k = 700; k < 2000; k++) {
+    learn(all.model, &events[k], 1);
+    learn(few.model, &events[k], 1);
+    if (k % 200 != 0) continue;
+    all.model->cls->forget(all.model, events[k - 1].user);
+    few.model->cls->forget(few.model, events[k - 1].user);
+  }
+  few.model->cls->shelf(few.model, &stats);
+  assert_true(stats.away > MANY / 2 && stats.brought_back > 100 && stats.failures == 0);
+  for (uint32_t i = 0; i < THINGS; i++) {
+    float want[THINGS], got[THINGS];
+    wn_query query = {.anchor = i, .user = WN_NO_IX};
+    assert_ok(all.model->cls->score_all(all.model, &query, want, THINGS, err));
+    assert_ok(few.model->cls->score_all(few.model, &query, got, THINGS, err));
+    assert_memory_equal(got, want, sizeof got);
+  }
+  served_clear(&all);
+  served_clear(&few);
+}
+
 /* 10⁵ events of one user: one by one, in one basket, the same item again and again. */
 static void test_long_history(void **state) {
   (void)state;
@@ -463,6 +496,7 @@ int main(void) {
       cmocka_unit_test(test_long_history), cmocka_unit_test(test_at_once),
       cmocka_unit_test(test_ignored),      cmocka_unit_test(test_forget),
       cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_save),
+      cmocka_unit_test(test_away),
   };
   return cmocka_run_group_tests(tests, setup, remove_scratch);
 }

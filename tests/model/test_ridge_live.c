@@ -368,6 +368,35 @@ static void test_bounded(void **state) {
 }
 
 /* A user who is forgotten leaves what the others give. */
+/* Beyond its bound it learns nothing more, but forgets all the same. */
+static void test_full(void **state) {
+  (void)state;
+  wn_event events[STREAM];
+  size_t n = random_stream(31, 1, events);
+  served s = serve(classes[0], events, n / 2, "lambda=2");
+  s.model->cls->bound(s.model, NULL, 1);
+  learn(s.model, events + n / 2, n - n / 2);
+  size_t bytes = s.model->cls->bytes(s.model);
+  float before[ITEMS], after[ITEMS];
+  served as_fitted = serve(classes[0], events, n / 2, "lambda=2");
+  for (uint32_t i = 0; i < ITEMS; i++) {
+    row_of(s.model, i, before, ITEMS);
+    row_of(as_fitted.model, i, after, ITEMS);
+    assert_memory_equal(before, after, sizeof before);
+  }
+  learn(s.model, events, n / 2);
+  assert_int_equal(s.model->cls->bytes(s.model), bytes);
+  uint32_t user = events[0].user;
+  assert_true(wn_ridge_row_of(&live_of(s.model)->rows, user).len > 0);
+  s.model->cls->forget(s.model, user);
+  assert_int_equal(wn_ridge_row_of(&live_of(s.model)->rows, user).len, 0);
+  /* With room it would have learned. */
+  learn(as_fitted.model, events + n / 2, n - n / 2);
+  assert_true(as_fitted.model->cls->bytes(as_fitted.model) > bytes);
+  served_clear(&as_fitted);
+  served_clear(&s);
+}
+
 static void test_forget(void **state) {
   (void)state;
   static wn_event events[STREAM], others[STREAM];
@@ -440,7 +469,7 @@ int main(void) {
       cmocka_unit_test(test_weights),    cmocka_unit_test(test_replay),
       cmocka_unit_test(test_new_item),   cmocka_unit_test(test_bounded),
       cmocka_unit_test(test_forget),     cmocka_unit_test(test_memory),
-      cmocka_unit_test(test_odd),
+      cmocka_unit_test(test_odd),        cmocka_unit_test(test_full),
   };
   return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }

@@ -139,10 +139,10 @@ static void test_twin(void **state) {
     wn_error err = {0};
     for (size_t i = 0; i < in_base; i++)
       assert_true(wn_vec_push(&events, random_event(&rng, users, items, true, i + 1)));
-    wn_online *online = wn_online_create(&signals);
     wn_history_base base = {0};
     if (in_base > 0) base = make_base(&events, in_base, &signals, NOW - 10 * DAY_MS, &pairs);
-    wn_online_rebase(online, &base, NOW - 10 * DAY_MS);
+    wn_online *online = wn_online_create(&signals, &base, NOW - 10 * DAY_MS);
+    if (round % 2 == 1) wn_online_bound(online, "/tmp", 1000); /* about one user in memory */
     for (size_t i = 0; i < in_delta; i++) {
       wn_event e = random_event(&rng, users + 2, items, false, in_base + i + 1);
       assert_true(wn_vec_push(&events, e));
@@ -172,8 +172,7 @@ static void test_mixed_half_lives(void **state) {
   assert_true(wn_vec_push(&events, ((wn_event){0, 0, 2, NAN, then, 2})));
   assert_true(wn_vec_push(&events, ((wn_event){0, 1, 4, NAN, then, 3})));
   wn_history_base base = make_base(&events, events.len, &signals, then, &pairs);
-  wn_online *online = wn_online_create(&signals);
-  wn_online_rebase(online, &base, then);
+  wn_online *online = wn_online_create(&signals, &base, then);
   assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &err), WN_OK);
   assert_int_equal(got.len, 2);
   assert_int_equal(got.data[0].item, 1);
@@ -196,7 +195,7 @@ static void test_late_event(void **state) {
   wn_error err = {0};
   wn_pair_list got;
   wn_arena_init(&arena, 1 << 20);
-  wn_online *online = wn_online_create(&signals);
+  wn_online *online = wn_online_create(&signals, NULL, 0);
   wn_event e[] = {{7, 1, 0, NAN, NOW - 10, 1},
                   {7, 2, 0, NAN, NOW - 20, 2},
                   {7, 3, 0, NAN, NOW - 10, 3},
@@ -216,6 +215,53 @@ static void test_late_event(void **state) {
   wn_arena_clear(&arena);
 }
 
+static size_t bytes_of(const wn_online *online) {
+  wn_shelf_stats stats;
+  wn_online_shelf(online, &stats);
+  return stats.bytes;
+}
+
+/* Whatever is away, answers are the same to the bit. */
+static void test_away(void **state) {
+  (void)state;
+  wn_signals signals;
+  make_signals(&signals);
+  wn_rng rng;
+  wn_rng_seed(&rng, SEED);
+  wn_error err = {0};
+  wn_arena arena;
+  wn_shelf_stats stats;
+  wn_arena_init(&arena, 16 << 20);
+  enum { MANY = 300, BOUND = 10 * 32 * 32 };
+  wn_online *all = wn_online_create(&signals, NULL, 0), *few = wn_online_create(&signals, NULL, 0);
+  wn_online_bound(few, "/tmp", BOUND);
+  for (uint32_t i = 0; i < 30000; i++) {
+    wn_event e = random_event(&rng, MANY, 60, false, i + 1);
+    wn_user_ix user = (wn_user_ix)wn_rng_below(&rng, MANY);
+    wn_pair_list want, got;
+    assert_int_equal(wn_online_apply(all, &e, &err), WN_OK);
+    assert_int_equal(wn_online_apply(few, &e, &err), WN_OK);
+    if (i % 1000 == 500) wn_online_forget(all, user), wn_online_forget(few, user);
+    wn_arena_reset(&arena);
+    assert_int_equal(wn_online_user(all, user, NOW, &arena, &want, &err), WN_OK);
+    assert_int_equal(wn_online_user(few, user, NOW, &arena, &got, &err), WN_OK);
+    assert_int_equal(got.len, want.len);
+    for (size_t p = 0; p < got.len; p++) {
+      assert_int_equal(got.data[p].item, want.data[p].item);
+      assert_int_equal(got.data[p].time_ms, want.data[p].time_ms);
+      assert_int_equal(got.data[p].mask, want.data[p].mask);
+      assert_memory_equal(&got.data[p].weight, &want.data[p].weight, sizeof(float));
+    }
+  }
+  wn_online_shelf(few, &stats);
+  assert_true(stats.away > MANY / 2 && stats.brought_back > 1000 && stats.failures == 0);
+  assert_true(stats.bytes < BOUND + MANY * 24 + 20000);
+  assert_int_equal(wn_online_delta_pairs(few), wn_online_delta_pairs(all));
+  wn_online_free(all);
+  wn_online_free(few);
+  wn_arena_clear(&arena);
+}
+
 static void test_bounded(void **state) {
   (void)state;
   wn_signals signals;
@@ -225,14 +271,14 @@ static void test_bounded(void **state) {
   wn_pair_list got;
   uint32_t many = WN_USER_PAIRS_MAX * 3 + 17;
   wn_arena_init(&arena, 64 << 20);
-  wn_online *online = wn_online_create(&signals);
+  wn_online *online = wn_online_create(&signals, NULL, 0);
   size_t bytes = 0;
   for (uint32_t i = 0; i < many; i++) {
     wn_event e = {0, i, 0, NAN, NOW - many + i, i + 1};
     assert_int_equal(wn_online_apply(online, &e, &err), WN_OK);
-    if (i == WN_USER_PAIRS_MAX * 2) bytes = wn_online_bytes(online);
+    if (i == WN_USER_PAIRS_MAX * 2) bytes = bytes_of(online);
   }
-  assert_int_equal(wn_online_bytes(online), bytes);
+  assert_int_equal(bytes_of(online), bytes);
   assert_true(wn_online_delta_pairs(online) <= 2 * WN_USER_PAIRS_MAX);
   assert_int_equal(wn_online_user(online, 0, NOW, &arena, &got, &err), WN_OK);
   assert_int_equal(got.len, WN_USER_PAIRS_MAX);
@@ -242,7 +288,7 @@ static void test_bounded(void **state) {
     wn_event e = {1, 5, 0, NAN, NOW, many + i};
     assert_int_equal(wn_online_apply(online, &e, &err), WN_OK);
   }
-  assert_true(wn_online_bytes(online) <= bytes + 4096);
+  assert_true(bytes_of(online) <= bytes + 4096);
   assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
   assert_int_equal(got.len, 1);
   assert_true(fabs((double)got.data[0].weight - 10000.0) < 0.1);
@@ -264,8 +310,7 @@ static void test_forget(void **state) {
     for (uint32_t i = 0; i < 4; i++)
       assert_true(wn_vec_push(&events, ((wn_event){u, i, 0, NAN, NOW - i, u * 4 + i + 1})));
   wn_history_base base = make_base(&events, events.len, &signals, NOW, &pairs);
-  wn_online *online = wn_online_create(&signals);
-  wn_online_rebase(online, &base, NOW);
+  wn_online *online = wn_online_create(&signals, &base, NOW);
   wn_event more = {1, 9, 0, NAN, NOW, 20};
   assert_int_equal(wn_online_apply(online, &more, &err), WN_OK);
   wn_online_forget(online, 1);
@@ -280,9 +325,6 @@ static void test_forget(void **state) {
   assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
   assert_int_equal(got.len, 1);
   assert_int_equal(got.data[0].item, 9);
-  wn_online_rebase(online, &base, NOW);
-  assert_int_equal(wn_online_user(online, 1, NOW, &arena, &got, &err), WN_OK);
-  assert_int_equal(got.len, 4);
   wn_online_free(online);
   wn_pairs_clear(&pairs);
   wn_vec_clear(&events);
@@ -299,7 +341,7 @@ static void test_memory(void **state) {
     wn_pair_list got;
     size_t applied = 0;
     wn_mem_fail_after(fail);
-    wn_online *online = wn_online_create(&signals);
+    wn_online *online = wn_online_create(&signals, NULL, 0);
     if (online == NULL) continue;
     for (uint32_t i = 0; i < 200; i++) {
       wn_event e = {i % 9, i, 0, NAN, NOW - i, i + 1};
@@ -323,6 +365,7 @@ int main(void) {
       cmocka_unit_test(test_twin),       cmocka_unit_test(test_mixed_half_lives),
       cmocka_unit_test(test_late_event), cmocka_unit_test(test_bounded),
       cmocka_unit_test(test_forget),     cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_away),
   };
   printf("seed %u\n", SEED);
   return cmocka_run_group_tests(tests, NULL, NULL);

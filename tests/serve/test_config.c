@@ -46,6 +46,7 @@ static void test_defaults(void **state) {
   assert_int_equal(base.server.body_bytes_max, 1 << 20);
   assert_int_equal(base.server.session_minutes, 1440);
   assert_int_equal(base.server.index_items_min, 20000);
+  assert_true(base.server.state_mb == 1024.0f);
   assert_true(base.server.threads >= 1);
   assert_false(base.items_strict);
   for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
@@ -73,7 +74,7 @@ static void test_values(void **state) {
        "vectors: {model2vec: /some/folder}\n"
        "server: {host: '::1', port: 0, threads: 3, body_bytes_max: 4096, connections_max: 7,\n"
        "  request_seconds_max: 9, idle_seconds_max: 8, session_minutes: 5,\n"
-       "  index_items_min: 77, events_future_seconds_max: 0}\n",
+       "  index_items_min: 77, state_mb: .5, events_future_seconds_max: 0}\n",
        &c);
   assert_true(c.items_strict);
   assert_int_not_equal(c.hash, 0);
@@ -100,6 +101,7 @@ static void test_values(void **state) {
   assert_int_equal(c.server.idle_seconds_max, 8);
   assert_int_equal(c.server.session_minutes, 5);
   assert_int_equal(c.server.index_items_min, 77);
+  assert_true(c.server.state_mb == 0.5f);
   assert_int_equal(c.server.events_future_seconds_max, 0);
   wn_config_clear(&c);
 }

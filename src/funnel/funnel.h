@@ -81,11 +81,12 @@ typedef struct wn_slate_item {
   float propensity; /* 1 while nothing is random */
   uint32_t sources; /* 0: pinned, and proposed by nobody */
   bool pinned;
-  wn_item_ix chosen;   /* the item, or in a slate to be judged what this policy put here instead, of
-                          chance where it draws; WN_NO_IX: nothing */
-  const float *row;    /* the ranker's features; NULL: it was not asked */
-  wn_explore explored; /* by what its place was filled */
-  uint32_t below;      /* COLD: only for want of so many impressions */
+  wn_item_ix chosen; /* the item, or in a slate to be judged what this policy put here instead, of
+                        chance where it draws; WN_NO_IX: nothing */
+  const float *row;  /* the ranker's features; NULL: it was not asked */
+  const wn_context_row *context; /* what a linear bandit sees of it; NULL: none is asked */
+  wn_explore explored;           /* by what its place was filled */
+  uint32_t below;                /* COLD: only for want of so many impressions */
 } wn_slate_item;
 
 /* Room for one on each pin, slot and quota, and on what else there is to say. */

@@ -25,13 +25,14 @@
 
 #include "base/rng.h"
 #include "funnel/dpp.h"
+#include "funnel/linear.h"
 #include "funnel/lot.h"
 #include "funnel/order_rules.h"
 #include "funnel/posterior.h"
 
 #include <math.h>
 
-enum { POOL_MIN = 200, POOL_A_PLACE = 4 };
+enum { POOL_MIN = 200, POOL_A_PLACE = 4, ROWS = 400 };
 enum { FREE, TAKEN, BLOCKED };
 static const char floor_reason[] = "floor";
 
@@ -68,6 +69,8 @@ typedef struct order {
   double *weight;         /* [pool] of what temperature draws */
   double *lot;            /* [candidates] of what a slot draws */
   wn_posterior posterior; /* of open places */
+  wn_context_row *rows; /* [rows_len] what a linear bandit sees of the best; NULL: there is none */
+  size_t rows_len;
 } order;
 
 /* What is put at the next place. */
@@ -229,6 +232,7 @@ static wn_slate_item *place(order *o, wn_item_ix item, size_t candidate, const c
     slot->score = funnel->candidates[candidate].score;
     slot->sources = funnel->candidates[candidate].sources;
     slot->row = funnel->candidates[candidate].row;
+    if (candidate < o->rows_len) slot->context = &o->rows[candidate];
     o->state[candidate] = TAKEN;
   }
   trace_move(o, item, candidate < funnel->candidates_len ? (uint32_t)candidate + 1 : 0, why);
@@ -356,9 +360,13 @@ static wn_lot sponsored(order *o, const wn_slot *slot) {
 /* By what is believed of candidates, begun where it is asked first. */
 static wn_status believed(order *o, const wn_slot *slot, wn_posterior *posterior, wn_lot *out,
                           wn_error *err) {
-  const wn_bitset *where = slot->position > 0 ? wn_rules_slot_items(&o->rules, slot) : NULL;
+  const wn_takers takers = {.state = o->state,
+                            .where =
+                                slot->position > 0 ? wn_rules_slot_items(&o->rules, slot) : NULL,
+                            .rows = o->rows,
+                            .rows_len = o->rows_len};
   if (posterior->slot != slot) {
-    wn_status status = wn_posterior_init(posterior, o->funnel, slot, o->state, where, err);
+    wn_status status = wn_posterior_init(posterior, o->funnel, slot, &takers, err);
     if (status != WN_OK) return status;
   }
   *out = wn_posterior_lot(posterior, o->funnel, o->state);
@@ -369,7 +377,9 @@ static wn_status slot_lot(order *o, const wn_slot *slot, wn_lot *out, wn_error *
   switch (slot->explore) {
   case WN_EXPLORE_COLD: return cold_items(o, slot, out, err);
   case WN_EXPLORE_RANDOM: *out = any_candidate(o, slot); break;
-  case WN_EXPLORE_THOMPSON: {
+  case WN_EXPLORE_THOMPSON:
+  case WN_EXPLORE_LINUCB:
+  case WN_EXPLORE_LINEAR: {
     wn_posterior posterior = {0};
     return believed(o, slot, &posterior, out, err);
   }
@@ -609,6 +619,11 @@ static wn_status init(order *o, wn_error *err) {
     return wn_fail_memory(err);
   }
   apply_floor(o);
+  if (wn_surface_asks_linear(funnel->surface)) {
+    o->rows_len = count < ROWS ? count : ROWS;
+    wn_status status = wn_linear_rows(funnel, o->rows_len, &o->rows, err);
+    if (status != WN_OK) return status;
+  }
   wn_rng_seed(&o->rng, wn_mix64(funnel->query.seed));
   if (funnel->trace != NULL) {
     funnel->trace->moves = wn_arena_alloc(funnel->arena, funnel->n * sizeof(wn_move_trace));

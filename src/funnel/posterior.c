@@ -12,15 +12,20 @@
  * among what is left: a product of exact conditionals, where one draw for all places would leave
  * conditionals that are integrals over the order of the draws.
  *
+ * The linear ones (linear.c) have normal beliefs. LinUCB puts the one whose mean plus deviation is
+ * largest, ties to the better score: no chance but its slot's `share`.
+ *
  * Cost: one contest a slate and slot, README.md. */
 #include "funnel/posterior.h"
+
+#include "funnel/linear.h"
 
 #include <math.h>
 
 #define RATE_ANSWERED 1.0
 #define RATE_SHOWN    20.0
 
-static wn_status beliefs(const wn_posterior *p, wn_funnel *funnel, wn_belief *out, wn_error *err) {
+static wn_status by_counts(wn_posterior *p, wn_funnel *funnel, wn_error *err) {
   const wn_exposed *exposed = funnel->request->exposed;
   wn_tally all = {0, 0}, *of = wn_arena_calloc(funnel->arena, p->len + 1, sizeof *of);
   wn_item_ix *items = wn_arena_alloc(funnel->arena, (p->len + 1) * sizeof *items);
@@ -31,33 +36,73 @@ static wn_status beliefs(const wn_posterior *p, wn_funnel *funnel, wn_belief *ou
   for (size_t i = 0; i < p->len; i++) {
     double shown = (double)of[i].shown, answered = (double)of[i].answered;
     double prior = (double)p->slot->prior;
-    out[i] = (wn_belief){prior * rate + answered, prior * (1 - rate) + fmax(0, shown - answered)};
+    p->belief[i] =
+        (wn_belief){prior * rate + answered, prior * (1 - rate) + fmax(0, shown - answered)};
   }
   return WN_OK;
 }
 
-wn_status wn_posterior_init(wn_posterior *p, wn_funnel *funnel, const wn_slot *slot,
-                            const uint8_t *state, const wn_bitset *where, wn_error *err) {
-  size_t among = slot->among < funnel->candidates_len ? slot->among : funnel->candidates_len;
+#define DEVIATION_LEAST 1e-9
+
+static void by_ridge(wn_posterior *p, wn_funnel *funnel, const wn_takers *takers) {
+  const wn_exposed *exposed = funnel->request->exposed;
+  wn_linear sums = {.shown = 0};
+  wn_linear_fit ridge = {{{0}}, {0}};
+  if (exposed != NULL) exposed->linear(exposed->ctx, &sums);
+  wn_linear_solve(&sums, &ridge);
+  for (size_t i = 0; i < p->len; i++) {
+    p->belief[i] = wn_linear_belief(&ridge, &takers->rows[p->candidate[i]], (double)p->slot->width);
+    p->belief[i].b = fmax(p->belief[i].b, DEVIATION_LEAST);
+  }
+  if (funnel->trace != NULL)
+    wn_trace_note(funnel->trace, wn_funnel_format(funnel, "%s: learnt of %llu impressions",
+                                                  wn_explore_names[p->slot->explore],
+                                                  (unsigned long long)sums.shown));
+}
+
+static bool alloc(wn_posterior *p, wn_funnel *funnel, size_t among) {
   wn_arena *arena = funnel->arena;
-  wn_status status = WN_OK;
-  *p = (wn_posterior){.slot = slot};
   p->candidate = wn_arena_alloc(arena, (among + 1) * sizeof *p->candidate);
   p->in = wn_arena_alloc(arena, among + 1);
   p->odds = wn_arena_alloc(arena, (among + 1) * sizeof *p->odds);
   p->p = wn_arena_calloc(arena, funnel->candidates_len + 1, sizeof *p->p);
-  wn_belief *believed = wn_arena_alloc(arena, (among + 1) * sizeof *believed);
-  if (p->candidate == NULL || p->in == NULL || p->odds == NULL || p->p == NULL || believed == NULL)
-    return wn_fail_memory(err);
-  for (size_t i = 0; i < funnel->candidates_len && p->len < among; i++)
-    if (state[i] == 0 && (where == NULL || wn_bitset_test(where, funnel->candidates[i].item)))
+  p->belief = wn_arena_alloc(arena, (among + 1) * sizeof *p->belief);
+  return p->candidate != NULL && p->in != NULL && p->odds != NULL && p->p != NULL &&
+         p->belief != NULL;
+}
+
+wn_status wn_posterior_init(wn_posterior *p, wn_funnel *funnel, const wn_slot *slot,
+                            const wn_takers *takers, wn_error *err) {
+  bool linear = slot->explore >= WN_EXPLORE_LINUCB;
+  size_t end = linear ? takers->rows_len : funnel->candidates_len;
+  size_t among = slot->among < end ? slot->among : end;
+  wn_status status = WN_OK;
+  *p = (wn_posterior){.slot = slot};
+  if (!alloc(p, funnel, among)) return wn_fail_memory(err);
+  for (size_t i = 0; i < end && p->len < among; i++)
+    if (takers->state[i] == 0 &&
+        (takers->where == NULL || wn_bitset_test(takers->where, funnel->candidates[i].item)))
       p->candidate[p->len++] = i;
-  WN_TRY(beliefs(p, funnel, believed, err));
-  size_t places = slot->position > 0 ? 1 : funnel->n;
-  if (!wn_contest_init(&p->contest, WN_BELIEF_BETA, believed, p->len, places, arena))
+  if (linear)
+    by_ridge(p, funnel, takers);
+  else
+    WN_TRY(by_counts(p, funnel, err));
+  if (slot->explore == WN_EXPLORE_LINUCB) return WN_OK;
+  if (!wn_contest_init(&p->contest, linear ? WN_BELIEF_NORMAL : WN_BELIEF_BETA, p->belief, p->len,
+                       slot->position > 0 ? 1 : funnel->n, funnel->arena))
     status = wn_fail_memory(err);
 cleanup:
   return status;
+}
+
+/* Of those that are in; the candidate. */
+static size_t highest(const wn_posterior *p) {
+  size_t best = SIZE_MAX;
+  for (size_t i = 0; i < p->len; i++)
+    if (p->in[i] && (best == SIZE_MAX ||
+                     p->belief[i].a + p->belief[i].b > p->belief[best].a + p->belief[best].b))
+      best = i;
+  return p->candidate[best];
 }
 
 wn_lot wn_posterior_lot(wn_posterior *p, const wn_funnel *funnel, const uint8_t *state) {
@@ -65,11 +110,15 @@ wn_lot wn_posterior_lot(wn_posterior *p, const wn_funnel *funnel, const uint8_t 
   bool any = false;
   for (size_t i = 0; i < p->len; i++) any |= p->in[i] = state[p->candidate[i]] == 0;
   if (!any) return lot;
+  lot.explored = p->slot->explore;
+  lot.why = wn_explore_names[p->slot->explore];
+  if (p->slot->explore == WN_EXPLORE_LINUCB) {
+    lot.sure = highest(p);
+    return lot;
+  }
   (void)wn_contest_odds(&p->contest, p->in, p->odds);
   for (size_t i = 0; i < p->len; i++) p->p[p->candidate[i]] = p->odds[i];
   lot.p = p->p;
   lot.len = funnel->candidates_len;
-  lot.explored = p->slot->explore;
-  lot.why = wn_explore_names[p->slot->explore];
   return lot;
 }

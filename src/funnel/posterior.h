@@ -11,17 +11,24 @@ typedef struct wn_posterior {
   const wn_slot *slot; /* NULL: not begun */
   size_t *candidate;   /* [len] best score first */
   size_t len;
-  wn_contest contest;
-  bool *in;     /* [len] scratch */
-  double *odds; /* [len] */
-  double *p;    /* [candidates] of the lot */
+  wn_belief *belief;  /* [len] */
+  wn_contest contest; /* but of LINUCB */
+  bool *in;           /* [len] scratch */
+  double *odds;       /* [len] */
+  double *p;          /* [candidates] of the lot */
 } wn_posterior;
 
-/* The best free (state 0) candidates that `where` (NULL: none) allows take part, for `places`
- * places. */
+typedef struct wn_takers {
+  const uint8_t *state;       /* [candidates] 0: free */
+  const wn_bitset *where;     /* NULL: no condition */
+  const wn_context_row *rows; /* [rows_len] of the best candidates; NULL: nothing linear */
+  size_t rows_len;
+} wn_takers;
+
+/* The best free candidates that the condition allows take part. */
 WN_MUST_USE wn_status wn_posterior_init(wn_posterior *posterior, wn_funnel *funnel,
-                                        const wn_slot *slot, const uint8_t *state,
-                                        const wn_bitset *where, wn_error *err);
+                                        const wn_slot *slot, const wn_takers *takers,
+                                        wn_error *err);
 /* Of those that are still free; holds nothing when none is. */
 wn_lot wn_posterior_lot(wn_posterior *posterior, const wn_funnel *funnel, const uint8_t *state);
 

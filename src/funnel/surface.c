@@ -57,7 +57,8 @@ static const struct default_surface {
     {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
 };
 
-const char *const wn_explore_names[WN_EXPLORES] = {"", "random", "cold", "thompson"};
+const char *const wn_explore_names[WN_EXPLORES] = {"",         "random", "cold",
+                                                   "thompson", "linucb", "linear"};
 
 static void copy_name(char *to, size_t size, const char *from) {
   snprintf(to, size, "%s", from);
@@ -127,6 +128,13 @@ bool wn_surface_draws(const wn_surface *surface) {
   for (size_t i = 0; i < surface->slots_len; i++)
     draws = draws || surface->slots[i].explore != WN_EXPLORE_NONE;
   return draws;
+}
+
+bool wn_surface_asks_linear(const wn_surface *surface) {
+  bool asks = surface->bandit.explore >= WN_EXPLORE_LINUCB;
+  for (size_t i = 0; i < surface->slots_len; i++)
+    asks = asks || surface->slots[i].explore >= WN_EXPLORE_LINUCB;
+  return asks;
 }
 
 bool wn_surface_asks_exposed(const wn_surface *surface) {
@@ -376,6 +384,8 @@ static wn_status check_explore(check *c, const wn_slot *slot, long i) {
   if (!(slot->prior > 0.0f && slot->prior <= WN_PRIOR_MAX))
     REFUSE(c, path_of(c, list, i, "prior"), "must be more than 0, at most %d, got %g", WN_PRIOR_MAX,
            (double)slot->prior);
+  if (!(slot->width >= 0.0f && slot->width <= 100.0f))
+    REFUSE(c, path_of(c, list, i, "width"), "must be 0 to 100, got %g", (double)slot->width);
 cleanup:
   return status;
 }
@@ -385,7 +395,7 @@ static wn_status check_bandit(check *c) {
   const wn_slot *bandit = &c->surface->bandit;
   wn_status status = WN_OK;
   if (bandit->explore == WN_EXPLORE_RANDOM || bandit->explore == WN_EXPLORE_COLD)
-    REFUSE(c, path_of(c, "order.bandit", -1, "explore"), "must be thompson");
+    REFUSE(c, path_of(c, "order.bandit", -1, "explore"), "must be thompson, linucb or linear");
   if (bandit->explore != WN_EXPLORE_NONE && c->surface->temperature > 0)
     REFUSE(c, path_of(c, "order.temperature", -1, ""), "either a temperature or a bandit");
   status = check_explore(c, bandit, -1);

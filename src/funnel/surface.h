@@ -69,6 +69,8 @@ typedef enum wn_explore {
   WN_EXPLORE_RANDOM,   /* any candidate, all alike */
   WN_EXPLORE_COLD,     /* any item that was shown too seldom, all alike */
   WN_EXPLORE_THOMPSON, /* a candidate by the chance that it is answered most */
+  WN_EXPLORE_LINUCB,   /* the candidate that may be answered most, by a linear model */
+  WN_EXPLORE_LINEAR,   /* as Thompson, by a linear model */
   WN_EXPLORES
 } wn_explore;
 extern const char *const wn_explore_names[WN_EXPLORES]; /* [0]: "" */
@@ -79,15 +81,16 @@ typedef struct wn_slot {
   wn_explore explore;   /* NONE: the best candidate for which `where` holds */
   float share;          /* of the slates in which it explores; in the others the place is open */
   uint32_t impressions; /* COLD: shown fewer times on this surface */
-  uint32_t among;       /* THOMPSON: so many of the best candidates */
+  uint32_t among;       /* THOMPSON and on: so many of the best candidates */
   float prior;          /* THOMPSON: impressions that the surface's own rate counts for */
+  float width;          /* LINUCB, LINEAR: deviations of doubt */
   char where[512];      /* "": any; of COLD and RANDOM too */
 } wn_slot;
 #define WN_IMPRESSIONS_MAX  1000000
 #define WN_BANDIT_AMONG_MAX 200
 #define WN_PRIOR_MAX        1000000
 /* What the configuration does not say. */
-#define WN_SLOT_DEFAULT ((wn_slot){.share = 1.0f, .among = 50, .prior = 20.0f})
+#define WN_SLOT_DEFAULT ((wn_slot){.share = 1.0f, .among = 50, .prior = 20.0f, .width = 0.5f})
 
 typedef enum wn_mix_kind {
   WN_MIX_REPEAT,     /* what shares a value with items above counts less */
@@ -172,6 +175,8 @@ const wn_surface *wn_surfaces_find(const wn_surfaces *surfaces, wn_str name);
 const char *wn_surface_source(const wn_surface *surface, unsigned source);
 /* Whether a slate of it is a draw: a temperature, or a slot that explores. */
 bool wn_surface_draws(const wn_surface *surface);
+/* Whether a linear model is asked, and so learns of its slates. */
+bool wn_surface_asks_linear(const wn_surface *surface);
 /* Whether a slate of it depends on what was shown before (request->exposed). */
 bool wn_surface_asks_exposed(const wn_surface *surface);
 /* Ranges, known models, unique names, expressions that parse, pins in 1 … WN_SLATE_MAX and on

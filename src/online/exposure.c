@@ -38,10 +38,12 @@ typedef struct watch {
 
 struct wn_exposure {
   wn_exposure_options options;
-  pthread_mutex_t lock; /* of what follows */
-  slate *slates;        /* ring of slates_cap */
-  wn_item_ix *items;    /* ring of options.impressions_max */
-  uint8_t *answered;    /* likewise */
+  pthread_mutex_t lock;            /* of what follows */
+  slate *slates;                   /* ring of slates_cap */
+  wn_item_ix *items;               /* ring of options.impressions_max */
+  uint8_t *answered;               /* likewise */
+  wn_context_row *context;         /* likewise; NULL: no slate had any */
+  wn_linear *linear[SURFACES_MAX]; /* NULL: likewise */
   size_t slates_cap;
   uint64_t oldest, next;           /* numbers of slates */
   uint64_t next_item;              /* number */
@@ -78,6 +80,8 @@ void wn_exposure_free(wn_exposure *e) {
   wn_free(e->slates);
   wn_free(e->items);
   wn_free(e->answered);
+  wn_free(e->context);
+  for (size_t i = 0; i < SURFACES_MAX; i++) wn_free(e->linear[i]);
   wn_map64_clear(&e->by_id);
   wn_map64_clear(&e->by_user);
   wn_map64_clear(&e->counts);
@@ -189,6 +193,46 @@ static void uncount_shown(wn_exposure *e, size_t surface, wn_item_ix item, bool 
   }
 }
 
+/* --- contexts --- */
+
+static bool has_context(const wn_exposed_slate *in) {
+  return in->context.ptr != NULL && in->context.len == in->len * sizeof(wn_context_row);
+}
+
+static wn_context_row context_of(const wn_exposed_slate *in, size_t i) {
+  wn_context_row row = {{0}};
+  if (has_context(in)) memcpy(&row, in->context.ptr + i * sizeof row, sizeof row);
+  return row;
+}
+
+/* Once there is one; false: no memory. */
+static bool keep_contexts(wn_exposure *e, size_t surface) {
+  if (e->context == NULL) e->context = wn_calloc(e->options.impressions_max, sizeof *e->context);
+  if (e->linear[surface] == NULL) e->linear[surface] = wn_calloc(1, sizeof *e->linear[surface]);
+  return e->context != NULL && e->linear[surface] != NULL;
+}
+
+static bool is_empty(const wn_context_row *row) {
+  for (size_t i = 0; i < WN_LINEAR; i++)
+    if (row->x[i] != 0) return false;
+  return true;
+}
+
+/* times −1: takes it back. */
+static void learn_shown(wn_exposure *e, size_t surface, size_t at, double times) {
+  const wn_context_row *row = e->context != NULL ? &e->context[at] : NULL;
+  wn_linear *linear = e->linear[surface];
+  if (row == NULL || linear == NULL || is_empty(row)) return;
+  for (size_t i = 0; i < WN_LINEAR; i++)
+    for (size_t j = 0; j <= i; j++) linear->a[i][j] += times * row->x[i] * row->x[j];
+  linear->shown += times > 0 ? 1 : UINT64_MAX;
+}
+
+static void learn_answered(wn_exposure *e, size_t surface, size_t at, double times) {
+  if (e->context == NULL || e->linear[surface] == NULL) return;
+  for (size_t i = 0; i < WN_LINEAR; i++) e->linear[surface]->b[i] += times * e->context[at].x[i];
+}
+
 /* Makes room, too. */
 static bool push_slate(wn_exposure *e, const wn_exposed_slate *in, size_t surface) {
   size_t len = in->len < e->options.impressions_max ? in->len : e->options.impressions_max;
@@ -217,8 +261,11 @@ static bool push_slate(wn_exposure *e, const wn_exposed_slate *in, size_t surfac
   }
   e->next_item += len;
   for (size_t i = 0; i < len; i++) {
-    e->items[item_at(e, s, i)] = in->items[i];
-    e->answered[item_at(e, s, i)] = 0;
+    size_t at = item_at(e, s, i);
+    e->items[at] = in->items[i];
+    e->answered[at] = 0;
+    if (e->context != NULL) e->context[at] = context_of(in, i);
+    learn_shown(e, surface, at, 1);
   }
   return true;
 }
@@ -237,6 +284,7 @@ static bool add(wn_exposure *e, const wn_exposed_slate *in, size_t surface) {
     e->surfaces[surface] = hash_of(in->surface);
   }
   if (surface == SURFACES_MAX) return true;
+  if (has_context(in) && !keep_contexts(e, surface)) return false;
   if (!push_slate(e, in, surface)) return false;
   for (size_t i = 0; i < in->len; i++)
     if (!count_shown(e, surface, in->items[i])) return false;
@@ -261,8 +309,12 @@ wn_status wn_exposure_add(wn_exposure *e, const wn_exposed_slate *in,
 void wn_exposure_withdraw(wn_exposure *e, wn_str id) {
   pthread_mutex_lock(&e->lock);
   slate *s = find_slate(e, id);
-  for (size_t i = 0; s != NULL && i < s->len; i++)
-    uncount_shown(e, s->surface, e->items[item_at(e, s, i)], e->answered[item_at(e, s, i)]);
+  for (size_t i = 0; s != NULL && i < s->len; i++) {
+    size_t at = item_at(e, s, i);
+    uncount_shown(e, s->surface, e->items[at], e->answered[at]);
+    learn_shown(e, s->surface, at, -1);
+    if (e->answered[at]) learn_answered(e, s->surface, at, -1);
+  }
   if (s != NULL) {
     (void)wn_map64_remove(&e->by_id, s->id);
     s->id = s->len = 0; /* stays as a link of its user's chain */
@@ -280,6 +332,7 @@ static bool answer_in(wn_exposure *e, const slate *s, wn_item_ix item) {
     if (!e->answered[at] && count != NULL) {
       *count += (uint64_t)1 << 32;
       e->all[s->surface].answered++;
+      learn_answered(e, s->surface, at, 1);
     }
     e->answered[at] = 1;
     return true;
@@ -370,12 +423,36 @@ void wn_exposure_repeats(wn_exposure *e, const wn_exposure_whom *whom, const wn_
   wn_map64_clear(&places);
 }
 
+void wn_exposure_linear(wn_exposure *e, wn_str name, wn_linear *out) {
+  pthread_mutex_lock(&e->lock);
+  size_t surface = surface_of(e, name);
+  *out =
+      surface < SURFACES_MAX && e->linear[surface] != NULL ? *e->linear[surface] : (wn_linear){0};
+  pthread_mutex_unlock(&e->lock);
+}
+
+uint64_t wn_exposure_digest(wn_exposure *e) {
+  uint64_t sum = 0, key, count;
+  size_t at = 0;
+  pthread_mutex_lock(&e->lock);
+  while (wn_map64_next(&e->counts, &at, &key, &count)) {
+    const uint64_t row[3] = {e->surfaces[key >> 32], (uint32_t)key, count};
+    if (count != 0) sum += wn_hash64(row, sizeof row, 0);
+  }
+  for (size_t i = 0; i < e->surfaces_len; i++)
+    if (e->linear[i] != NULL && e->linear[i]->shown > 0)
+      sum += wn_hash64(e->linear[i], sizeof *e->linear[i], e->surfaces[i]);
+  pthread_mutex_unlock(&e->lock);
+  return sum;
+}
+
 size_t wn_exposure_bytes(wn_exposure *e) {
   pthread_mutex_lock(&e->lock);
   uint64_t slates = e->next < e->slates_cap ? e->next : e->slates_cap;
   uint64_t items =
       e->next_item < e->options.impressions_max ? e->next_item : e->options.impressions_max;
-  size_t bytes = sizeof *e + (size_t)slates * sizeof(slate) + (size_t)items * 5 +
+  size_t bytes = sizeof *e + (size_t)slates * sizeof(slate) +
+                 (size_t)items * (5 + (e->context != NULL ? sizeof *e->context : 0)) +
                  (e->by_id.cap + e->by_user.cap + e->counts.cap) * 17;
   for (size_t i = 0; i < e->watches_len; i++) bytes += e->watches[i].warm.bits / 8;
   pthread_mutex_unlock(&e->lock);

@@ -5,7 +5,8 @@
  * exploration and fatigue go by.
  *
  * Counts are kept for every (surface, item) that was ever shown, 17 bytes a place of the hash
- * table; slates in a ring of at most `impressions_max` shown items, 5 bytes each, and 48 a slate.
+ * table; slates in a ring of at most `impressions_max` shown items, 5 bytes each (25 once there is
+ * a context), and 48 a slate.
  * An event answers a slate of the ring by the rule of store/answered.h: the one that it names, else
  * the last that showed its item to its user in the window before it; an impression is answered
  * once. Thread-safe: one lock, held for a microsecond. */
@@ -26,6 +27,8 @@ typedef struct wn_exposed_slate {
   int64_t time_ms;
   const wn_item_ix *items;
   size_t len;
+  wn_str context; /* a wn_context_row of each item, zero of those without; absent, or of another
+                     length: of none */
 } wn_exposed_slate;
 
 /* An item that was put for want of impressions; to be refused once it has as many as `below`. */
@@ -67,6 +70,11 @@ typedef struct wn_exposure_whom {
 void wn_exposure_repeats(wn_exposure *exposure, const wn_exposure_whom *whom,
                          const wn_item_ix *items, size_t len, float *out);
 
+/* What was learnt of slates with a context. */
+void wn_exposure_linear(wn_exposure *exposure, wn_str surface, wn_linear *out);
+
+/* Of counts and of what was learnt: the same in whatever order slates and answers came. */
+uint64_t wn_exposure_digest(wn_exposure *exposure);
 size_t wn_exposure_bytes(wn_exposure *exposure);
 
 #endif

@@ -74,6 +74,11 @@ void wn_engine_digest_to_json(const wn_engine_digest *digest, wn_buf *out) {
   wn_answer_model(&json, digest->snapshot);
   wn_json_key(&json, "digest");
   wn_json_cstring(&json, hex);
+  if (digest->counts) {
+    snprintf(hex, sizeof hex, "%016" PRIx64, digest->impressions);
+    wn_json_key(&json, "impressions");
+    wn_json_cstring(&json, hex);
+  }
   wn_json_end_object(&json);
 }
 

@@ -270,7 +270,8 @@ static wn_status read_quotas(wn_yaml *y, const yaml_node_t *node, void *target) 
 
 /* `true` is the word of the time when there was one way. */
 static wn_status read_explore(wn_yaml *y, const yaml_node_t *node, void *target) {
-  static const char *const words[] = {"false", "random", "cold", "thompson", "true"};
+  static const char *const words[] = {"false",  "random", "cold", "thompson",
+                                      "linucb", "linear", "true"};
   size_t word = 0;
   wn_status status = wn_yaml_word(y, node, words, COUNT(words), &word);
   if (status == WN_OK)
@@ -283,6 +284,7 @@ static const wn_yaml_key bandit_keys[] = {
     {"share", WN_YAML_FLOAT, offsetof(wn_slot, share), 0, 1, NULL},
     {"among", WN_YAML_U32, offsetof(wn_slot, among), 2, WN_BANDIT_AMONG_MAX, NULL},
     {"prior", WN_YAML_FLOAT, offsetof(wn_slot, prior), 0, WN_PRIOR_MAX, NULL},
+    {"width", WN_YAML_FLOAT, offsetof(wn_slot, width), 0, 100, NULL},
 };
 
 static wn_status read_bandit(wn_yaml *y, const yaml_node_t *node, void *target) {
@@ -299,6 +301,7 @@ static const wn_yaml_key slot_keys[] = {
     {"share", WN_YAML_FLOAT, offsetof(wn_slot, share), 0, 1, NULL},
     {"among", WN_YAML_U32, offsetof(wn_slot, among), 2, WN_BANDIT_AMONG_MAX, NULL},
     {"prior", WN_YAML_FLOAT, offsetof(wn_slot, prior), 0, WN_PRIOR_MAX, NULL},
+    {"width", WN_YAML_FLOAT, offsetof(wn_slot, width), 0, 100, NULL},
     {"impressions", WN_YAML_U32, offsetof(wn_slot, impressions), 1, WN_IMPRESSIONS_MAX, NULL},
 };
 

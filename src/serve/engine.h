@@ -68,8 +68,9 @@ typedef struct wn_slate_answer_item {
   float score, propensity;
   uint32_t sources;
   bool pinned;
-  wn_explore explored; /* by what its place was filled */
-  uint32_t below;      /* COLD: for want of so many impressions */
+  const wn_context_row *context; /* what a linear bandit sees of it; NULL: none is asked */
+  wn_explore explored;           /* by what its place was filled */
+  uint32_t below;                /* COLD: for want of so many impressions */
 } wn_slate_answer_item;
 
 typedef struct wn_slate_answer {
@@ -84,6 +85,7 @@ typedef struct wn_slate_answer {
   wn_str source_names[2 * WN_GENERATORS_MAX]; /* bit → generator */
   size_t source_count;
   uint32_t own_sources; /* the first of these: generators, and no fallbacks */
+  wn_str context;       /* of all items, as it is logged; absent: no linear bandit was asked */
   wn_str explain_json;  /* the trace; absent without explain */
   const char *relaxed;  /* the rule that was left out; NULL: none */
   const char *empty;    /* why there is no item; NULL: there are some */
@@ -164,6 +166,8 @@ typedef struct wn_engine_digest {
   uint64_t last_seq, snapshot;
   uint32_t users;
   wn_hash128 digest;
+  bool counts;          /* impressions are counted, because a surface asks */
+  uint64_t impressions; /* a digest of them */
 } wn_engine_digest;
 /* Of users' histories and items' statuses (engine_digest.c): equal before and after a restart, and
  * in any process on the same data. O(events); WN_E_BUSY: events kept arriving. Thread-safe. */

@@ -76,6 +76,9 @@ wn_status wn_engine_digest_get(wn_engine *engine, wn_engine_digest *out, wn_erro
   wn_arena_init(&arena, (size_t)16 << 20);
   for (int i = 0; i < TRIES && moved && status == WN_OK; i++)
     status = digest_once(engine, &arena, out, &moved, err);
+  wn_exposure *exposure = atomic_load(&engine->exposure);
+  out->counts = exposure != NULL;
+  if (exposure != NULL) out->impressions = wn_exposure_digest(exposure);
   if (status == WN_OK && moved)
     status = wn_fail(err, WN_E_BUSY, "", "events keep arriving: a digest needs a quiet moment");
   wn_arena_clear(&arena);

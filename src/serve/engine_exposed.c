@@ -58,6 +58,7 @@ wn_status wn_exposure_replay(wn_exposure *exposure, const wn_engine *engine,
                                   .user = user,
                                   .time_ms = slate->time_ms,
                                   .items = slate->items,
+                                  .context = slate->context,
                                   .len = slate->len};
   wn_status status = wn_exposure_add(exposure, &shown, NULL, 0, NULL, err);
   for (size_t a = 0; a < len && status == WN_OK; a++)
@@ -145,16 +146,36 @@ static void repeats(void *ctx, int64_t now_ms, double half_life_ms, const wn_ite
                       items, len, out);
 }
 
+static void linear(void *ctx, wn_linear *out) {
+  const wn_asked_exposure *a = ctx;
+  wn_exposure_linear(a->exposure, a->surface, out);
+}
+
 const wn_exposed *wn_asked_exposure_of(wn_exposure *exposure, wn_str surface, wn_str user,
                                        wn_asked_exposure *out) {
   *out = (wn_asked_exposure){.exposure = exposure, .surface = surface, .user = user};
-  out->exposed = (wn_exposed){.ctx = out, .tally = tally, .cold = cold, .repeats = repeats};
+  out->exposed =
+      (wn_exposed){.ctx = out, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
   return out->exposure != NULL ? &out->exposed : NULL;
 }
 
-wn_status wn_engine_exposed_take(wn_engine *engine, const wn_slate_answer *answer, int64_t now_ms,
+/* The rows of all items as one string; of none where no linear bandit was asked. */
+static wn_status gather_context(wn_slate_answer *answer, wn_arena *arena, wn_error *err) {
+  bool any = false;
+  for (size_t i = 0; i < answer->len; i++) any |= answer->items[i].context != NULL;
+  if (!any) return WN_OK;
+  wn_context_row *rows = wn_arena_calloc(arena, answer->len, sizeof *rows);
+  if (rows == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < answer->len; i++)
+    if (answer->items[i].context != NULL) rows[i] = *answer->items[i].context;
+  answer->context = (wn_str){(const char *)rows, answer->len * sizeof *rows};
+  return WN_OK;
+}
+
+wn_status wn_engine_exposed_take(wn_engine *engine, wn_slate_answer *answer, int64_t now_ms,
                                  wn_arena *arena, bool *refused, wn_error *err) {
   wn_exposure *exposure = wn_engine_exposure(engine);
+  wn_status status = WN_OK;
   size_t claims = 0;
   *refused = false;
   if (exposure == NULL || answer->len == 0) return WN_OK;
@@ -166,13 +187,17 @@ wn_status wn_engine_exposed_take(wn_engine *engine, const wn_slate_answer *answe
     items[i] = item->ix;
     if (item->below > 0) claim[claims++] = (wn_exposure_claim){item->ix, item->below};
   }
+  WN_TRY(gather_context(answer, arena, err));
   const wn_exposed_slate slate = {.id = wn_str_of(answer->slate_id),
                                   .surface = answer->surface,
                                   .user = answer->user,
                                   .time_ms = now_ms,
                                   .items = items,
+                                  .context = answer->context,
                                   .len = answer->len};
-  return wn_exposure_add(exposure, &slate, claim, claims, refused, err);
+  status = wn_exposure_add(exposure, &slate, claim, claims, refused, err);
+cleanup:
+  return status;
 }
 
 void wn_engine_exposed_withdraw(wn_engine *engine, wn_str slate) {

@@ -30,7 +30,7 @@ wn_exposure *wn_engine_exposure(const wn_engine *engine); /* NULL: likewise */
 WN_MUST_USE wn_status wn_policy_asks_exposed(const wn_policy *policy, bool *asks, wn_error *err);
 /* Counts a slate that is about to be shown. *refused: what was put for want of impressions has had
  * them meanwhile; nothing was counted. */
-WN_MUST_USE wn_status wn_engine_exposed_take(wn_engine *engine, const wn_slate_answer *answer,
+WN_MUST_USE wn_status wn_engine_exposed_take(wn_engine *engine, wn_slate_answer *answer,
                                              int64_t now_ms, wn_arena *arena, bool *refused,
                                              wn_error *err);
 void wn_engine_exposed_withdraw(wn_engine *engine, wn_str slate); /* was not shown */

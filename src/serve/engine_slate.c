@@ -192,6 +192,7 @@ static wn_status copy_items(wn_passage *p, const wn_slate *slate, wn_error *err)
                                            .propensity = item->propensity,
                                            .sources = item->sources,
                                            .pinned = item->pinned,
+                                           .context = item->context,
                                            .explored = item->explored,
                                            .below = item->below};
     if (out->items[i].id.ptr == NULL || (title.ptr != NULL && out->items[i].title.ptr == NULL))
@@ -308,7 +309,8 @@ static wn_status log_slate(const wn_passage *p, wn_str features, wn_error *err) 
    * logged must not be shown, which only a wait can tell. */
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
-                 p->in->user.len + p->arms.len + features.len + p->in->filter.len;
+                 p->in->user.len + p->arms.len + features.len + p->in->filter.len +
+                 out->context.len;
   size_t items =
       out->len * (sizeof(wn_item_ix) + sizeof(float)) + p->funnel.exclude_len * sizeof(wn_item_ix);
   size_t size = sizeof(slate_batch) + items + texts;
@@ -343,6 +345,7 @@ static wn_status log_slate(const wn_passage *p, wn_str features, wn_error *err) 
                                  .filter = put_str(&at, p->in->filter),
                                  .exclude = exclude,
                                  .exclude_len = p->funnel.exclude_len,
+                                 .context = put_str(&at, out->context),
                                  .features = put_str(&at, features)};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;

@@ -214,6 +214,7 @@ static wn_status expose(rerun *r, const wn_own_slate *slate, wn_error *err) {
                                   .user = name_of_user(r, slate),
                                   .time_ms = slate->time_ms,
                                   .items = items,
+                                  .context = slate->context,
                                   .len = slate->len};
   return wn_exposure_add(r->exposure, &shown, NULL, 0, NULL, err);
 }

@@ -60,6 +60,7 @@ static void put_explore(wn_json *json, const wn_slot *slot) {
   put_int(json, "impressions", slot->impressions);
   put_int(json, "among", slot->among);
   put_float(json, "prior", slot->prior);
+  put_float(json, "width", slot->width);
 }
 
 static void put_places(wn_json *json, const wn_surface *s) {

@@ -53,7 +53,8 @@ const char wn_sqlite_schema[] =
     "  arms TEXT,\n"
     "  features BLOB,\n"
     "  filter TEXT,\n"
-    "  excluded TEXT\n"
+    "  excluded TEXT,\n"
+    "  context BLOB\n"
     ");\n"
     "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n";
 
@@ -63,6 +64,7 @@ const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1] = {
     "ALTER TABLE slates ADD COLUMN features BLOB;\n",
     "ALTER TABLE slates ADD COLUMN filter TEXT;\n"
     "ALTER TABLE slates ADD COLUMN excluded TEXT;\n",
+    "ALTER TABLE slates ADD COLUMN context BLOB;\n",
 };
 
 /* Made anew by each upgrade. */

@@ -19,8 +19,9 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, feed, items, policy, arms, features, filter, excluded) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                    "snapshot, feed, items, policy, arms, features, filter, excluded, context) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
+                    "?17)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
     [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq, "
@@ -35,7 +36,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
                           "ORDER BY e.slate_seq DESC LIMIT 1) AS number FROM slates s "
                           "WHERE (s.user NOTNULL OR s.user_id NOTNULL) AND number NOTNULL",
     [WN_ST_ERASE_SLATE] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
-                          "features = NULL, filter = NULL, excluded = NULL WHERE seq = ?1",
+                          "features = NULL, filter = NULL, excluded = NULL, context = NULL "
+                          "WHERE seq = ?1",
     [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
     [WN_ST_EXPIRE] = "DELETE FROM events WHERE seq >= ?1 AND seq <= ?2 AND time_ms < ?3",
     [WN_ST_EVENT_BOUNDS] = "SELECT count(*), coalesce(min(time_ms), 0), coalesce(max(time_ms), 0) "
@@ -80,6 +82,13 @@ static void bind_str(sqlite3_stmt *statement, int i, wn_str s) {
   } else {
     sqlite3_bind_text64(statement, i, s.ptr, s.len, SQLITE_STATIC, SQLITE_UTF8);
   }
+}
+
+static void bind_blob(sqlite3_stmt *statement, int i, wn_str s) {
+  if (s.ptr == NULL)
+    sqlite3_bind_null(statement, i);
+  else
+    sqlite3_bind_blob64(statement, i, s.ptr, s.len, SQLITE_STATIC);
 }
 
 static void bind_ix(sqlite3_stmt *statement, int i, uint32_t ix) {
@@ -246,12 +255,10 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   bind_str(s, 11, (wn_str){json->data, items_len});
   sqlite3_bind_int64(s, 12, (sqlite3_int64)slate->policy);
   bind_str(s, 13, slate->arms);
-  if (slate->features.ptr != NULL)
-    sqlite3_bind_blob64(s, 14, slate->features.ptr, slate->features.len, SQLITE_STATIC);
-  else
-    sqlite3_bind_null(s, 14);
+  bind_blob(s, 14, slate->features);
   bind_str(s, 15, slate->filter);
   bind_str(s, 16, excluded);
+  bind_blob(s, 17, slate->context);
   return run(store, WN_ST_SLATE, err);
 }
 

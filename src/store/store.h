@@ -50,6 +50,7 @@ typedef struct wn_slate_log {
   wn_str filter;   /* the request's own expression; absent: none */
   const wn_item_ix *exclude; /* what the request left out */
   size_t exclude_len;
+  wn_str context; /* what a linear bandit saw of the items: rows of model/exposed.h; absent: none */
   wn_str features; /* what the ranker saw of the items (model/feature_log.h); absent: not logged */
 } wn_slate_log;
 

@@ -111,6 +111,38 @@ class Cold(unittest.TestCase):
             self.assertAlmostEqual(guard["max_weight"], 1, places=3)
 
 
+class Linear(unittest.TestCase):
+    def test_restart(self):
+        """What a linear bandit has learnt is there again, bit for bit, and a replay finds what was logged."""
+        config = COLD.replace("{position: 2, explore: cold, impressions: 3}",
+                              "{position: 1, explore: linear}, {position: 3, explore: linucb, share: 0.5, width: 2}")
+        with Server(config) as server:
+            fill(server)
+            event = {"user": "user-1", "item": "item-1", "type": "view"}
+            self.assertEqual(server.post("/v1/events", {"events": [event]}).status, 200)
+            train(server)
+            self.assertEqual(server.request("POST", "/v1/admin/refresh").status, 200)
+            for n in range(60):
+                shown = slate(server, "user-%d" % (n % 25))
+                self.assertEqual(shown["items"][0]["explored"], "linear")
+                for item in ids(shown)[:n % 3]:
+                    event = {"user": "user-%d" % (n % 25), "item": item, "type": "view", "slate": shown["slate"]}
+                    self.assertEqual(server.post("/v1/events", {"events": [event]}).status, 200)
+            notes = json.dumps(slate(server, "user-1", explain=True)["explain"])
+            self.assertIn("linear: learnt of 240 impressions", notes)
+            before = server.get("/v1/digest").json
+            server.stop()
+            server.start()
+            self.assertEqual(server.get("/v1/digest").json, before)
+            server.stop()
+            file = server.folder + "/same.yaml"
+            with open(file, "w") as out:
+                out.write(config)
+            done = server.run("replay", "--data", server.data, "--config", file, "--bootstrap", "50", "--json")
+            guard = json.loads(done.stdout)["ope"]["guard"]
+            self.assertAlmostEqual(guard["mean_weight"], 1, places=2, msg=done.stdout)
+
+
 class Fatigue(unittest.TestCase):
     config = """
 surfaces:

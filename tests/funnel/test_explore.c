@@ -41,6 +41,22 @@ static void repeats(void *ctx, int64_t now_ms, double half_life_ms, const wn_ite
   for (size_t i = 0; i < len; i++) out[i] = f->repeats[items[i]];
 }
 
+/* What some hundred slates would have taught. */
+static void linear(void *ctx, wn_linear *out) {
+  wn_rng rng;
+  (void)ctx;
+  wn_rng_seed(&rng, 11);
+  *out = (wn_linear){.shown = 100};
+  for (size_t n = 0; n < 100; n++) {
+    double x[WN_LINEAR];
+    for (size_t i = 0; i < WN_LINEAR; i++) x[i] = floor(1024 * wn_rng_double(&rng));
+    for (size_t i = 0; i < WN_LINEAR; i++) {
+      for (size_t j = 0; j <= i; j++) out->a[i][j] += x[i] * x[j];
+      if (n % 4 == 0) out->b[i] += x[i];
+    }
+  }
+}
+
 static long slates_wanted(void) {
   const char *text = getenv("WINNOW_EXPLORE_SLATES");
   return text != NULL ? atol(text) : 6000;
@@ -149,6 +165,19 @@ static void thompson_slot(wn_surface *s) {
 static void thompson(wn_surface *s) {
   s->bandit.explore = WN_EXPLORE_THOMPSON;
 }
+static void linucb(wn_surface *s) {
+  s->bandit.explore = WN_EXPLORE_LINUCB;
+  s->bandit.share = 0.8f;
+  slot(s, 2, WN_EXPLORE_RANDOM, 0.5f);
+}
+static void linear_slot(wn_surface *s) {
+  slot(s, 1, WN_EXPLORE_LINEAR, 0.6f);
+  slot(s, 3, WN_EXPLORE_LINUCB, 0.5f);
+}
+static void linear_slate(wn_surface *s) {
+  s->bandit.explore = WN_EXPLORE_LINEAR;
+  slot(s, 2, WN_EXPLORE_COLD, 0.3f);
+}
 static void thompson_everything(wn_surface *s) {
   thompson(s);
   s->bandit.share = 0.7f;
@@ -169,7 +198,10 @@ static const struct policy {
                 {"cold under caps", budget_capped},
                 {"Thompson slot, share .6", thompson_slot},
                 {"Thompson slate", thompson},
-                {"Thompson .7, random, cold", thompson_everything}};
+                {"Thompson .7, random, cold", thompson_everything},
+                {"LinUCB .8, random", linucb},
+                {"linear Thompson and LinUCB slots", linear_slot},
+                {"linear Thompson slate, cold", linear_slate}};
 
 static void init(fx_world *w, wn_surface *s, fake *f) {
   fx_init(w, ITEMS, 3);
@@ -189,7 +221,8 @@ static void test_frequencies(void **state) {
     fx_world w;
     wn_surface s;
     fake f;
-    const wn_exposed exposed = {.ctx = &f, .tally = tally, .cold = cold, .repeats = repeats};
+    const wn_exposed exposed = {
+        .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
     init(&w, &s, &f);
     policies[i].declare(&s);
     wn_error err = {0};
@@ -218,7 +251,8 @@ static void test_cold(void **state) {
   fx_world w;
   wn_surface s;
   fake f;
-  const wn_exposed exposed = {.ctx = &f, .tally = tally, .cold = cold, .repeats = repeats};
+  const wn_exposed exposed = {
+      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
   init(&w, &s, &f);
   slot(&s, 2, WN_EXPLORE_COLD, 0.5f);
   wn_request r = fx_request(&w, &s, N);
@@ -261,7 +295,8 @@ static void test_judged(void **state) {
   fx_world w;
   wn_surface s;
   fake f;
-  const wn_exposed exposed = {.ctx = &f, .tally = tally, .cold = cold, .repeats = repeats};
+  const wn_exposed exposed = {
+      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
     init(&w, &s, &f);
     policies[i].declare(&s);
@@ -289,7 +324,8 @@ static void test_fatigue(void **state) {
   fx_world w;
   wn_surface s;
   fake f;
-  const wn_exposed exposed = {.ctx = &f, .tally = tally, .cold = cold, .repeats = repeats};
+  const wn_exposed exposed = {
+      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
   init(&w, &s, &f);
   s.fatigue_rate = 0.2f;
   wn_request r = fx_request(&w, &s, N);

@@ -209,6 +209,50 @@ static void test_twin(void **state) {
   }
 }
 
+/* The sums are the same bits in whatever order slates come, and what is taken back leaves none. */
+static void test_linear(void **state) {
+  (void)state;
+  enum { SLATES = 200, LEN = 3 };
+  static wn_context_row rows[SLATES][LEN];
+  wn_linear got[2];
+  wn_rng rng;
+  wn_error err = {0};
+  wn_rng_seed(&rng, 4);
+  for (size_t n = 0; n < SLATES; n++)
+    for (size_t i = 0; i < LEN; i++)
+      for (size_t k = 0; k < WN_LINEAR; k++)
+        rows[n][i].x[k] = (int16_t)((int)wn_rng_below(&rng, 8192) - 4096);
+  memset(&rows[7][1], 0, sizeof rows[7][1]); /* not seen by the bandit */
+  for (size_t order = 0; order < 2; order++) {
+    wn_exposure *e = make(10000);
+    for (size_t m = 0; m <= SLATES; m++) {
+      size_t n = order == 0 ? m : SLATES - m;
+      const wn_item_ix items[LEN] = {1, 2, 3};
+      char id[8];
+      snprintf(id, sizeof id, "%zu", n);
+      const wn_exposed_slate slate = {
+          .id = wn_str_of(id),
+          .surface = WN_STR("home"),
+          .items = items,
+          .len = LEN,
+          .context = {(const char *)rows[n < SLATES ? n : 0], sizeof rows[0]}};
+      assert_int_equal(wn_exposure_add(e, &slate, NULL, 0, NULL, &err), WN_OK);
+      if (n % 3 == 0) wn_exposure_answer(e, wn_str_of(id), (wn_str){0}, 2, 0);
+      if (n == SLATES) wn_exposure_withdraw(e, wn_str_of(id));
+    }
+    wn_exposure_linear(e, WN_STR("home"), &got[order]);
+    wn_exposure_free(e);
+  }
+  assert_int_equal(got[0].shown, SLATES * LEN - 1);
+  assert_memory_equal(&got[0], &got[1], sizeof got[0]);
+  double a = 0, b = 0;
+  for (size_t n = 0; n < SLATES; n++) {
+    for (size_t i = 0; i < LEN; i++) a += (double)rows[n][i].x[4] * rows[n][i].x[2];
+    if (n % 3 == 0) b += rows[n][1].x[9];
+  }
+  assert_true(got[0].a[4][2] == a && got[0].b[9] == b);
+}
+
 static void test_memory(void **state) {
   (void)state;
   wn_exposure_options options;
@@ -218,6 +262,7 @@ static void test_memory(void **state) {
   for (long n = 0; !whole; n++) {
     wn_error err = {0};
     wn_item_ix items[50];
+    static wn_context_row rows[50];
     uint64_t words[1] = {~UINT64_C(0)};
     wn_bitset set = {words, 60};
     wn_mem_fail_after(n);
@@ -231,7 +276,8 @@ static void test_memory(void **state) {
                                       .surface = WN_STR("home"),
                                       .user = WN_STR("ann"),
                                       .items = items,
-                                      .len = 50};
+                                      .len = 50,
+                                      .context = {(const char *)rows, sizeof rows}};
       status = wn_exposure_add(e, &slate, NULL, 0, NULL, &err);
       if (status == WN_OK) status = wn_exposure_cold(e, WN_STR("home"), 1, &set, &err);
     }
@@ -247,6 +293,7 @@ int main(void) {
       cmocka_unit_test(test_counts),  cmocka_unit_test(test_attribution),
       cmocka_unit_test(test_repeats), cmocka_unit_test(test_claims),
       cmocka_unit_test(test_twin),    cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,10 +195,11 @@ static void test_upgrade(WN_UNUSED void **state) {
   wn_store_close(store);
   set_pragma(
       "INSERT INTO slates VALUES(1, 's1', 5, 'home', 0, NULL, NULL, NULL, 3, 0, '[[0,1]]', 0, "
-      "NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
+      "NULL, NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
       "DROP VIEW impressions; ALTER TABLE slates DROP COLUMN policy;"
       "ALTER TABLE slates DROP COLUMN arms; ALTER TABLE slates DROP COLUMN features;"
       "ALTER TABLE slates DROP COLUMN filter; ALTER TABLE slates DROP COLUMN excluded;"
+      "ALTER TABLE slates DROP COLUMN context;"
       "PRAGMA user_version = 1");
   assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_UNSUPPORTED);
   assert_non_null(strstr(err.message, "older"));
@@ -206,7 +207,7 @@ static void test_upgrade(WN_UNUSED void **state) {
   assert_ok(open_status(WN_STORE_READ, &err));
   assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND arms IS NULL"),
                    1);
-  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 4);
+  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 5);
 }
 
 static void test_foreign_files(WN_UNUSED void **state) {

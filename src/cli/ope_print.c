@@ -24,7 +24,7 @@ static void add_line(wn_table *table, const wn_ope_line *line) {
 static void print_guard(const wn_ope_diagnostics *d, const char *of, wn_buf *out) {
   wn_buf_printf(
       out,
-      "weights of %s: mean %.4g (z = %+.1f), largest %.4g (%.3g%% of all), effective sample "
+      "weights of %s: mean %.4g (z = %+.3g), largest %.4g (%.3g%% of all), effective sample "
       "%.1f, %.1f%% are 0, not covered %.3g%%\n",
       of, d->mean_weight, d->mean_weight_z, d->max_weight, 100 * d->max_share, d->ess,
       100 * d->zero_share, 100 * d->uncovered);

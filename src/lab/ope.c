@@ -88,20 +88,29 @@ static void refuse(wn_ope_diagnostics *d, size_t n) {
   char *why = d->why;
   size_t size = sizeof d->why;
   if (d->uncovered > SUPPORT_GAP)
-    snprintf(why, size, "the log never plays %.3g of the policy's choices: explore them",
+    snprintf(why, size,
+             "the log never plays %.3g of the policy's choices: log slates in which they have a "
+             "chance (a temperature, a slot that explores)",
              d->uncovered);
   else if (!(d->ess > 0))
-    snprintf(why, size, "no logged choice could have been the policy's");
+    snprintf(why, size,
+             "no logged choice could have been the policy's: log slates in which its choices have "
+             "a chance");
   else if (d->max_share > SHARE_MOST && n > 1 / SHARE_MOST)
-    snprintf(why, size, "one row carries %.1f%% of the weight: log more, or a closer policy",
-             100 * d->max_share);
+    snprintf(why, size,
+             "one row carries %.1f%% of the weight: about %.0f rows, or a policy closer to the "
+             "logged one, would do",
+             100 * d->max_share, ceil(d->max_share / SHARE_MOST * (double)n));
   else if (d->ess < ESS_LEAST)
     snprintf(why, size, "effective sample %.1f is below %.0f: about %.0f rows are needed", d->ess,
              ESS_LEAST, ceil(ESS_LEAST / d->ess * (double)n));
   else if (fabs(d->mean_weight_z) > Z_MOST)
-    snprintf(why, size, "mean weight %.4g is not 1 (z = %.1f): the propensities are wrong%s",
+    snprintf(why, size, "mean weight %.4g is not 1 (z = %.3g): the propensities are wrong%s",
              d->mean_weight, d->mean_weight_z,
-             d->mean_weight < 1 ? ", or the log never plays part of the policy's choices" : "");
+             d->mean_weight < 1 ? ", or the log never plays part of the policy's choices: log "
+                                  "each item's probability at its place, and slates in which "
+                                  "those choices have a chance"
+                                : ": log each item's probability at its place");
   d->refused = why[0] != '\0';
 }
 

@@ -50,7 +50,7 @@ typedef struct wn_ope_diagnostics {
   double uncovered; /* π_e's mass on actions that the log never plays; from the caller */
   double low, high; /* what uncovered mass can make of IPS, rewards in [reward_min, reward_max] */
   bool refused;
-  char why[200]; /* and what data would do; empty when not refused */
+  char why[240]; /* and what data would do; empty when not refused */
 } wn_ope_diagnostics;
 void wn_ope_diagnose(const wn_ope_row *rows, size_t n, double uncovered, double reward_min,
                      double reward_max, wn_ope_diagnostics *out);

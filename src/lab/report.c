@@ -310,6 +310,27 @@ static void population(wn_page *p) {
   wn_page_end(p);
 }
 
+/* What there is of everything, and which of their variants the table's metrics are. */
+static void counts_and_formulas(wn_page *p) {
+  static const wn_metric shown[] = {WN_METRIC_NDCG, WN_METRIC_RECALL, WN_METRIC_PRECISION,
+                                    WN_METRIC_HIT,  WN_METRIC_MRR,    WN_METRIC_MAP};
+  const json_t *e = p->in->evaluation;
+  wn_buf_printf(p->out,
+                "<tr><td>counts</td><td class=\"wrap\">%.0f users, %.0f items; train: %.0f events, "
+                "%.0f pairs; test: %.0f pairs; evaluated: %.0f users</td></tr>",
+                wn_page_number(e, "users"), wn_page_number(e, "items"),
+                wn_page_number(e, "train_events"), wn_page_number(e, "train_pairs"),
+                wn_page_number(e, "test_pairs"), wn_page_number(e, "users_evaluated"));
+  for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+    const wn_metric_info *about = wn_metric_about(shown[i]);
+    wn_buf_printf(p->out, "<tr><td>%s</td><td class=\"wrap\">", about->label);
+    wn_html_text(p->out, about->doc);
+    wn_buf_str(p->out, "</td></tr>");
+  }
+  wn_buf_str(p->out, "<tr><td>ties</td><td class=\"wrap\">as served, by item number; what other "
+                     "orders of equal scores give says the guard</td></tr>");
+}
+
 static void provenance(wn_page *p) {
   static const char *const keys[] = {"split",           "why",     "dataset_hash", "split_hash",
                                      "population_hash", "ranking", "interval"};
@@ -327,9 +348,12 @@ static void provenance(wn_page *p) {
     wn_html_text(p->out, wn_page_text(e, keys[i]));
     wn_buf_str(p->out, "</code></td></tr>");
   }
-  wn_buf_printf(p->out, "<tr><td>seed</td><td class=\"l\">%.0f</td></tr></table></div>\n",
+  wn_buf_printf(p->out, "<tr><td>seed</td><td class=\"l\">%.0f</td></tr>",
                 wn_page_number(e, "seed"));
-  wn_buf_str(p->out, "<details><summary>definitions of the metrics</summary><table>");
+  counts_and_formulas(p);
+  wn_buf_str(p->out, "</table></div>\n");
+  wn_buf_str(p->out, "<details><summary>definitions of all metrics: h hits, R the relevant items, "
+                     "k places</summary><table>");
   for (int m = 0; m < WN_METRICS; m++) {
     const wn_metric_info *about = wn_metric_about((wn_metric)m);
     wn_buf_printf(p->out, "<tr><td>%s</td><td class=\"wrap\">", about->name);

@@ -167,7 +167,7 @@ static void histogram(wn_page *p, size_t i) {
                 .y_label = "share of users"};
   wn_buf_str(p->out, "<div><h3>");
   wn_html_text(p->out, name);
-  wn_buf_printf(p->out, " <small>%.1f%% of users get nothing right</small></h3>", 100 * zero);
+  wn_buf_printf(p->out, " <small>%.1f%% of users at 0</small></h3>", 100 * zero);
   wn_chart_begin(&c, name);
   for (size_t b = 1; b < n; b++) {
     char title[120];

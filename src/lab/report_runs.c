@@ -44,7 +44,7 @@ static void estimates(wn_page *p, const json_t *ope, const char *logged, const c
   json_array_foreach(all, i, line) estimate_row(p, line);
   wn_buf_printf(
       p->out,
-      "</table><p class=\"dim\">mean weight %.4g (z %+.1f), largest share %.2g%%, effective "
+      "</table><p class=\"dim\">mean weight %.4g (z %+.3g), largest share %.2g%%, effective "
       "sample %.0f, not covered %.2g%%</p>",
       wn_page_number(d, "mean_weight"), wn_page_number(d, "mean_weight_z"),
       100 * wn_page_number(d, "max_share"), wn_page_number(d, "effective_sample"),

@@ -84,6 +84,8 @@ class Report(unittest.TestCase):
         for section in ("table", "differences", "curves", "users", "slices", "popularity", "tradeoffs", "timeline", "population",
                         "provenance"):
             self.assertIn(section, page.sections)
+        for formula in ("gain 1, discount log2(rank + 1)", "h / |R|", "evaluated: "):
+            self.assertIn(formula, self.text)
         self.assertNotIn("<i>data", self.text)
         self.assertEqual(re.findall(r"https?://|@import|url\(|<link|<img|onload", self.text), [])
         visible = re.sub(r"<style>.*?</style>", "", self.text, flags=re.S).split("<script")[0]

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/simd/simd.h"
+#include "base/sort.h"
 #include "base/vec.h"
 #include "model/layout.h"
 #include "model/linalg.h"
@@ -224,27 +225,41 @@ static const wn_model *with_vectors(const wn_models *models) {
   return als != NULL ? als : wn_models_find(models, "vectors");
 }
 
-static bool usable(const float *x, uint32_t d) {
-  float square = x != NULL ? wn_simd()->dot(x, x, d) : 0;
+static bool usable(float square) {
   return square > 1e-12f && isfinite(square);
 }
 
-/* The items that have a vector, and their vectors one after another. */
-static wn_status gather(const wn_model *model, uint32_t items, float **rows, wn_item_ix **item,
-                        uint32_t *shape, wn_error *err) {
-  uint32_t d = 0, count = 0;
-  for (wn_item_ix i = 0; i < items; i++) count += usable(model->cls->item_vector(model, i, &d), d);
-  for (wn_item_ix i = 0; i < items && d == 0; i++) (void)model->cls->item_vector(model, i, &d);
-  shape[0] = 0, shape[1] = d;
-  if (count == 0 || count > WN_LAYOUT_ITEMS_MAX || d > D_MAX) return WN_OK;
-  *rows = wn_calloc((size_t)count * d, sizeof **rows);
-  *item = wn_calloc(count, sizeof **item);
-  if (*rows == NULL || *item == NULL) return wn_fail_memory(err);
-  for (wn_item_ix i = 0; i < items && shape[0] < count; i++) {
+wn_status wn_layout_choose(const wn_model *model, uint32_t items, uint32_t max, wn_item_ix *out,
+                           uint32_t *out_len, wn_error *err) {
+  uint64_t *key = wn_calloc((size_t)items + 1, sizeof *key);
+  uint32_t count = 0, d;
+  if (key == NULL) return wn_fail_memory(err);
+  for (wn_item_ix i = 0; i < items; i++) {
     const float *x = model->cls->item_vector(model, i, &d);
-    if (!usable(x, d)) continue;
-    memcpy(*rows + (size_t)shape[0] * d, x, d * sizeof **rows);
-    (*item)[shape[0]++] = i;
+    float square = x != NULL ? wn_simd()->dot(x, x, d) : 0;
+    if (usable(square)) key[count++] = (uint64_t)wn_sort_falling(square) << 32 | i;
+  }
+  if (count > max) wn_select_u64(key, count, max);
+  if (count > max) count = max;
+  for (uint32_t i = 0; i < count; i++) key[i] &= UINT32_MAX;
+  wn_sort_u64(key, count);
+  for (uint32_t i = 0; i < count; i++) out[i] = (wn_item_ix)key[i];
+  wn_free(key);
+  *out_len = count;
+  return WN_OK;
+}
+
+/* The vectors of these items one after another, shape[1] floats each. */
+static wn_status gather(const wn_model *model, const wn_item_ix *item, uint32_t *shape,
+                        float **rows, wn_error *err) {
+  if (shape[0] > 0) (void)model->cls->item_vector(model, item[0], &shape[1]);
+  if (shape[1] > D_MAX) shape[0] = 0;
+  *rows = wn_calloc((size_t)shape[0] * shape[1] + 1, sizeof **rows);
+  if (*rows == NULL) return wn_fail_memory(err);
+  for (uint32_t i = 0; i < shape[0]; i++) {
+    uint32_t d;
+    const float *x = model->cls->item_vector(model, item[i], &d);
+    memcpy(*rows + (size_t)i * shape[1], x, shape[1] * sizeof **rows);
   }
   return WN_OK;
 }
@@ -257,7 +272,10 @@ wn_status wn_layout_write(wn_pool *pool, const wn_models *models, uint32_t items
   wn_item_ix *item = NULL;
   uint32_t shape[2] = {0, 0};
   if (model == NULL) return WN_OK;
-  WN_TRY(gather(model, items, &rows, &item, shape, err));
+  item = wn_calloc((size_t)items + 1, sizeof *item);
+  if (item == NULL) WN_TRY(wn_fail_memory(err));
+  WN_TRY(wn_layout_choose(model, items, WN_LAYOUT_ITEMS_MAX, item, &shape[0], err));
+  WN_TRY(gather(model, item, shape, &rows, err));
   if (shape[0] == 0) goto cleanup;
   xy = wn_calloc(2 * (size_t)shape[0], sizeof *xy);
   if (xy == NULL) WN_TRY(wn_fail_memory(err));

@@ -4,7 +4,7 @@
 
 #include "model/model.h"
 
-#define WN_LAYOUT_ITEMS_MAX 1000000u /* more are not laid out */
+#define WN_LAYOUT_ITEMS_MAX 200000u /* of more, those of the longest vectors: the best known */
 
 /* Snapshot sections "map/item" and "map/xy". */
 typedef struct wn_layout {
@@ -26,6 +26,10 @@ typedef struct wn_near {
 WN_MUST_USE wn_status wn_near_fit(wn_pool *pool, const float *rows, uint32_t n, uint32_t d,
                                   wn_near *near, wn_error *err);
 
+/* The items below `items` that have a vector, at most `max` and then those of the longest,
+ * ascending: out[items], *out_len. */
+WN_MUST_USE wn_status wn_layout_choose(const wn_model *model, uint32_t items, uint32_t max,
+                                       wn_item_ix *out, uint32_t *out_len, wn_error *err);
 /* Lays out the items below `items` that have a vector (of als, else of vectors) and writes them;
  * nothing where no model has vectors. */
 WN_MUST_USE wn_status wn_layout_write(wn_pool *pool, const wn_models *models, uint32_t items,

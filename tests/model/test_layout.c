@@ -129,6 +129,32 @@ static void test_equal_rows(void **state) {
   wn_pool_free(pool);
 }
 
+/* Vectors of length 1, 2, 0, 4, 5, NaN, 7, … and one that is absent. */
+static const float *item_vector(const wn_model *model, wn_item_ix ix, uint32_t *d) {
+  static float x[1];
+  (void)model;
+  *d = 1;
+  x[0] = ix % 3 == 2 ? (ix % 2 == 0 ? 0 : NAN) : (float)(ix + 1);
+  return ix != 7 ? x : NULL;
+}
+
+static void test_the_longest_are_chosen(void **state) {
+  (void)state;
+  const wn_model_class cls = {.name = "stub", .item_vector = item_vector};
+  const wn_model model = {.cls = &cls};
+  wn_item_ix item[16];
+  uint32_t len;
+  wn_error err;
+  assert_int_equal(wn_layout_choose(&model, 13, 16, item, &len, &err), WN_OK);
+  assert_memory_equal(item, ((wn_item_ix[]){0, 1, 3, 4, 6, 9, 10, 12}), len * sizeof *item);
+  assert_int_equal(len, 8);
+  assert_int_equal(wn_layout_choose(&model, 13, 3, item, &len, &err), WN_OK);
+  assert_int_equal(len, 3);
+  assert_memory_equal(item, ((wn_item_ix[]){9, 10, 12}), len * sizeof *item);
+  assert_int_equal(wn_layout_choose(&model, 0, 3, item, &len, &err), WN_OK);
+  assert_int_equal(len, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_near_recall),
@@ -136,6 +162,7 @@ int main(void) {
       cmocka_unit_test(test_threads_do_not_matter),
       cmocka_unit_test(test_few),
       cmocka_unit_test(test_equal_rows),
+      cmocka_unit_test(test_the_longest_are_chosen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static const wn_option options[] = {
      "adjacency, sequence, pairs or ratings (`user item value time`)"},
     {"items", WN_OPT_TEXT, &opt.items, "FILE", "with --train: the catalogue as JSON lines"},
     {"split", WN_OPT_TEXT, &opt.split, "KIND",
-     "time (default), leave-last-out, random, random-users, cold-items"},
+     "time (default), leave-last-out, random, random-users, cold-items, cold-users"},
     {"test-share", WN_OPT_REAL, &opt.test_share, "SHARE",
      "of the events, users or items; default 0.1"},
     {"dataset", WN_OPT_LIST, &opt.dataset, "KEY=VALUE",
@@ -215,9 +215,10 @@ static wn_status make_split(job *j, wn_error *err) {
              : j->ordered      ? WN_SPLIT_LEAVE_LAST
                                : WN_SPLIT_RANDOM;
   if (how.kind == WN_SPLIT_KINDS || how.kind == WN_SPLIT_GIVEN)
-    return wn_fail(err, WN_E_ARGUMENT, "split",
-                   "must be time, leave-last-out, random, random-users or cold-items, got `%s`",
-                   opt.split);
+    return wn_fail(
+        err, WN_E_ARGUMENT, "split",
+        "must be time, leave-last-out, random, random-users, cold-items or cold-users, got `%s`",
+        opt.split);
   WN_TRY(wn_split_make(events_of(j->train), &j->config.signals, &how, &j->split, err));
   j->sides[0] = (wn_event_list){j->split.train, j->split.train_len};
   j->sides[1] = (wn_event_list){j->split.test_events, j->split.test_len};

@@ -39,7 +39,7 @@ static const wn_option options[] = {
     {"config", WN_OPT_TEXT, &opt.config, "FILE",
      "configuration; default DIR/winnow.yaml when it is there"},
     {"split", WN_OPT_TEXT, &opt.split, "KIND",
-     "time (default with --data), leave-last-out, random, random-users, cold-items"},
+     "time (default with --data), leave-last-out, random, random-users, cold-items, cold-users"},
     {"test-share", WN_OPT_REAL, &opt.test_share, "SHARE",
      "of the events, or of the items with cold-items; default 0.1"},
     {"candidates", WN_OPT_TEXT, &opt.candidates, "WHICH",
@@ -195,9 +195,10 @@ static wn_status cutoffs(wn_evaluate_options *o, wn_error *err) {
 static wn_status split_kind(wn_split_kind *kind, wn_error *err) {
   *kind = opt.split != NULL ? wn_split_find(opt.split) : WN_SPLIT_TIME;
   if (*kind < WN_SPLIT_KINDS && *kind != WN_SPLIT_GIVEN) return WN_OK;
-  return wn_fail(err, WN_E_ARGUMENT, "split",
-                 "must be time, leave-last-out, random, random-users or cold-items, got `%s`",
-                 opt.split);
+  return wn_fail(
+      err, WN_E_ARGUMENT, "split",
+      "must be time, leave-last-out, random, random-users, cold-items or cold-users, got `%s`",
+      opt.split);
 }
 
 /* --candidates and --dataset. */
@@ -433,7 +434,8 @@ cleanup:
 
 /* By default of a data directory's own models; asked for, of all splits that we make. */
 static bool wants_second(const run *r) {
-  bool ours = opt.test == NULL && r->split.kind != WN_SPLIT_COLD_ITEMS && opt.negatives == NULL;
+  bool ours = opt.test == NULL && r->split.kind != WN_SPLIT_COLD_ITEMS &&
+              r->split.kind != WN_SPLIT_COLD_USERS && opt.negatives == NULL;
   bool plain = opt.data != NULL && opt.metrics == NULL && opt.models.len == 0 && opt.runs.len == 0;
   return ours && (opt.protocols == 2 || (opt.protocols == 0 && plain));
 }

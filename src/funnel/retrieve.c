@@ -136,6 +136,8 @@ static bool fit_query(const wn_funnel *funnel, wn_source *source, wn_query *quer
   if ((flags & (WN_MODEL_HISTORY | WN_MODEL_ANCHOR)) == 0) return true;
   if (query->history_len > 0) return true;
   if ((flags & WN_MODEL_ANCHOR) != 0 && query->anchor != WN_NO_IX) return true;
+  if ((flags & WN_MODEL_ATTRS) != 0 && query->user_attrs != NULL && query->anchor == WN_NO_IX)
+    return true;
   source->note = flat ? "no anchor item" : "no history";
   return false;
 }

@@ -76,13 +76,16 @@ static wn_status choose_users(wn_bench *b, wn_evaluation *out, wn_error *err) {
     wn_free(all);
     return wn_fail_memory(err);
   }
-  size_t n = draw_users(b, false, all, b->users, &b->users_len);
-  (void)draw_users(b, true, all, b->users + b->users_len, &b->cold_len);
+  bool cold = s->kind == WN_SPLIT_COLD_USERS; /* whom this split is about */
+  size_t n = draw_users(b, cold, all, b->users, &b->users_len);
+  if (!cold) (void)draw_users(b, true, all, b->users + b->users_len, &b->cold_len);
   out->users_not_sampled = n - b->users_len;
   wn_free(all);
   return n > 0 ? WN_OK
                : wn_fail(err, WN_E_ARGUMENT, "",
-                         "the split leaves no user with both a past and a relevant future item");
+                         cold ? "the split leaves no user with a relevant item"
+                              : "the split leaves no user with both a past and a relevant future "
+                                "item");
 }
 
 /* --- all of them --- */
@@ -258,6 +261,7 @@ static wn_status prepare(wn_bench *b, wn_error *err) {
   if (ranks_held_out(b)) wn_bitset_and(&b->universe, &b->split->held_out);
   if (o->items_source.scan != NULL) b->data.items_source = (wn_item_source){b, scan_known};
   b->data.users_source = o->users_source;
+  WN_TRY(wn_bench_read_attrs(b, err));
   b->data.created_ms = b->created_ms;
   b->data.vectors = b->options->vectors;
 cleanup:
@@ -346,7 +350,7 @@ static void describe(const wn_bench *b, wn_evaluation *out) {
   out->train_pairs = s->seen.ptr[s->users];
   out->test_pairs = s->test.ptr[s->users];
   out->users_evaluated = b->users_len;
-  out->users_cold = s->cold_users;
+  out->users_cold = s->kind == WN_SPLIT_COLD_USERS ? 0 : s->cold_users; /* left out */
   out->users_without_relevant = s->users_without_relevant;
   out->cold_test_pairs = s->cold_test_pairs;
   out->cutoffs_len = b->options->cutoffs_len;
@@ -395,6 +399,7 @@ static void bench_clear(wn_bench *b) {
   wn_free(b->popular_value);
   wn_free(b->users);
   wn_free(b->created_ms);
+  wn_bench_clear_attrs(b);
   wn_bitset_clear(&b->known);
   wn_bitset_clear(&b->universe);
   wn_list_context_clear(&b->context);

@@ -22,6 +22,8 @@ typedef enum wn_split_kind {
   WN_SPLIT_COLD_ITEMS, /* `test_share` of the items with all their events */
   WN_SPLIT_USERS,      /* strong generalisation: of `test_share` of the users nothing is fitted on;
                           a fifth of their pairs is the test, the others are their history */
+  WN_SPLIT_COLD_USERS, /* `test_share` of the users with all their events: nothing is known of them
+                          but their attributes */
   WN_SPLIT_KINDS
 } wn_split_kind;
 const char *wn_split_name(wn_split_kind kind); /* "leave-last-out" */
@@ -30,7 +32,7 @@ wn_split_kind wn_split_find(const char *name); /* WN_SPLIT_KINDS: unknown */
 typedef struct wn_split_options {
   wn_split_kind kind;
   double test_share; /* in (0, 1); not of LEAVE_LAST */
-  uint64_t seed;     /* RANDOM, COLD_ITEMS and USERS */
+  uint64_t seed;     /* RANDOM, COLD_ITEMS, USERS and COLD_USERS */
   bool keep_test;    /* fill in the split's test events */
   uint32_t items;    /* size of the catalogue at least; grown to the largest index + 1 */
 } wn_split_options;

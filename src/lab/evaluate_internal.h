@@ -54,6 +54,8 @@ typedef struct wn_bench {
   bool full;           /* the universe holds every item */
   int64_t *created_ms; /* a copy without the future; NULL: none given */
   wn_expr_cache *filters;
+  const wn_attrs **attrs; /* [users] of those whom train does not know; NULL: nobody's */
+  wn_arena attrs_arena;
   uint32_t *users;  /* evaluated, then cold ones */
   size_t users_len; /* evaluated */
   size_t cold_len;  /* after them */
@@ -104,6 +106,9 @@ static inline void wn_tied_six(const wn_ranking_metrics *m, double out[WN_TIED_M
                                        m->hit,  m->mrr,    m->ap_over_min};
   for (int i = 0; i < WN_TIED_METRICS; i++) out[i] = six[i];
 }
+/* Attributes of users without a past, where they are known. (user_attrs.c) */
+WN_MUST_USE wn_status wn_bench_read_attrs(wn_bench *b, wn_error *err);
+void wn_bench_clear_attrs(wn_bench *b);
 /* Lists and values of each user, by all threads. */
 WN_MUST_USE wn_status wn_bench_measure(wn_bench *b, wn_model_result *row, wn_error *err);
 /* From the values: what the row says. */

@@ -71,6 +71,7 @@ static wn_status history_of(const wn_bench *b, uint32_t user, wn_query *query) {
 static wn_status query_of(const wn_bench *b, wn_bench_worker *w, uint32_t user, wn_query *out) {
   const int64_t *asked = b->split->asked_ms;
   *out = (wn_query){.user = user,
+                    .user_attrs = b->attrs != NULL ? b->attrs[user] : NULL,
                     .anchor = WN_NO_IX,
                     .now_ms = asked != NULL ? asked[user] : b->histories->now_ms,
                     .seed = b->options->seed ^ wn_mix64(user),

@@ -86,8 +86,8 @@ static void mark_random(work *w, double share, uint64_t seed) {
 }
 
 const char *wn_split_name(wn_split_kind kind) {
-  static const char *const names[WN_SPLIT_KINDS] = {"time",   "leave-last-out", "given",
-                                                    "random", "cold-items",     "random-users"};
+  static const char *const names[WN_SPLIT_KINDS] = {
+      "time", "leave-last-out", "given", "random", "cold-items", "random-users", "cold-users"};
   return names[kind];
 }
 
@@ -107,6 +107,13 @@ static wn_status mark_users(work *w, double share, uint64_t seed, wn_split *out,
   for (size_t i = 0; i < w->count; i++)
     w->is_test[i] = w->is_test[i] && wn_bitset_test(&out->held_users, w->events[i].user);
   return WN_OK;
+}
+
+/* A user's events are all on one side. */
+static void mark_cold_users(work *w, double share, uint64_t seed) {
+  uint64_t limit = (uint64_t)(share * 18446744073709551615.0);
+  for (size_t i = 0; i < w->count; i++)
+    w->is_test[i] = wn_mix64(seed ^ wn_mix64(w->events[i].user)) < limit;
 }
 
 /* An item's events are all on one side. */
@@ -275,6 +282,8 @@ wn_status wn_split_make(wn_event_list events, const wn_signals *signals,
     mark_random(&w, share, options->seed);
   else if (out->kind == WN_SPLIT_COLD_ITEMS)
     WN_TRY(mark_cold(&w, share, options->seed, out, err));
+  else if (out->kind == WN_SPLIT_COLD_USERS)
+    mark_cold_users(&w, share, options->seed);
   else if (out->kind == WN_SPLIT_USERS)
     WN_TRY(mark_users(&w, share, options->seed, out, err));
   else

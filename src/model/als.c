@@ -25,6 +25,8 @@ static const wn_param_spec als_params[] = {
     {"negative", 0.3, 0, 100, "confidence of negative weights against positive ones; 0: none"},
     {"attr_lambda", 3, 0, 1e6, "ridge of the vectors that come from attributes; 0: none"},
     {"cold_scale", 0.85, 0, 1, "length that a vector from attributes keeps without events"},
+    {"user_attr_lambda", 1000, 0, 1e6,
+     "ridge of the vectors that users without a history get from their attributes; 0: none"},
     {"history_max", 1000, 1, 1e6, "newest items of a user that are folded in"},
 };
 
@@ -107,13 +109,23 @@ static bool gather(const wn_als *als, folding *f, wn_arena *arena) {
   return true;
 }
 
+static wn_status of_attributes(const wn_als *als, const wn_query *query, wn_arena *arena,
+                               const float **x, wn_error *err) {
+  if (query->user_attrs == NULL || query->anchor != WN_NO_IX || als->head.user_terms == 0)
+    return WN_OK;
+  float *own = wn_arena_alloc(arena, als->head.d * sizeof *own);
+  if (own == NULL) return wn_fail_memory(err);
+  if (wn_als_user_vector(als, query->user_attrs, own)) *x = own;
+  return WN_OK;
+}
+
 wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *arena, const float **x,
                          wn_error *err) {
   folding f = {0};
   size_t d = als->head.d;
   *x = NULL;
   if (!known_history(als, query, &f, arena)) return wn_fail_memory(err);
-  if (f.n == 0) return WN_OK;
+  if (f.n == 0) return of_attributes(als, query, arena, x, err);
   float *memory = wn_arena_alloc(arena, (wn_als_scratch_floats(d, f.n) + d) * sizeof *memory);
   if (memory == NULL || (f.live && !gather(als, &f, arena))) return wn_fail_memory(err);
   wn_als_scratch scratch;
@@ -370,7 +382,7 @@ static wn_status als_similar_users(const wn_model *model, const wn_query *query,
 const wn_model_class wn_model_als = {
     .name = "als",
     .doc = "implicit-feedback ALS: user and item vectors, any history folded in exactly",
-    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_LIVE,
+    .flags = WN_MODEL_HISTORY | WN_MODEL_ANCHOR | WN_MODEL_LIVE | WN_MODEL_ATTRS,
     .params = als_params,
     .params_len = sizeof als_params / sizeof *als_params,
     .text = "solver",

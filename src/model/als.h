@@ -1,9 +1,10 @@
 #ifndef WN_MODEL_ALS_H
 #define WN_MODEL_ALS_H
 /* Inside of the ALS model: the row solver (als_solve.c), the training (als_fit.c), vectors from
- * attributes (als_attr.c), learning from events (als_live.c), the class (als.c), its part of a
- * snapshot (als_snapshot.c) and many queries at once (als_batch.c). Every factor is kept in the
- * eigenbasis of the fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row is a diagonal.
+ * attributes (als_attr.c, als_users.c), learning from events (als_live.c), the class (als.c), its
+ * part of a snapshot (als_snapshot.c) and many queries at once (als_batch.c). Every factor is kept
+ * in the eigenbasis of the fixed side's Gram, so that the matrix α₀HᵀH + λᵤI of every row is a
+ * diagonal.
  */
 
 #include "base/map64.h"
@@ -135,7 +136,7 @@ typedef struct wn_als_head {
   uint32_t attr_terms; /* of the content model that attr_row_of belongs to; 0: none */
   uint32_t attr_rows;
   uint32_t users_active; /* users with a positive interaction */
-  uint32_t reserved;
+  uint32_t user_terms;   /* values of users' attributes that say something; 0: none */
   double alpha0, lambda, nu;
   double power, scale; /* confidence c = min(scale · weight^power, 100) */
   double negative;     /* of weights < 0: −negative · c(|weight|) */
@@ -210,6 +211,8 @@ typedef struct wn_als {
   const float *user_basis;     /* [d × d] rows are its eigenvectors */
   const uint32_t *attr_row_of; /* [attr_terms] row in `attr`, WN_NO_IX: says nothing */
   const float *attr;           /* [attr_rows × d] what a term adds to the vector of an item */
+  const uint64_t *user_term;   /* [user_terms] hashes of values, ascending */
+  const float *user_attr;      /* [user_terms × d] what each adds to the vector of a user */
   void *owned[16];             /* heap of a fitted model; none in a mapped one */
   size_t owned_len;
   wn_als_live live;
@@ -253,7 +256,8 @@ int32_t wn_als_code_least(const wn_als_code *query, const wn_als_code *block, fl
 float wn_als_confidence(const wn_als_head *head, float weight);
 wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                      wn_model **out, wn_error *err);
-/* The user vector of the query's history; *x stays NULL when no item of it is known. */
+/* The user vector of the query's history, or, when no item of it is known and there is no anchor,
+ * of the user's attributes; *x stays NULL when nothing is known of these either. */
 wn_status wn_als_fold_in(const wn_als *als, const wn_query *query, wn_arena *arena, const float **x,
                          wn_error *err);
 wn_status wn_als_candidates_batch(const wn_model *model, const wn_query_batch *batch,
@@ -266,6 +270,12 @@ wn_status wn_als_attr_fit(const wn_dataset *data, const wn_fit_env *env, double 
                           float *factors, wn_error *err);
 /* out[d] from a content vector; false: none of its terms says anything. */
 bool wn_als_attr_vector(const wn_als *als, const wn_term_weight *terms, size_t len, float *out);
+/* The same for users without a history: als_users.c. Values of `factors`: [users × d]. */
+wn_status wn_als_users_fit(const wn_dataset *data, const wn_fit_env *env, double lambda,
+                           wn_als *als, const float *factors, wn_error *err);
+/* out[d]; false: nothing that is known says anything. */
+bool wn_als_user_vector(const wn_als *als, const wn_attrs *attrs, float *out);
+wn_status wn_als_users_validate(const wn_als *als, wn_error *err);
 /* Once the user factors are fitted: the eigenbasis of their Gram, in which items are solved. */
 wn_status wn_als_live_fit(wn_als *als, wn_pool *pool, wn_error *err);
 void wn_als_live_init(wn_als *als); /* once everything else is set */

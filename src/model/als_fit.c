@@ -313,6 +313,8 @@ wn_status wn_als_fit(const wn_dataset *data, const wn_params *params, const wn_f
   als->head.users_active = f.user.active;
   WN_TRY(
       wn_als_attr_fit(data, env, wn_param(cls, params, "attr_lambda"), als, f.item.factors, err));
+  WN_TRY(wn_als_users_fit(data, env, wn_param(cls, params, "user_attr_lambda"), als, f.user.factors,
+                          err));
   WN_TRY(keep_items(&f, als, err));
   WN_TRY(keep_users(&f, als, err));
   WN_TRY(wn_als_live_fit(als, env->pool, err));

@@ -28,8 +28,11 @@ wn_status wn_als_save(const wn_model *model, wn_snapshot_writer *writer, wn_erro
       {"als/user_basis", als->user_basis, d * d * sizeof *als->user_basis},
       {"als/attr_row_of", als->attr_row_of, h->attr_terms * sizeof *als->attr_row_of},
       {"als/attr", als->attr, h->attr_rows * d * sizeof *als->attr},
+      {"als/user_term", als->user_term, h->user_terms * sizeof *als->user_term}, /* if any */
+      {"als/user_attr", als->user_attr, h->user_terms * d * sizeof *als->user_attr},
   };
-  for (size_t i = 0; i < sizeof section / sizeof *section; i++) {
+  size_t sections = sizeof section / sizeof *section - (h->user_terms > 0 ? 0 : 2);
+  for (size_t i = 0; i < sections; i++) {
     wn_status status =
         wn_snapshot_write(writer, section[i].name, section[i].data, section[i].bytes, err);
     if (status != WN_OK) return status;
@@ -105,6 +108,7 @@ wn_status wn_als_validate(const wn_model *model, wn_error *err) {
   WN_TRY(wn_check_finite("als/user_scale", als->user_scale, h->users, err));
   WN_TRY(wn_check_finite("als/user_basis", als->user_basis, d * d, err));
   WN_TRY(check_attr(als, err));
+  WN_TRY(wn_als_users_validate(als, err));
 cleanup:
   return status;
 }
@@ -148,11 +152,17 @@ cleanup:
 static wn_status map_users(wn_als *als, const wn_snapshot *snapshot, wn_error *err) {
   const wn_als_head *h = &als->head;
   uint64_t d = h->d;
+  const void *term = NULL;
   wn_status status;
   WN_TRY(wn_section_numbers(snapshot, "als/user", h->users * d, &als->user, err));
   WN_TRY(wn_section_numbers(snapshot, "als/user_scale", h->users, &als->user_scale, err));
   WN_TRY(map_doubles(snapshot, "als/user_eigen", h->d, &als->user_eigen, err));
   WN_TRY(wn_section_numbers(snapshot, "als/user_basis", d * d, &als->user_basis, err));
+  if (h->user_terms == 0) return WN_OK;
+  WN_TRY(wn_section_array(snapshot, "als/user_term", sizeof *als->user_term, h->user_terms, &term,
+                          err));
+  als->user_term = term;
+  WN_TRY(wn_section_numbers(snapshot, "als/user_attr", h->user_terms * d, &als->user_attr, err));
 cleanup:
   return status;
 }

@@ -32,8 +32,9 @@ typedef struct wn_query {
   const uint8_t *history_standing; /* [history_len] wn_standing; NULL: not known */
   /* [history_len] the strongest type of each pair (wn_signal_strongest); NULL: not known */
   const uint8_t *history_type;
-  wn_user_ix user;   /* WN_NO_IX: unknown; models need not have seen it */
-  wn_item_ix anchor; /* the item of a flat surface; WN_NO_IX: none */
+  wn_user_ix user;            /* WN_NO_IX: unknown; models need not have seen it */
+  const wn_attrs *user_attrs; /* of one without a history; NULL: not known */
+  wn_item_ix anchor;          /* the item of a flat surface; WN_NO_IX: none */
   const wn_bitset
       *allowed; /* only these items; NULL: all. Lists are full when enough items are allowed. */
   int64_t now_ms;
@@ -86,6 +87,7 @@ typedef struct wn_fit_env {
 #define WN_MODEL_BY_NAME                                                                           \
   16u /* dear to fit: left out where it would take long until a configuration or option names it   \
        */
+#define WN_MODEL_ATTRS 32u /* without a history it goes by the user's attributes */
 
 typedef struct wn_model_class {
   const char *name;

@@ -100,8 +100,8 @@ static wn_status ask_as(probe *p, wn_user_ix user, wn_request *request, wn_error
   if (user == WN_NO_IX) return WN_OK;
   wn_status status =
       wn_online_user(engine->serving->online, user, p->now_ms, &p->arena, &pairs, err);
-  if (status != WN_OK || pairs.len == 0) return status;
-  wn_seen_entry *seen = wn_arena_alloc(&p->arena, pairs.len * sizeof *seen);
+  if (status != WN_OK) return status;
+  wn_seen_entry *seen = wn_arena_alloc(&p->arena, (pairs.len + 1) * sizeof *seen);
   if (seen == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < pairs.len; i++)
     seen[i] = (wn_seen_entry){pairs.data[i].item, pairs.data[i].mask};

@@ -104,7 +104,8 @@ void wn_engine_tend_index(wn_engine *engine);
 /* Voids the base rows of users that were deleted after the snapshot was trained. */
 void wn_serving_forget_erased(const wn_engine *engine, wn_serving *serving);
 
-/* The newest pairs that say something become the query's history. */
+/* The newest pairs that say something become the query's history; of a user without any, her
+ * attributes are asked for. (engine_past.c) */
 WN_MUST_USE wn_status wn_engine_history(const wn_engine *engine, wn_query *query,
                                         wn_pair_list pairs, wn_arena *arena, wn_error *err);
 

@@ -98,28 +98,6 @@ static wn_status find_whys(wn_passage *p, wn_error *err) {
   return WN_OK;
 }
 
-wn_status wn_engine_history(const wn_engine *engine, wn_query *query, wn_pair_list pairs,
-                            wn_arena *arena, wn_error *err) {
-  size_t cap = pairs.len < WN_HISTORY_MAX ? pairs.len : WN_HISTORY_MAX;
-  if (cap == 0) return WN_OK;
-  wn_history_entry *history = wn_arena_alloc(arena, cap * sizeof *history);
-  uint8_t *standing = wn_arena_alloc(arena, cap), *type = wn_arena_alloc(arena, cap);
-  if (history == NULL || standing == NULL || type == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < pairs.len && query->history_len < cap; i++) {
-    const wn_pair *pair = &pairs.data[i];
-    if (pair->weight == 0.0f) continue;
-    standing[query->history_len] =
-        (uint8_t)wn_signals_standing(&engine->serving->signals, pair->mask, pair->weight);
-    type[query->history_len] = wn_signal_strongest(&engine->serving->signals, pair->mask);
-    history[query->history_len++] =
-        (wn_history_entry){.item = pair->item, .weight = pair->weight, .time_ms = pair->time_ms};
-  }
-  query->history = history;
-  query->history_standing = standing;
-  query->history_type = type;
-  return WN_OK;
-}
-
 /* WN_NO_IX: unknown, or deleted and not back. Under the lock. */
 static wn_user_ix live_user(const wn_engine *engine, wn_str id) {
   wn_user_ix user = id.len > 0 ? wn_store_find_user(engine->store, id) : WN_NO_IX;

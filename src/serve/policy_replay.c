@@ -97,8 +97,8 @@ static wn_status ask_user(rerun *r, const wn_own_slate *slate, wn_request *reque
   if (slate->user == WN_NO_IX) return WN_OK;
   wn_status status = wn_online_user(r->engine->serving->online, slate->user, slate->time_ms,
                                     &r->arena, &pairs, err);
-  if (status != WN_OK || pairs.len == 0) return status;
-  wn_seen_entry *seen = wn_arena_alloc(&r->arena, pairs.len * sizeof *seen);
+  if (status != WN_OK) return status;
+  wn_seen_entry *seen = wn_arena_alloc(&r->arena, (pairs.len + 1) * sizeof *seen);
   if (seen == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < pairs.len; i++)
     seen[i] = (wn_seen_entry){pairs.data[i].item, pairs.data[i].mask};

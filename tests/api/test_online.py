@@ -60,6 +60,27 @@ class Online(ApiTest):
             same += len(mine)
         self.assertGreater(same, 25, "of 50; 10 by chance")
 
+    def test_new_user_by_attributes(self):
+        """Users of the seed like one section each, and here they say which; a newcomer who says so, too, gets it before her
+        first event, from a server that was trained before she came."""
+        policy = "surfaces: {home: {n: 10, retrieve: [{model: als, quota: 50}], order: {diversity: none}}}\n"
+        with Server(policy) as server:
+            fill(server)
+            for n in range(60):
+                self.ok(server.request("PUT", "/v1/users/user-%d" % n, {"attributes": {"fan": "of-%d" % (n % 5)}}), 200)
+            train(server)
+            self.ok(server.request("POST", "/v1/admin/refresh"))
+            slate = lambda user: self.ok(server.get("/v1/surfaces/home/slate?n=10&user=" + user))
+            same = 0
+            for n in range(5):
+                self.ok(server.request("PUT", "/v1/users/fan-%d" % n, {"attributes": {"fan": "of-%d" % n}}), 201)
+                got = slate("fan-%d" % n)
+                self.assertEqual((got["user_known"], got["personal"]), (True, False))
+                same += sum(int(i.split("-")[1]) % 5 == n for i in ids(got))
+            self.assertGreater(same, 40)  # of 50; 10 by chance
+            self.ok(server.request("PUT", "/v1/users/who", {"attributes": {"fan": "of-nothing"}}), 201)
+            self.assertEqual(ids(slate("who")), ids(slate("nobody")))
+
     def everywhere(self, item):
         """All paths by which an item can be shown."""
         out = []

@@ -137,7 +137,7 @@ class Dataset(unittest.TestCase):
     def test_splits_say_what_they_are(self):
         log = self.write("log.tsv", self.events)
         states = {}
-        for split in ("time", "leave-last-out", "random", "random-users"):
+        for split in ("time", "leave-last-out", "random", "random-users", "cold-users"):
             done = subprocess.run([WINNOW, "dataset", "audit", "--train", log, "--format", "ratings", "--split", split, "--json"],
                                   capture_output=True, text=True)
             states[split] = {c["check"]: c["state"] for c in json.loads(done.stdout)["audit"]}
@@ -145,6 +145,7 @@ class Dataset(unittest.TestCase):
         self.assertEqual((states["leave-last-out"]["future"], states["leave-last-out"]["own future"]), ("warn", "pass"))
         self.assertEqual((states["random"]["future"], states["random"]["own future"]), ("warn", "warn"))
         self.assertEqual(states["random-users"]["future"], "warn")
+        self.assertEqual(states["cold-users"]["own future"], "pass")
 
     def test_build_is_read_back(self):
         log, out = self.write("log.tsv", self.events), self.folder / "built"

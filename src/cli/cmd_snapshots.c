@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "model/snapshot.h"
+#include "serve/restore.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -12,10 +13,14 @@
 
 static struct {
   const char *data;
-  bool json;
+  const char *config;
+  bool json, keep_config;
 } opt;
-static const wn_option options[] = {{"data", WN_OPT_TEXT, &opt.data, "DIR", "the data directory"},
-                                    {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"}};
+static const wn_option options[] = {
+    {"data", WN_OPT_TEXT, &opt.data, "DIR", "the data directory"},
+    {"config", WN_OPT_TEXT, &opt.config, "FILE", "rollback: default: the last server's"},
+    {"keep-config", WN_OPT_FLAG, &opt.keep_config, NULL, "rollback: the snapshot alone"},
+    {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"}};
 static const wn_command command = {
     "snapshots",
     "list, verify or roll back trained snapshots",
@@ -23,10 +28,11 @@ static const wn_command command = {
     "list               what there is, newest first; * marks the one that is served\n"
     "verify [NUMBER]    reads every byte and checks every checksum; exit status 9 when one is "
     "damaged\n"
-    "rollback [NUMBER]  serves NUMBER, or the one before the current; a running server follows "
-    "within a second",
+    "rollback [NUMBER]  serves NUMBER, or the one before the current, with the configuration that "
+    "it "
+    "was trained by; a running server follows within a second",
     options,
-    2};
+    4};
 
 /* The member `verdict` of what the gate wrote; "" when it wrote nothing. */
 static void read_verdict(uint64_t number, char *out, size_t size) {
@@ -146,6 +152,21 @@ static uint64_t before_current(const wn_snapshot_entry *entries, size_t count) {
   return 0;
 }
 
+static void print_rollback(uint64_t number, wn_restored restored, uint64_t version, wn_buf *out) {
+  if (opt.json) {
+    wn_buf_printf(out, "{\"current\":%" PRIu64 ",\"config_restored\":%s", number,
+                  restored == WN_RESTORED ? "true" : "false");
+    if (version > 0) wn_buf_printf(out, ",\"config\":%" PRIu64, version);
+    wn_buf_printf(out, "}");
+    return;
+  }
+  wn_buf_printf(out, "snapshot %" PRIu64 " is the current one", number);
+  if (restored == WN_RESTORED)
+    wn_buf_printf(out, ", with version %" PRIu64 " of the configuration", version);
+  if (restored == WN_RESTORED_UNKNOWN)
+    wn_buf_printf(out, "; what it was trained by never served: the configuration stays as it is");
+}
+
 static int rollback(bool one, uint64_t number) {
   wn_snapshot_entry *entries = NULL;
   size_t count = 0;
@@ -161,11 +182,13 @@ static int rollback(bool one, uint64_t number) {
       return wn_cli_fail(&command, &err);
     }
   }
+  wn_restored restored = WN_RESTORED_SAME;
+  uint64_t version = 0;
+  if (!opt.keep_config &&
+      wn_restore_config(opt.data, opt.config, number, &restored, &version, &err) != WN_OK)
+    return wn_cli_fail(&command, &err);
   if (wn_snapshot_set_current(opt.data, number, &err) != WN_OK) return wn_cli_fail(&command, &err);
-  if (opt.json)
-    wn_buf_printf(&out, "{\"current\":%" PRIu64 "}", number);
-  else
-    wn_buf_printf(&out, "snapshot %" PRIu64 " is the current one", number);
+  print_rollback(number, restored, version, &out);
   return wn_cli_print(&out);
 }
 

@@ -169,3 +169,38 @@ wn_status wn_config_history_text(const char *dir, uint64_t number, wn_buf *out, 
   if (status != WN_E_NOT_FOUND) return status;
   return wn_fail(err, WN_E_NOT_FOUND, "number", "there is no version %" PRIu64, number);
 }
+
+static wn_status read_noted(const char *path, wn_buf *out, wn_error *err) {
+  wn_status status = wn_read_file(path, 4096, out, err);
+  return status == WN_E_NOT_FOUND ? WN_OK : status;
+}
+
+wn_status wn_config_file_note(const char *dir, const char *file, wn_error *err) {
+  wn_status status = WN_OK;
+  char path[4096], *whole = realpath(file, NULL);
+  wn_buf noted = {0};
+  wn_str now = wn_str_of(whole != NULL ? whole : file);
+  snprintf(path, sizeof path, "%s/config/file", dir);
+  WN_TRY(read_noted(path, &noted, err));
+  if (!wn_str_equal((wn_str){noted.data, noted.len}, now))
+    WN_TRY(wn_write_file_atomic(path, now, err));
+cleanup:
+  free(whole);
+  wn_buf_clear(&noted);
+  return status;
+}
+
+wn_status wn_config_file_find(const char *dir, char *out, size_t size, wn_error *err) {
+  wn_status status = WN_OK;
+  char path[4096];
+  wn_buf noted = {0};
+  snprintf(path, sizeof path, "%s/config/file", dir);
+  WN_TRY(read_noted(path, &noted, err));
+  if (noted.len > 0 && noted.len < size)
+    snprintf(out, size, "%.*s", (int)noted.len, noted.data);
+  else
+    snprintf(out, size, "%s/winnow.yaml", dir);
+cleanup:
+  wn_buf_clear(&noted);
+  return status;
+}

@@ -32,6 +32,10 @@ const wn_config_version *wn_config_history_find(const wn_config_history *history
 /* Durable when it returns; version->number and bytes are filled in: one more than the last. */
 WN_MUST_USE wn_status wn_config_history_add(const char *dir, wn_config_version *version,
                                             wn_str text, wn_error *err);
+/* DIR/config/file: the path that the last server read its configuration from, for commands beside
+ * it. Without one DIR/winnow.yaml is found. */
+WN_MUST_USE wn_status wn_config_file_note(const char *dir, const char *file, wn_error *err);
+WN_MUST_USE wn_status wn_config_file_find(const char *dir, char *out, size_t size, wn_error *err);
 /* WN_E_NOT_FOUND: no such version. Appends. */
 WN_MUST_USE wn_status wn_config_history_text(const char *dir, uint64_t number, wn_buf *out,
                                              wn_error *err);

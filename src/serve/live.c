@@ -1,4 +1,7 @@
-/* Order of a change: parse, add what the API declared of experiments, check against what runs, pin
+/* A text that another process put (winnow snapshots rollback) is followed: the newest version of
+ * the history is one that this server never served, and the file holds its very text.
+ *
+ * Order of a change: parse, add what the API declared of experiments, check against what runs, pin
  * snapshots, ledger of experiments, history, file, pointer.
  * A crash before the file leaves a version in the history that never served; the next start finds
  * the old text in the file and notes that as the newest version. The file's own folder may be
@@ -22,6 +25,7 @@ struct wn_live {
   char file[1024];
   wn_buf text;
   wn_config_version version;
+  struct timespec looked; /* when the history was written, as it was last looked at */
 };
 
 /* A missing file is an empty text. */
@@ -77,6 +81,7 @@ wn_status wn_live_open(wn_engine *engine, wn_live **out, wn_error *err) {
                    "it again",
                    live->file));
   WN_TRY(find_version(live, err));
+  WN_TRY(wn_config_file_note(engine->dir, live->file, err));
   *out = live;
   live = NULL;
 cleanup:
@@ -147,6 +152,7 @@ static unsigned waits_of(const wn_config *a, const wn_config *b) {
 typedef struct change {
   wn_live *live;
   const wn_live_edit *edit;
+  bool stored; /* version and file are as they shall be */
   wn_policy *from, *to;
   wn_live_result *out;
 } change;
@@ -213,7 +219,7 @@ static wn_status make_change(change *c, wn_error *err) {
   WN_TRY(wn_ledger_check(dir, &c->to->experiments, err));
   WN_TRY(wn_engine_pin(live->engine, &c->to->experiments, err));
   WN_TRY(wn_ledger_update(dir, &c->to->experiments, wn_now_ms(), err));
-  status = store_version(c, err);
+  if (!c->stored) status = store_version(c, err);
   if (status != WN_OK) {
     (void)!wn_ledger_update(dir, &c->from->experiments, wn_now_ms(), &ignored);
     goto cleanup;
@@ -249,6 +255,56 @@ cleanup:
   pthread_mutex_unlock(&live->lock);
   wn_policy_unref(c.from);
   wn_policy_unref(c.to);
+  return status;
+}
+
+/* The newest version of the history, if it is newer than what serves and the file holds it. */
+static wn_status find_put(wn_live *live, wn_config_version *version, wn_buf *text, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_config_history history = {NULL, 0};
+  *version = (wn_config_version){.number = 0};
+  WN_TRY(wn_config_history_read(wn_engine_dir(live->engine), &history, err));
+  if (history.len == 0 || history.data[history.len - 1].number <= live->version.number)
+    goto cleanup;
+  WN_TRY(read_text(live->file, text, err));
+  if (hash_of(text_of(text)) == history.data[history.len - 1].hash)
+    *version = history.data[history.len - 1];
+cleanup:
+  wn_config_history_clear(&history);
+  return status;
+}
+
+static bool history_changed(wn_live *live) {
+  char path[4096];
+  struct stat st;
+  snprintf(path, sizeof path, "%s/config/history.json", wn_engine_dir(live->engine));
+  if (stat(path, &st) != 0) return false;
+  bool same =
+      st.st_mtim.tv_sec == live->looked.tv_sec && st.st_mtim.tv_nsec == live->looked.tv_nsec;
+  live->looked = st.st_mtim;
+  return !same;
+}
+
+wn_status wn_live_follow(wn_live *live, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_buf text = {0};
+  wn_live_result result = {.waits = 0};
+  wn_live_edit edit = {.author = ""};
+  change c = {.live = live, .edit = &edit, .stored = true, .out = &result};
+  pthread_mutex_lock(&live->lock);
+  wn_engine_change_begin(live->engine);
+  if (!history_changed(live)) goto cleanup;
+  WN_TRY(find_put(live, &result.version, &text, err));
+  if (result.version.number == 0) goto cleanup;
+  edit.text = text_of(&text);
+  WN_TRY(make_policies(&c, err));
+  WN_TRY(make_change(&c, err));
+cleanup:
+  wn_engine_change_end(live->engine);
+  pthread_mutex_unlock(&live->lock);
+  wn_policy_unref(c.from);
+  wn_policy_unref(c.to);
+  wn_buf_clear(&text);
   return status;
 }
 

@@ -48,6 +48,9 @@ typedef struct wn_live_result {
  * very text); an experiment under way would change. */
 WN_MUST_USE wn_status wn_live_put(wn_live *live, const wn_live_edit *edit, wn_live_result *out,
                                   wn_error *err);
+/* Takes over what another process on this machine put into history and file (restore.h). Looks
+ * once at each writing of the history; on failure what served serves on. */
+WN_MUST_USE wn_status wn_live_follow(wn_live *live, wn_error *err);
 /* The policy of a draft, checked as by put, but for version and file. One reference. */
 WN_MUST_USE wn_status wn_live_draft(wn_live *live, wn_str text, wn_policy **out, wn_error *err);
 

@@ -109,8 +109,10 @@ cleanup:
   return status;
 }
 
-/* The configuration that the snapshot was trained by serves again, as a new version. */
-static wn_status restore_config(wn_http *http, const char *dir, uint64_t number, wn_error *err) {
+/* The configuration that the snapshot was trained by serves again, as a new version. `must`: it is
+ * an error that the history does not know it. */
+static wn_status restore_config(wn_http *http, const char *dir, uint64_t number, bool must,
+                                wn_error *err) {
   wn_status status = WN_OK;
   char path[4096], comment[64];
   wn_snapshot *snapshot = NULL;
@@ -122,6 +124,7 @@ static wn_status restore_config(wn_http *http, const char *dir, uint64_t number,
   WN_TRY(wn_config_history_read(dir, &history, err));
   const wn_config_version *version =
       wn_config_history_of(&history, wn_snapshot_about_of(snapshot)->config);
+  if (version == NULL && !must) goto cleanup;
   if (version == NULL)
     WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "config",
                    "the configuration that snapshot %" PRIu64
@@ -156,7 +159,8 @@ wn_status wn_route_snapshot_serve(wn_http *http, wn_error *err) {
     WN_TRY(wn_fail(err, WN_E_ARGUMENT, "number", "must be a snapshot's number"));
   const char *dir = store_dir(http);
   if (dir == NULL) WN_TRY(wn_fail_memory(err));
-  if (config) WN_TRY(restore_config(http, dir, (uint64_t)number, err));
+  bool asked = wn_query_get(&http->query, "config").ptr != NULL;
+  if (config || !asked) WN_TRY(restore_config(http, dir, (uint64_t)number, asked, err));
   WN_TRY(wn_snapshot_set_current(dir, (uint64_t)number, err));
   http->refresh = true;
 cleanup:

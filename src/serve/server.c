@@ -187,6 +187,9 @@ static void refresh_once(wn_server *server, wn_http *waiters, wn_error *last) {
   if (wn_keyring_refresh(server->keys, &err) != WN_OK)
     wn_log(WN_LOG_ERROR, "keys stay as they were: %s", err.message);
   err = (wn_error){.status = WN_OK};
+  if (wn_live_follow(server->live, &err) != WN_OK)
+    wn_log(WN_LOG_ERROR, "configuration stays as it was: %s", err.message);
+  err = (wn_error){.status = WN_OK};
   wn_status status = wn_engine_refresh(server->engine, &swapped, &err);
   if (status == WN_OK && swapped) wn_log(WN_LOG_INFO, "snapshot swapped in");
   if (status != WN_OK && strcmp(last->message, err.message) != 0)

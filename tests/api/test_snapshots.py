@@ -1,10 +1,21 @@
 """Which snapshots there are, which is served, and going back, over HTTP."""
 
+import json
 import os
 import shutil
+import time
 import unittest
 
-from harness import ApiTest, Server, fill, main, train
+from harness import SLOW, ApiTest, Server, fill, main, train
+
+
+
+def within(condition, seconds=30):
+    until = time.monotonic() + seconds * SLOW
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError("waited in vain")
+        time.sleep(0.05)
 
 
 class Snapshots(ApiTest):
@@ -51,17 +62,59 @@ class Snapshots(ApiTest):
             self.ok(server.request("POST", "/v1/admin/refresh"))
             listed = self.ok(server.get("/v1/snapshots"))["snapshots"]
             self.assertEqual([(s["number"], s["config"]) for s in listed], [(2, 3), (1, 2)])
-            slate = lambda: self.ok(server.get("/v1/surfaces/home/slate?user=user-1"))
+            def slate():
+                answer = self.ok(server.get("/v1/surfaces/home/slate?user=user-1"))
+                return answer["model"], len(answer["items"])
+
+            self.assertEqual(slate(), (2, 7))
+            self.ok(server.request("POST", "/v1/snapshots/1/serve?config=false"))
+            self.assertEqual(slate(), (1, 7), "the snapshot alone, when asked")
             self.ok(server.request("POST", "/v1/snapshots/1/serve"))
-            self.assertEqual((slate()["model"], len(slate()["items"])), (1, 7), "only when asked")
-            self.ok(server.request("POST", "/v1/snapshots/1/serve?config=true"))
-            self.assertEqual((slate()["model"], len(slate()["items"])), (1, 4))
+            self.assertEqual(slate(), (1, 4))
             now = self.ok(server.get("/v1/config"))
-            self.assertEqual((now["kind"], now["of"], now["comment"]), ("revert", 2, "with snapshot 1"))
+            self.assertEqual((now["version"], now["kind"], now["of"], now["comment"]), (4, "revert", 2, "with snapshot 1"))
             self.problem(server.request("POST", "/v1/snapshots/1/serve?config=perhaps"), 400, "config")
+            # The command, beside the server: forth, back without a number, and the snapshot alone.
+            back = lambda *args: server.run("snapshots", "rollback", "--data", server.data, *args)
+            self.assertIn("with version 3 of the configuration", back("2").stdout)
+            within(lambda: slate() == (2, 7))
+            self.assertEqual(json.loads(back("--json").stdout), {"current": 1, "config_restored": True, "config": 4})
+            within(lambda: slate() == (1, 4))
+            self.assertEqual(self.ok(server.get("/v1/config"))["author"], "command")
+            self.assertEqual(back("2", "--keep-config").returncode, 0)
+            within(lambda: slate() == (2, 4))
+            self.assertIn("with version 5 of the configuration", back("2").stdout)
+            within(lambda: slate() == (2, 7))
+            # What nobody has served yet would be lost: nothing changes.
+            with open(os.path.join(server.data, "winnow.yaml"), "a") as f:
+                f.write("# by hand\n")
+            refused = back("1")
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("--keep-config", refused.stderr)
+            self.problem(server.request("POST", "/v1/snapshots/1/serve"), 409)
+            self.assertEqual(slate(), (2, 7))
+            with open(os.path.join(server.data, "winnow.yaml"), "w") as f:
+                f.write(two)
             shutil.rmtree(os.path.join(server.data, "config"))
-            self.problem(server.request("POST", "/v1/snapshots/2/serve?config=true"), 404, "config")
-            self.assertEqual(slate()["model"], 1)
+            self.problem(server.request("POST", "/v1/snapshots/1/serve?config=true"), 404, "config")
+            self.assertEqual(slate(), (2, 7))
+            self.ok(server.request("POST", "/v1/snapshots/1/serve"))
+            self.assertEqual(slate(), (1, 7))
+
+    def test_the_command_without_a_server(self):
+        with Server() as server:
+            fill(server)
+            put = lambda text, v: self.ok(server.request("PUT", "/v1/config", {"text": text, "based_on": v}))
+            put("surfaces: {home: {n: 4}}\n", 1)
+            train(server)
+            put("surfaces: {home: {n: 7}}\n", 2)
+            self.assertEqual(server.run("train", "--data", server.data, "--force").returncode, 0)
+            server.stop()
+            self.assertEqual(server.run("snapshots", "rollback", "--data", server.data).returncode, 0)
+            server.start()
+            slate = self.ok(server.get("/v1/surfaces/home/slate?user=user-1"))
+            self.assertEqual((slate["model"], len(slate["items"])), (1, 4))
+            self.assertEqual(self.ok(server.get("/v1/config"))["kind"], "revert")
 
     def test_refused(self):
         self.problem(self.server.request("POST", "/v1/snapshots/last/serve"), 400, "number")

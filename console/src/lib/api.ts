@@ -124,7 +124,21 @@ export interface Proposal {
   weight: number
   points: number
 }
-export interface Candidate {
+/** A sum of trees, taken apart: where it starts, the features that moved it most, all others. */
+export interface Parts {
+  margin?: number
+  features?: { name: string; value?: number; adds: number }[]
+  base?: number
+  others_add?: number
+}
+/** What the rankers said, where the snapshot has one. */
+export interface Ranked extends Parts {
+  points?: number // of the generators; the score, where there is no ranker
+  light?: number
+  value?: number
+  objectives?: ({ name: string; weight: number; p?: number; adds?: number } & Parts)[]
+}
+export interface Candidate extends Ranked {
   item: string
   title: string | null
   rank: number
@@ -149,7 +163,7 @@ export interface Explain {
     ms: number
   }
   filter: { allowed: number; counts: Record<string, number>; drops: { item: string; title: string | null; reason: string }[]; ms: number }
-  score: { normalise: string; candidates: Candidate[]; ms: number }
+  score: { normalise: string; by?: 'generators' | 'ranker' | 'objectives'; candidates: Candidate[]; ms: number }
   order: {
     diversity: { method: string; by: string; lambda: number } | null
     caps: { attribute: string; max: number }[]
@@ -162,7 +176,7 @@ export interface Explain {
   why?: Why[]
 }
 /** How far an item came, and what stopped it. */
-export interface Why {
+export interface Why extends Ranked {
   item: string
   title: string | null
   stage: 'unknown' | 'retrieve' | 'filter' | 'order' | 'shown'

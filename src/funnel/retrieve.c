@@ -170,7 +170,10 @@ wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bit
   out->data = wn_arena_alloc(funnel->arena, k * sizeof *out->data);
   if (out->data == NULL) return wn_fail_memory(err);
   if (source->spec == NULL) return ask_catalogue(funnel, allowed, k, out, err);
-  return source->model->cls->candidates(source->model, &query, k, out->data, &out->len, err);
+  const wn_model_class *cls = source->model->cls;
+  bool alike = query.history_len == 0 && query.anchor != WN_NO_IX && cls->similar != NULL;
+  return (alike ? cls->similar : cls->candidates)(source->model, &query, k, out->data, &out->len,
+                                                  err);
 }
 
 /* `list` of what may be shown, `whole` of that and of what the session was served. A list that

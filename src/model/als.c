@@ -392,6 +392,7 @@ const wn_model_class wn_model_als = {
     .validate = wn_als_validate,
     .bind = wn_als_bind,
     .candidates = als_candidates,
+    .similar = wn_anchor_similar,
     .candidates_batch = wn_als_candidates_batch,
     .score_all = als_score_all,
     .update = wn_als_update,

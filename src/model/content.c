@@ -329,6 +329,7 @@ const wn_model_class wn_model_content = {
     .map = content_map,
     .validate = content_validate,
     .candidates = content_candidates,
+    .similar = wn_anchor_similar,
     .score_all = content_score_all,
     .update_item = content_update_item,
     .bytes = content_bytes,

@@ -345,6 +345,7 @@ const wn_model_class wn_model_covisit = {
     .map = covisit_map,
     .validate = covisit_validate,
     .candidates = covisit_candidates,
+    .similar = wn_anchor_similar,
     .score_all = covisit_score_all,
     .update = wn_covisit_update,
     .forget = wn_covisit_forget,

@@ -315,6 +315,7 @@ const wn_model_class wn_model_ease = {
     .map = ease_map,
     .validate = ease_validate,
     .candidates = ease_candidates,
+    .similar = wn_anchor_similar,
     .score_all = ease_score_all,
     .free = ease_free,
 };

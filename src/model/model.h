@@ -116,7 +116,11 @@ typedef struct wn_model_class {
    * first, *count ≤ k; 0 when the model has nothing to say. `out` has room for k. */
   wn_status (*candidates)(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
                           size_t *count, wn_error *err);
-  /* Optional: the same lists for many queries, bit for bit. */
+  /* Optional, of every class with WN_MODEL_ANCHOR: the k allowed items most like query->anchor, by
+   * what the model knows of it alone: neither history nor user are looked at. Best first. */
+  wn_status (*similar)(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
+                       size_t *count, wn_error *err);
+  /* Optional: the same lists as `candidates` for many queries, bit for bit. */
   wn_status (*candidates_batch)(const wn_model *model, const wn_query_batch *batch, wn_error *err);
   /* The score of every item 0 … items−1 (−INFINITY: none). The exact twin of candidates: same
    * order. */

@@ -107,6 +107,16 @@ static void spread(const wn_ask *ask, const wn_query *query, float *scores, uint
   }
 }
 
+wn_status wn_anchor_similar(const wn_model *model, const wn_query *query, size_t k, wn_scored *out,
+                            size_t *count, wn_error *err) {
+  wn_query alone = *query;
+  alone.history = NULL;
+  alone.history_len = 0;
+  alone.user = WN_NO_IX;
+  alone.user_attrs = NULL;
+  return model->cls->candidates(model, &alone, k, out, count, err);
+}
+
 void wn_scores_clear(float *scores, uint32_t items) {
   for (uint32_t i = 0; i < items; i++) scores[i] = -INFINITY;
 }

@@ -62,6 +62,10 @@ WN_MUST_USE wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const w
 WN_MUST_USE wn_status wn_ask_all(wn_ask_fn *fill, const wn_model *model, const wn_query *query,
                                  float *scores, uint32_t items, wn_error *err);
 
+/* `similar` of the classes whose candidates answer an anchor where there is no history. */
+WN_MUST_USE wn_status wn_anchor_similar(const wn_model *model, const wn_query *query, size_t k,
+                                        wn_scored *out, size_t *count, wn_error *err);
+
 /* scores[0 … items−1] = −INFINITY */
 void wn_scores_clear(float *scores, uint32_t items);
 

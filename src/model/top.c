@@ -166,6 +166,7 @@ const wn_model_class wn_model_top = {
     .save = top_save,
     .map = top_map,
     .candidates = top_candidates,
+    .similar = wn_anchor_similar,
     .score_all = top_score_all,
     .update = top_update,
     .bytes = top_bytes,

@@ -277,6 +277,7 @@ const wn_model_class wn_model_vectors = {
     .map = vectors_map,
     .validate = vectors_validate,
     .candidates = vectors_candidates,
+    .similar = wn_anchor_similar,
     .score_all = vectors_score_all,
     .update_item = vectors_update_item,
     .item_vector = vectors_item_vector,

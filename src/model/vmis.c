@@ -433,6 +433,7 @@ const wn_model_class wn_model_vmis = {
     .map = vmis_map,
     .validate = vmis_validate,
     .candidates = vmis_candidates,
+    .similar = wn_anchor_similar,
     .score_all = vmis_score_all,
     .update = wn_vmis_update,
     .forget = wn_vmis_forget,

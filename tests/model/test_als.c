@@ -385,6 +385,28 @@ static void check_auto(const wn_dataset *data) {
   assert_true(fabs(objective[1] - objective[0]) < .05 * objective[0]);
 }
 
+/* From 96 factors on rows of more entries than that are summed in bfloat16 where the CPU can: the
+ * same bits for any number of threads, there as elsewhere. */
+static void check_wide(const wn_dataset *data) {
+  static const char *const wide[] = {"factors=96 epochs=2 tolerance=0",
+                                     "factors=112 epochs=1 tolerance=0"};
+  uint64_t longer = 0;
+  for (uint32_t u = 0; u < data->by_user.rows; u++)
+    longer += data->by_user.row_ptr[u + 1] - data->by_user.row_ptr[u] > 96;
+  assert_true(longer > 50);
+  print_message("long rows are summed in %s\n",
+                wn_simd_syrk_rounded() != NULL ? "bfloat16" : "floats: no bfloat16 here");
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    wn_model *one = fit_threads(&wn_model_als, data, wide[i], 1);
+    for (int threads = 2; threads < 6; threads++) {
+      wn_model *other = fit_threads(&wn_model_als, data, wide[i], threads);
+      assert_same_model(one, other);
+      other->cls->free(other);
+    }
+    one->cls->free(one);
+  }
+}
+
 /* Rows on both sides of every border between the solvers; steps reach nearly what is exact. */
 static void test_long_rows(void **state) {
   (void)state;
@@ -417,6 +439,7 @@ static void test_long_rows(void **state) {
   }
   check_solvers(&data);
   check_auto(&data);
+  check_wide(&data);
   exact->cls->free(exact);
   wn_dataset_clear(&data);
   wn_free(facts);

@@ -156,9 +156,19 @@ static void ask(const wn_model *fitted, const wn_model *mapped, const wn_dataset
     query.history_len = history_of(data, u, 6000, history);
     same_lists(fitted, mapped, &query, data->items);
   }
-  query.history_len = 0;
   query.anchor = 0;
+  wn_scored like[K], list[K];
+  size_t like_len = 0, len_ = 0;
+  assert_true((fitted->cls->similar != NULL) == ((fitted->cls->flags & WN_MODEL_ANCHOR) != 0));
+  if (fitted->cls->similar != NULL) /* whatever the history */
+    assert_ok(mapped->cls->similar(mapped, &query, K, like, &like_len, err));
+  query.history_len = 0;
+  query.user = WN_NO_IX;
   same_lists(fitted, mapped, &query, data->items);
+  if (fitted->cls->similar == NULL) return;
+  assert_ok(fitted->cls->candidates(fitted, &query, K, list, &len_, err));
+  assert_int_equal(like_len, len_);
+  if (len_ > 0) assert_memory_equal(like, list, len_ * sizeof *list);
 }
 
 /* --- fitting --- */

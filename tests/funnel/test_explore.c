@@ -1,6 +1,7 @@
 /* What exploration draws against what it logs: each slate as often as the product of its items'
  * propensities says, for every policy alone and together. WINNOW_EXPLORE_SLATES: slates a policy,
- * default 6,000; 10⁶ was run once (src/funnel/README.md). */
+ * default 6,000; 10⁶ was run once (src/funnel/README.md). WINNOW_EXPLORE_POLICY: those whose name
+ * holds this alone. */
 #include "fixture.h"
 #include "funnel/diversity.h"
 
@@ -218,6 +219,8 @@ static void init(fx_world *w, wn_surface *s, fake *f) {
 static void test_frequencies(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+    const char *only = getenv("WINNOW_EXPLORE_POLICY");
+    if (only != NULL && strstr(policies[i].name, only) == NULL) continue;
     fx_world w;
     wn_surface s;
     fake f;
@@ -236,6 +239,7 @@ static void test_frequencies(void **state) {
     printf(
         "%s: X2 %.1f of %.0f cells, %+.2f deviations; logged probability of the slates met %.4f\n",
         policies[i].name, o.chi2, o.cells, too_large(&o), o.probability);
+    fflush(stdout);
     assert_true(o.cells >= 2);
     assert_true(too_large(&o) < 4);
     assert_true(o.probability > 0.98 && o.probability < 1 + 1e-5);

@@ -34,6 +34,27 @@ size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item) {
   return last; /* rounding */
 }
 
+void wn_lots_add(wn_lots *lots, const wn_lot *lot, size_t candidates_len, double part) {
+  if (!(part > 0) || !wn_lot_holds(lot, candidates_len)) return;
+  lots->lot[lots->len] = *lot;
+  lots->share[lots->len++] = lots->rest * part;
+  lots->rest -= lots->rest * part;
+}
+
+const wn_lot *wn_lots_pick(const wn_lots *lots, wn_rng *rng) {
+  double at = lots->len > 1 ? wn_rng_double(rng) * (1 - lots->rest) : 0;
+  size_t k = 0;
+  while (k + 1 < lots->len && at >= lots->share[k]) at -= lots->share[k++];
+  return &lots->lot[k];
+}
+
+double wn_lots_of(const wn_lots *lots, size_t candidate, wn_item_ix item) {
+  double p = 0;
+  for (size_t k = 0; k < lots->len; k++)
+    p += lots->share[k] * wn_lot_of(&lots->lot[k], candidate, item);
+  return p / (1 - lots->rest);
+}
+
 wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where, wn_lot *out,
                       wn_error *err) {
   const wn_exposed *exposed = funnel->request->exposed;

@@ -23,6 +23,18 @@ double wn_lot_of(const wn_lot *lot, size_t candidate, wn_item_ix item);
 /* A candidate, or *item of those that may be none (then SIZE_MAX). */
 size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item);
 
+/* What may fill a place, each with its share of the slates. Begins as {.rest = 1}. */
+typedef struct wn_lots {
+  wn_lot lot[3];
+  double share[3];
+  size_t len;
+  double rest; /* what is not shared out; it goes to all by their shares */
+} wn_lots;
+/* A lot takes `part` of what is left, if it holds anything. */
+void wn_lots_add(wn_lots *lots, const wn_lot *lot, size_t candidates_len, double part);
+const wn_lot *wn_lots_pick(const wn_lots *lots, wn_rng *rng); /* of one at least */
+double wn_lots_of(const wn_lots *lots, size_t candidate, wn_item_ix item);
+
 /* The items of the catalogue that may be shown, that `where` (NULL: none) allows, that the slot's
  * surface has shown too seldom and that do not stand in the slate. */
 WN_MUST_USE wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where,

@@ -15,7 +15,8 @@
  * Quotas, slots, repeats, calibration and coverage are order_rules.c's. With a temperature T each
  * place is drawn from the pool instead, by e^(worth / T) over what is free: sequential sampling
  * without replacement, which for fixed worths is Plackett and Luce's model, and Gumbel top-k (Kool,
- * van Hoof and Welling, ICML 2019) another way to draw the same lists. The logged propensity is
+ * van Hoof and Welling, ICML 2019) another way to draw the same lists. What else explores (slots,
+ * `order.bandit`) is a lot beside that one (lot.h), with its share. The logged propensity is
  * that of the item given what stands above it: exact, 1 where nothing was drawn. A slate that was
  * shown elsewhere (request->shown) is put place by place instead, each item with the probability
  * that the same choice would have fallen on it: 0 or 1 where nothing is drawn.
@@ -408,37 +409,13 @@ static wn_lot open_lot(order *o, bool urgent) {
   return certain(o->funnel->candidates_len, NULL);
 }
 
-/* What may fill a place, each with its share of the slates. */
-typedef struct lots {
-  wn_lot lot[3];
-  double share[3];
-  size_t len;
-  double rest; /* what is not shared out */
-} lots;
-
-/* A lot takes `part` of what is left, if it holds anything. */
-static void add_lot(const order *o, lots *all, const wn_lot *lot, double part) {
-  if (!(part > 0) || !wn_lot_holds(lot, o->funnel->candidates_len)) return;
-  all->lot[all->len] = *lot;
-  all->share[all->len++] = all->rest * part;
-  all->rest -= all->rest * part;
-}
-
-static const wn_lot *draw_lot(order *o, const lots *all) {
-  double at = all->len > 1 ? wn_rng_double(&o->rng) : 0;
-  size_t k = 0;
-  while (k + 1 < all->len && at >= all->share[k]) at -= all->share[k++];
-  return &all->lot[k];
-}
-
-/* One of the lots by its share, one of its items, and the item's probability under them all. */
-static choice draw(order *o, const lots *all) {
+/* An item of the lots, and its probability under them all. */
+static choice draw(order *o, const wn_lots *all) {
   const wn_funnel *funnel = o->funnel;
   const wn_request *request = funnel->request;
   choice made = {.candidate = funnel->candidates_len, .item = WN_NO_IX};
   if (all->len == 0) return made;
-  size_t shown = shown_here(o);
-  const wn_lot *lot = draw_lot(o, all);
+  const wn_lot *lot = wn_lots_pick(all, &o->rng);
   made.explored = lot->explored;
   made.why = lot->why;
   made.candidate = wn_lot_draw(lot, &o->rng, &made.item);
@@ -450,12 +427,9 @@ static choice draw(order *o, const lots *all) {
   } else {
     made.candidate = candidate_of(o, made.item);
   }
-  for (size_t k = 0; k < all->len; k++) {
-    made.propensity += all->share[k] * wn_lot_of(&all->lot[k], made.candidate, made.item);
-    if (request->shown != NULL && funnel->slate_len < request->shown_len)
-      made.of_shown +=
-          all->share[k] * wn_lot_of(&all->lot[k], shown, request->shown[funnel->slate_len]);
-  }
+  made.propensity = wn_lots_of(all, made.candidate, made.item);
+  if (request->shown != NULL && funnel->slate_len < request->shown_len)
+    made.of_shown = wn_lots_of(all, shown_here(o), request->shown[funnel->slate_len]);
   return made;
 }
 
@@ -464,23 +438,23 @@ static wn_status choose(order *o, choice *out, wn_error *err) {
   const wn_slot *slot = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
   const wn_slot *bandit = &o->funnel->surface->bandit;
   wn_status status = WN_OK;
-  lots all = {.rest = 1};
+  wn_lots all = {.rest = 1};
   wn_lot lot;
+  size_t none = o->funnel->candidates_len;
   skip_taken(o);
   if (slot != NULL) {
     WN_TRY(slot_lot(o, slot, &lot, err));
-    add_lot(o, &all, &lot, (double)slot->share);
+    wn_lots_add(&all, &lot, none, (double)slot->share);
   }
   bool urgent = wn_rules_urgent(&o->rules, open_places(o) + (slot != NULL));
   if (all.rest > 0 && bandit->explore != WN_EXPLORE_NONE && !urgent) {
     WN_TRY(believed(o, bandit, &o->posterior, &lot, err));
-    add_lot(o, &all, &lot, (double)bandit->share);
+    wn_lots_add(&all, &lot, none, (double)bandit->share);
   }
   if (all.rest > 0) {
     lot = open_lot(o, urgent);
-    add_lot(o, &all, &lot, 1);
+    wn_lots_add(&all, &lot, none, 1);
   }
-  for (size_t k = 0; k < all.len && all.rest > 0; k++) all.share[k] /= 1 - all.rest;
   *out = draw(o, &all);
 cleanup:
   return status;

@@ -81,11 +81,18 @@ static wn_status choose_users(wn_bench *b, wn_evaluation *out, wn_error *err) {
   if (!cold) (void)draw_users(b, true, all, b->users + b->users_len, &b->cold_len);
   out->users_not_sampled = n - b->users_len;
   wn_free(all);
-  return n > 0 ? WN_OK
-               : wn_fail(err, WN_E_ARGUMENT, "",
-                         cold ? "the split leaves no user with a relevant item"
-                              : "the split leaves no user with both a past and a relevant future "
-                                "item");
+  if (n > 0) return WN_OK;
+  uint64_t tested = s->test_users + s->users_without_relevant;
+  if (s->train_len == 0 || tested == 0)
+    return wn_fail(err, WN_E_ARGUMENT, "", "the %s part of the split is empty",
+                   s->train_len == 0 ? "train" : "test");
+  if (cold) return wn_fail(err, WN_E_ARGUMENT, "", "the split leaves no user with a relevant item");
+  return wn_fail(err, WN_E_ARGUMENT, "",
+                 "the split leaves no user with both a past and a relevant future item: of %llu in "
+                 "the test part %llu have no past, of %llu nothing is relevant (had in train, or "
+                 "without weight)",
+                 (unsigned long long)tested, (unsigned long long)s->cold_users,
+                 (unsigned long long)s->users_without_relevant);
 }
 
 /* --- all of them --- */

@@ -73,6 +73,13 @@ static void someone_beats_popular(wn_evaluation *e) {
   }
   if (best == NULL) return;
   wn_interval d = best->over_popular.difference;
+  if (isnan(d.low)) {
+    guard(
+        e, "beats popularity", WN_GUARD_WARN,
+        "the best row over popular: %s %+.4f, without an interval: nothing is certain of one user",
+        best->name, d.mean);
+    return;
+  }
   guard(e, "beats popularity", d.low > 0 ? WN_GUARD_PASS : WN_GUARD_WARN,
         "the best row over popular, same users: %s %+.4f (%+.4f to %+.4f)", best->name, d.mean,
         d.low, d.high);

@@ -10,6 +10,19 @@
 
 /* --- reading --- */
 
+wn_page_note wn_page_span(double low, double high, bool sign) {
+  wn_page_note out = {""};
+  if (!isnan(low))
+    snprintf(out.text, sizeof out.text, sign ? " (%+.4f to %+.4f)" : " (%.4f to %.4f)", low, high);
+  return out;
+}
+
+wn_page_note wn_page_p(const char *name, double p) {
+  wn_page_note out = {""};
+  if (!isnan(p)) snprintf(out.text, sizeof out.text, ", %s %.2g", name, p);
+  return out;
+}
+
 double wn_page_number(const json_t *object, const char *key) {
   const json_t *value = json_object_get(object, key);
   return json_is_number(value) ? json_number_value(value) : NAN;

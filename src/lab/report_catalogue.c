@@ -191,7 +191,8 @@ void wn_page_calibration(wn_page *p) {
   for (size_t i = 0; i < n; i++) {
     char title[160];
     const char *name = wn_page_name(p, of[i]);
-    snprintf(title, sizeof title, "%s: %.3f (%.3f to %.3f)", name, at[i][1], at[i][0], at[i][2]);
+    snprintf(title, sizeof title, "%s: %.4f%s", name, at[i][1],
+             wn_page_span(at[i][0], at[i][2], false).text);
     wn_chart_text(&c, &(wn_label){0, (double)(n - 1 - i), -8, 4, "end", "name"}, name);
     wn_chart_interval(&c, at[i], (double)(n - 1 - i), p->style[p->order[of[i]]], title);
   }

@@ -54,8 +54,8 @@ static void forest(wn_page *p, const difference *all, size_t n, const char *agai
   wn_chart_rule(&c, 0, "zero");
   for (size_t i = 0; i < n; i++) {
     double y = (double)(n - 1 - i);
-    snprintf(title, sizeof title, "%s: %+.4f (%+.4f to %+.4f), p %.2g", all[i].model, all[i].at[1],
-             all[i].at[0], all[i].at[2], all[i].p);
+    snprintf(title, sizeof title, "%s: %+.4f%s%s", all[i].model, all[i].at[1],
+             wn_page_span(all[i].at[0], all[i].at[2], true).text, wn_page_p("p", all[i].p).text);
     wn_chart_text(&c, &(wn_label){c.x.low, y, -8, 4, "end", "name"}, all[i].model);
     wn_chart_interval(&c, all[i].at, y, all[i].style, title);
   }
@@ -122,8 +122,8 @@ static void curve_chart(wn_page *p, const char *metric) {
     wn_points points = {x, y[i], interval ? low[i] : NULL, interval ? high[i] : NULL, n};
     wn_chart_line(&c, &points, style, name);
     for (size_t k = 0; k < n; k++) {
-      snprintf(title, sizeof title, "%s: %s@%.0f %.4f (%.4f to %.4f)", name, metric, x[k], y[i][k],
-               low[i][k], high[i][k]);
+      snprintf(title, sizeof title, "%s: %s@%.0f %.4f%s", name, metric, x[k], y[i][k],
+               wn_page_span(low[i][k], high[i][k], false).text);
       wn_chart_dot(&c, x[k], y[i][k], style, title);
     }
   }
@@ -288,10 +288,11 @@ static void slice_chart(wn_page *p, const json_t *first) {
       const json_t *value = json_object_get(mine, "value");
       double low = wn_page_number(value, "low"), mean = wn_page_number(value, "mean");
       char title[240];
-      snprintf(title, sizeof title, "%s, %s: %.4f (%.4f to %.4f), %.0f users, adjusted p %.2g",
-               wn_page_name(p, i), wn_page_text(mine, "name"), mean, low,
-               wn_page_number(value, "high"), wn_page_number(mine, "users"),
-               wn_page_number(mine, "p_adjusted"));
+      snprintf(title, sizeof title, "%s, %s: %.4f%s, %.0f users%s", wn_page_name(p, i),
+               wn_page_text(mine, "name"), mean,
+               wn_page_span(low, wn_page_number(value, "high"), false).text,
+               wn_page_number(mine, "users"),
+               wn_page_p("adjusted p", wn_page_number(mine, "p_adjusted")).text);
       wn_chart_interval(&c, (const double[]){fmax(0, low), mean, wn_page_number(value, "high")},
                         y + 0.26 * (1 - (double)i), p->style[p->order[i]], title);
     }

@@ -24,6 +24,12 @@ extern const char wn_report_css[];
 
 double wn_page_number(const json_t *object, const char *key); /* NaN: none */
 const char *wn_page_text(const json_t *object, const char *key);
+/* " (LOW to HIGH)", ", NAME P"; empty where there is none (one user has no interval). */
+typedef struct wn_page_note {
+  char text[64];
+} wn_page_note;
+wn_page_note wn_page_span(double low, double high, bool sign);
+wn_page_note wn_page_p(const char *name, double p);
 const json_t *wn_page_row(const wn_page *page, size_t i); /* i-th best */
 const char *wn_page_name(const wn_page *page, size_t i);
 bool wn_page_baseline(const char *model);

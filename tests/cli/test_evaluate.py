@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 import tempfile
 import unittest
@@ -156,7 +157,12 @@ class Evaluate(unittest.TestCase):
         row = next(line for line in winnow(*args, "--report", page).stdout.splitlines() if line.startswith("popular"))
         self.assertEqual(row.split()[1:5], ["1.0000", "-", "0.5000", "-"])
         self.assertIn("null", winnow(*args, "--json").stdout)
-        self.assertNotIn('="nan', page.read_text())
+        visible = re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S).split("<script")[0]
+        self.assertEqual(re.findall(r"[^a-z]nan[^a-z]", visible + winnow(*args).stdout), [])
+        test.write_text("")
+        done = subprocess.run([WINNOW, *map(str, args)], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("the test part of the split is empty", done.stderr)
 
 
 if __name__ == "__main__":

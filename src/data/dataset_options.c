@@ -16,12 +16,12 @@
  * answers the question only where each item has a chance to be shown: exploration. The 10 keep one
  * lucky impression from being the best item.
  *
- * There is no sampling of negatives here, because no model takes samples: those that learn from
- * what did not happen weigh all of it in closed form. Deterministic; one thread. */
+ * Negatives are drawn last (negatives.c). Deterministic; one thread. */
 #include "data/dataset_options.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "data/negatives.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +43,10 @@ const wn_dataset_key wn_dataset_keys[] = {
      "weights are divided by the item's number of users to this power"},
     {"exposure_power", AT(exposure_power), 0, 2, false,
      "weights are divided by the item's impressions to this power"},
+    {"negatives", AT(negatives), 0, 100, false,
+     "items drawn for each positive pair that the user never met, as dislikes"},
+    {"negatives_power", AT(negatives_power), 0, 2, false,
+     "… by the item's number of users to this power; 0: each alike"},
 };
 const size_t wn_dataset_keys_len = sizeof wn_dataset_keys / sizeof *wn_dataset_keys;
 
@@ -86,8 +90,10 @@ bool wn_dataset_options_none(const wn_dataset_options *options) {
   for (size_t i = 0; i < wn_dataset_keys_len; i++) {
     double value;
     memcpy(&value, (const char *)options + wn_dataset_keys[i].offset, sizeof value);
-    /* active_days says nothing by itself */
-    if (value != 0 && wn_dataset_keys[i].offset != AT(active_days)) return false;
+    /* these two say nothing by themselves */
+    if (value != 0 && wn_dataset_keys[i].offset != AT(active_days) &&
+        wn_dataset_keys[i].offset != AT(negatives_power))
+      return false;
   }
   return true;
 }
@@ -109,12 +115,13 @@ static const count_name counts[] = {
     {"users_rare", "users with too few items", COUNT(users_rare)},
     {"items_rare", "items with too few users", COUNT(items_rare)},
     {"pairs_rare", "pairs of these", COUNT(pairs_rare)},
+    {"negatives", "negatives", COUNT(negatives)},
     {"users", "users", COUNT(users)},
     {"items", "items", COUNT(items)},
     {"pairs", "pairs", COUNT(pairs)},
 };
 #define COUNTS (sizeof counts / sizeof *counts)
-#define LEFT   3 /* the last ones: what is left */
+#define LEFT   4 /* the last ones: what is drawn and what is left */
 
 static uint64_t count_at(const wn_dataset_report *report, size_t i) {
   uint64_t value;
@@ -142,6 +149,8 @@ void wn_dataset_report_print(const wn_dataset_report *report, wn_buf *out) {
                   counts[i].text);
     before = ", ";
   }
+  if (report->negatives > 0)
+    wn_buf_printf(out, "; %llu negatives drawn", (unsigned long long)report->negatives);
 }
 
 /* --- events --- */
@@ -434,6 +443,11 @@ wn_status wn_dataset_prepare(const wn_pairs_input *in, const wn_dataset_options 
     WN_TRY(correct_popularity(out, options->popularity_alpha, err));
   if (options->exposure_power > 0) WN_TRY(correct_exposure(out, in, options->exposure_power, err));
   count_left(out, report);
+  if (options->negatives > 0) {
+    WN_TRY(wn_negatives_add(&out->by_user, options->negatives, options->negatives_power,
+                            &report->negatives, err));
+    WN_TRY(transpose_again(out, err));
+  }
 cleanup:
   wn_free(copy);
   if (status != WN_OK) wn_dataset_clear(out);

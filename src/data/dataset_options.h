@@ -18,6 +18,8 @@ typedef struct wn_dataset_options {
   double item_users_min;   /* items with at least so many users of positive weight */
   double popularity_alpha; /* weights are divided by the item's popularity to this power */
   double exposure_power;   /* weights are divided by the item's impressions to this power */
+  double negatives;        /* drawn for each positive pair, as dislikes (negatives.h) */
+  double negatives_power;  /* … by the item's number of users to this power */
 } wn_dataset_options;
 
 typedef struct wn_dataset_key {
@@ -48,6 +50,7 @@ typedef struct wn_dataset_report {
   uint64_t users_over, pairs_over; /* users with more than user_items_max, and their older pairs */
   uint64_t users_rare, items_rare; /* below the least counts, once all others of these were gone */
   uint64_t pairs_rare;
+  uint64_t negatives;           /* drawn; not among `pairs` */
   uint64_t users, items, pairs; /* left: users and items that have pairs */
 } wn_dataset_report;
 

@@ -307,7 +307,9 @@ static void tell_levels(wn_covisit_head *head, const wn_dataset *data) {
 static double density(const wn_csr *by_item) {
   double sum = 0, squares = 0;
   for (uint32_t i = 0; i < by_item->rows; i++) {
-    double n = (double)(by_item->row_ptr[i + 1] - by_item->row_ptr[i]);
+    double n = 0; /* who took it: dislikes say nothing here */
+    for (uint64_t p = by_item->row_ptr[i]; p < by_item->row_ptr[i + 1]; p++)
+      n += wn_csr_weight(by_item, p) > 0;
     sum += n;
     squares += n * n;
   }

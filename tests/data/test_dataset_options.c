@@ -216,6 +216,42 @@ static void popularity_is_divided_away(void **state) {
 }
 
 /* Item i was shown 20 i times: its weights are divided by 20 i + 10, and all by one number. */
+/* Rows keep their pairs and their order; what is drawn is new to the user, distinct and disliked.
+ */
+static void negatives_are_drawn(void **state) {
+  (void)state;
+  wn_dataset_options none = {0}, options = {.negatives = 1.5, .negatives_power = 1};
+  wn_dataset_report report;
+  wn_dataset all = prepare(&none, NULL), a = prepare(&options, &report),
+             b = prepare(&options, NULL);
+  same_rows(&a.by_user, &b.by_user);
+  wn_error err = {0};
+  assert_int_equal(wn_csr_validate(&a.by_user, &err), WN_OK);
+  assert_int_equal(report.pairs, all.by_user.nnz);
+  assert_int_equal(report.negatives, a.by_user.nnz - all.by_user.nnz);
+  double mean = 0, positives = 0;
+  for (uint64_t p = 0; p < all.by_user.nnz; p++)
+    if (all.by_user.weight[p] > 0) mean += (double)all.by_user.weight[p], positives++;
+  mean /= positives;
+  assert_true((double)report.negatives > .5 * positives);
+  for (uint32_t u = 0; u < USERS; u++) {
+    const wn_csr *m = &a.by_user;
+    uint64_t len = all.by_user.row_ptr[u + 1] - all.by_user.row_ptr[u];
+    uint64_t begin = m->row_ptr[u], own = m->row_ptr[u + 1] - len, wanted = 0;
+    assert_memory_equal(m->col + own, all.by_user.col + all.by_user.row_ptr[u], len * 4);
+    for (uint64_t p = own; p < own + len; p++) wanted += m->weight[p] > 0;
+    assert_true(own - begin <= (uint64_t)(1.5 * (double)wanted));
+    for (uint64_t p = begin; p < own; p++) {
+      assert_true(fabs((double)m->weight[p] + mean) < 1e-5 * mean);
+      assert_true(m->time_ms[p] == m->time_ms[own]);
+      for (uint64_t q = p + 1; q < own + len; q++) assert_int_not_equal(m->col[p], m->col[q]);
+    }
+  }
+  wn_dataset_clear(&all);
+  wn_dataset_clear(&a);
+  wn_dataset_clear(&b);
+}
+
 static void exposure_is_divided_away(void **state) {
   (void)state;
   wn_dataset_options none = {0}, options = {.exposure_power = 1};
@@ -314,6 +350,7 @@ int main(void) {
       cmocka_unit_test(least_counts_hold_for_what_is_left),
       cmocka_unit_test(popularity_is_divided_away),
       cmocka_unit_test(exposure_is_divided_away),
+      cmocka_unit_test(negatives_are_drawn),
       cmocka_unit_test(odd_logs),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(memory_may_end_anywhere),

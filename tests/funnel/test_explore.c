@@ -357,9 +357,40 @@ static void test_fatigue(void **state) {
   fx_clear(&w);
 }
 
+/* Every limit of the arena: a clean error, nothing leaked. */
+static void test_memory(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fake f;
+  const wn_exposed exposed = {
+      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+  for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+    size_t failed = 0;
+    bool whole = false;
+    init(&w, &s, &f);
+    policies[i].declare(&s);
+    s.fatigue_rate = 0.1f;
+    for (size_t limit = 1000; !whole; limit += 3000) {
+      wn_slate slate;
+      wn_error err;
+      wn_arena_clear(&w.arena);
+      wn_arena_init(&w.arena, limit);
+      wn_request r = fx_request(&w, &s, N);
+      r.exposed = &exposed;
+      wn_status status = wn_funnel_run(&r, &slate, &err);
+      whole = status == WN_OK;
+      assert_true(whole ? slate.len == N : status == WN_E_MEMORY);
+      failed += !whole;
+    }
+    assert_true(failed > 0);
+    fx_clear(&w);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_frequencies),
                                      cmocka_unit_test(test_cold), cmocka_unit_test(test_judged),
-                                     cmocka_unit_test(test_fatigue)};
+                                     cmocka_unit_test(test_fatigue), cmocka_unit_test(test_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -442,9 +442,10 @@ int main(int argc, char **argv) {
     for (uint32_t r = 0; r <= b.set.repeat; r++) measure(&b, name, levels[i], NULL, b.truth);
   }
   if (b.set.batch > 0) {
-    bench_batch(&b, .95, 32);
-    bench_batch(&b, .99, 32);
-    bench_batch(&b, 1, 32);
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+      if (b.set.only > 0 ? levels[i] == b.set.only : levels[i] >= .95 && levels[i] != .999)
+        bench_batch(&b, levels[i], 32);
+    }
   }
   if (b.set.save != NULL) bench_files(&b);
   if (b.set.filters > 0) bench_filters(&b);

@@ -1,10 +1,10 @@
 /* Mutated images through the mapper, searches, changes and merges.
  *
- * An input is a list of changes to one of three sample images (one a metric): first a byte of mode
- * (bits 0 and 1: the sample; bit 2: cut the image at the last change's place), then 8 bytes a
- * change: place (4), kind (1), value (3). Checksums are recomputed, so that what lies behind them
- * is reached. Whatever maps must answer without touching memory that is not its own; the verifier
- * must not either. */
+ * An input is a list of changes to one of four sample images (one a metric, one with axes): first a
+ * byte of mode (bits 0 and 1: the sample; bit 2: cut the image at the last change's place), then 8
+ * bytes a change: place (4), kind (1), value (3). Checksums are recomputed, so that what lies
+ * behind them is reached. Whatever maps must answer without touching memory that is not its own;
+ * the verifier must not either. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/map64.h"
@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ROWS  150u
 #define DIMS  6u
+#define MANY  1024u
+#define WIDE  16u
 #define BYTES (1u << 17)
 
 typedef struct image {
@@ -25,7 +27,7 @@ typedef struct image {
   size_t len;
 } image;
 
-static image samples[3];
+static image samples[4];
 static volatile float sink; /* what is read must be read */
 
 static wn_status take(void *ctx, const void *data, size_t bytes, wn_error *err) {
@@ -36,26 +38,41 @@ static wn_status take(void *ctx, const void *data, size_t bytes, wn_error *err) 
   return WN_OK;
 }
 
-static void make_sample(unsigned metric) {
-  static float rows[ROWS * DIMS];
+static void write_sample(const wn_vectors *vectors, wn_metric metric, image *out) {
   wn_error err;
   wn_index *index;
   wn_index_options options;
-  wn_vectors vectors = {rows, ROWS, DIMS};
-  wn_rng rng;
-  wn_rng_seed(&rng, metric + 1);
-  for (size_t i = 0; i < ROWS * DIMS; i++) rows[i] = (float)wn_rng_normal(&rng);
   wn_index_options_defaults(&options);
-  options.metric = (wn_metric)metric;
+  options.metric = metric;
   options.lists = 5;
   options.k = 5;
-  samples[metric].bytes = aligned_alloc(64, BYTES);
-  wn_index_sink sink_of = {&samples[metric], take};
-  if (samples[metric].bytes == NULL || wn_index_build(&vectors, &options, &index, &err) != WN_OK ||
+  out->bytes = aligned_alloc(64, BYTES);
+  wn_index_sink sink_of = {out, take};
+  if (out->bytes == NULL || wn_index_build(vectors, &options, &index, &err) != WN_OK ||
       wn_index_write(index, true, &sink_of, &err) != WN_OK) {
     exit(1);
   }
   wn_index_free(index);
+}
+
+static void make_sample(unsigned metric) {
+  static float rows[ROWS * DIMS];
+  wn_rng rng;
+  wn_rng_seed(&rng, metric + 1);
+  for (size_t i = 0; i < ROWS * DIMS; i++) rows[i] = (float)wn_rng_normal(&rng);
+  write_sample(&(wn_vectors){rows, ROWS, DIMS}, (wn_metric)metric, &samples[metric]);
+}
+
+/* Of rank 2, so that codes have axes. */
+static void make_low_rank(void) {
+  static float rows[MANY * WIDE];
+  wn_rng rng;
+  wn_rng_seed(&rng, 9);
+  for (size_t i = 0; i < MANY; i++) {
+    float a = (float)wn_rng_normal(&rng), b = (float)wn_rng_normal(&rng);
+    for (size_t j = 0; j < WIDE; j++) rows[i * WIDE + j] = a * (float)j + b * (j % 3 == 0);
+  }
+  write_sample(&(wn_vectors){rows, MANY, WIDE}, WN_METRIC_IP, &samples[3]);
 }
 
 static void mutate(unsigned char *bytes, size_t *len, const uint8_t *data, size_t size) {
@@ -119,9 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   wn_index *index;
   if (samples[0].bytes == NULL) {
     for (unsigned m = 0; m < 3; m++) make_sample(m);
+    make_low_rank();
   }
   if (size < 1) return 0;
-  const image *sample = &samples[data[0] % 4 % 3];
+  const image *sample = &samples[data[0] % 4];
   size_t len = sample->len;
   unsigned char *bytes = aligned_alloc(64, BYTES);
   if (bytes == NULL) return 0;

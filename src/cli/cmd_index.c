@@ -112,10 +112,10 @@ static void about_json(const wn_index_about *a, wn_json *j) {
   const struct {
     const char *key;
     double value;
-  } numbers[] = {{"dims", a->dims},           {"rows", a->rows},
-                 {"lists", a->lists},         {"tiers", a->tiers},
-                 {"recall", a->recall},       {"achieved", a->achieved},
-                 {"bytes", (double)a->bytes}, {"row_bytes", (double)a->row_bytes}};
+  } numbers[] = {
+      {"dims", a->dims},         {"coded", a->coded},         {"rows", a->rows},
+      {"lists", a->lists},       {"tiers", a->tiers},         {"recall", a->recall},
+      {"achieved", a->achieved}, {"bytes", (double)a->bytes}, {"row_bytes", (double)a->row_bytes}};
   wn_json_key(j, "metric");
   wn_json_cstring(j, wn_metric_name(a->metric));
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -141,9 +141,9 @@ static void print_about(const work *w, wn_buf *out) {
     return;
   }
   wn_buf_printf(out,
-                "%" PRIu32 " rows of %" PRIu32 ", %s, %" PRIu32 " lists in %" PRIu32
-                " tiers; index %s beside rows of %s",
-                a.rows, a.dims, wn_metric_name(a.metric), a.lists, a.tiers,
+                "%" PRIu32 " rows of %" PRIu32 " (codes of %" PRIu32 "), %s, %" PRIu32
+                " lists in %" PRIu32 " tiers; index %s beside rows of %s",
+                a.rows, a.dims, a.coded, wn_metric_name(a.metric), a.lists, a.tiers,
                 wn_human_bytes((double)a.bytes, codes, sizeof codes),
                 wn_human_bytes((double)a.row_bytes, rows, sizeof rows));
   if (a.achieved > 0)

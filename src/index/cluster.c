@@ -19,10 +19,12 @@
 
 struct wn_coarse {
   wn_scan_blocks blocks;
-  uint32_t lists, dims;
+  wn_axes axes;
+  uint32_t lists;
   wn_metric metric;
   uint8_t *codes;
-  float *scale, *bias;
+  wn_scan_fit *fits;
+  float *bias;
 };
 
 void wn_for_all(wn_pool *pool, size_t n, size_t grain, wn_pool_fn *fn, void *ctx) {
@@ -37,38 +39,43 @@ void wn_for_all(wn_pool *pool, size_t n, size_t grain, wn_pool_fn *fn, void *ctx
 void wn_coarse_free(wn_coarse *coarse) {
   if (coarse == NULL) return;
   wn_free(coarse->codes);
-  wn_free(coarse->scale);
+  wn_free(coarse->fits);
   wn_free(coarse->bias);
   wn_free(coarse);
 }
 
-wn_status wn_coarse_create(const float *centres, uint32_t lists, uint32_t dims, wn_metric metric,
-                           wn_coarse **out, wn_error *err) {
-  size_t blocks = ((size_t)lists + 15) / 16, groups = ((size_t)dims + 3) / 4;
+wn_status wn_coarse_create(const wn_axes *axes, const float *centres, uint32_t lists,
+                           wn_metric metric, wn_coarse **out, wn_error *err) {
+  size_t blocks = ((size_t)lists + 15) / 16, groups = ((size_t)axes->kept + 3) / 4;
   wn_coarse *coarse = wn_calloc(1, sizeof *coarse);
   if (coarse == NULL) return wn_fail_memory(err);
   coarse->codes = wn_calloc(blocks * groups, 64);
-  coarse->scale = wn_calloc(blocks * 16, sizeof *coarse->scale);
+  coarse->fits = wn_calloc(blocks, sizeof *coarse->fits);
   coarse->bias = wn_calloc(blocks * 16, sizeof *coarse->bias);
-  if (coarse->codes == NULL || coarse->scale == NULL || coarse->bias == NULL) {
+  if (coarse->codes == NULL || coarse->fits == NULL || coarse->bias == NULL) {
     wn_coarse_free(coarse);
     return wn_fail_memory(err);
   }
+  coarse->axes = *axes;
   coarse->lists = lists;
-  coarse->dims = dims;
   coarse->metric = metric;
   wn_code_fit fit = {0};
-  for (size_t c = 0; c < blocks * 16; c++) {
-    if (c >= lists) {
-      coarse->bias[c] = -INFINITY; /* never the nearest */
-      continue;
+  for (size_t b = 0; b < blocks; b++) {
+    wn_code_rows rows = {.count = lists - b * 16 < 16 ? lists - (uint32_t)b * 16 : 16};
+    for (size_t l = 0; l < 16; l++) {
+      float *bias = &coarse->bias[b * 16 + l];
+      if (l >= rows.count) {
+        *bias = -INFINITY; /* never the nearest */
+        continue;
+      }
+      const float *centre = centres + (b * 16 + l) * axes->dims;
+      rows.row[l] = centre;
+      rows.factor[l] = 1;
+      if (metric == WN_METRIC_L2) *bias = -(float)wn_norm2(centre, axes->dims);
     }
-    const float *centre = centres + c * dims;
-    coarse->scale[c] =
-        wn_code_row(centre, dims, 1, coarse->codes + c / 16 * groups * 64, c % 16, &fit);
-    if (metric == WN_METRIC_L2) coarse->bias[c] = -(float)wn_norm2(centre, dims);
+    coarse->fits[b] = wn_code_block(axes, &rows, coarse->codes + b * groups * 64, &fit);
   }
-  coarse->blocks = (wn_scan_blocks){coarse->codes, coarse->scale, coarse->bias, blocks, groups};
+  coarse->blocks = (wn_scan_blocks){coarse->codes, coarse->fits, coarse->bias, blocks, groups};
   *out = coarse;
   return WN_OK;
 }
@@ -122,7 +129,7 @@ static void assign_rows(void *ctx, size_t begin, size_t end, int worker) {
       wn_probe probe;
       size_t row = task->pick != NULL ? task->pick[at + i] : at + i;
       wn_metric metric = coarse->metric == WN_METRIC_L2 ? WN_METRIC_L2 : WN_METRIC_IP;
-      wn_probe_init(&probe, task->rows + row * coarse->dims, coarse->dims, metric, 0,
+      wn_probe_init(&probe, &coarse->axes, task->rows + row * coarse->axes.dims, metric, 0,
                     codes + i * padded);
       queries[i] = probe.scan;
     }
@@ -257,7 +264,7 @@ static wn_status one_round(state *s, wn_error *err) {
   const wn_cluster_task *task = s->task;
   wn_coarse *coarse;
   wn_status status =
-      wn_coarse_create(s->centres, task->lists, task->dims, task->metric, &coarse, err);
+      wn_coarse_create(task->axes, s->centres, task->lists, task->metric, &coarse, err);
   if (status != WN_OK) return status;
   bool done = wn_coarse_assign(coarse, task->rows, s->sample, s->sample_len, task->pool, s->list);
   wn_coarse_free(coarse);

@@ -7,8 +7,8 @@
 /* Centres as codes, for assigning rows to them. */
 typedef struct wn_coarse wn_coarse;
 
-/* Row-major centres [lists · dims]. */
-WN_MUST_USE wn_status wn_coarse_create(const float *centres, uint32_t lists, uint32_t dims,
+/* Row-major centres [lists · dims]; the axes must stay. */
+WN_MUST_USE wn_status wn_coarse_create(const wn_axes *axes, const float *centres, uint32_t lists,
                                        wn_metric metric, wn_coarse **out, wn_error *err);
 void wn_coarse_free(wn_coarse *coarse);
 /* The centres as blocks for the kernels; for l2 a score by them is 2⟨q, c⟩ − ‖c‖². */
@@ -20,6 +20,7 @@ WN_MUST_USE bool wn_coarse_assign(const wn_coarse *coarse, const float *rows, co
 typedef struct wn_cluster_task {
   const float *rows;
   uint32_t ids, dims;
+  const wn_axes *axes;
   const float *weights; /* NULL, or [ids]: rows of weight 0 take no part */
   wn_metric metric;
   uint32_t lists;

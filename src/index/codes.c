@@ -1,7 +1,13 @@
-/* Symmetric linear quantisation: scale = max|x| / 127, code = round(x / scale), one scale a vector.
- * Queries are quantised alike. The error of a score is bounded, not guessed: a search that keeps
- * what the bound cannot exclude, and scores that in fp32, is exact. Typical errors are √dims
- * smaller than the bound, which is what the approximate search uses. */
+/* Symmetric linear quantisation of what the axes see of a vector, y = Aᵀx (axes.h): code =
+ * round(y / step), one step a block of rows, max|y| / 127; queries likewise. The error of a score
+ * is bounded, not guessed: a search that keeps what the bound cannot exclude, and scores that in
+ * fp32, is exact. Typical errors are √dims smaller than the bound, which is what the approximate
+ * search uses.
+ *
+ * What the axes do not see, ‖x‖² − ‖y‖², is the rest's norm, and ‖rest of q‖·‖rest of x‖ bounds its
+ * part in a score. Rounding, of fp32 scores (about √dims·2⁻²⁴ of ‖q‖‖x‖), of y and of axes that are
+ * orthogonal only to rounding, is a dimension more of that rest, of length √ε‖x‖, in which all
+ * vectors are parallel: Cauchy–Schwarz then has ε‖q‖‖x‖ in it. */
 #include "index/codes.h"
 #include "base/simd/simd.h"
 
@@ -37,44 +43,74 @@ static inline int nearest(float x, float inverse) {
   return (int)(v + (v < 0 ? -.5f : .5f));
 }
 
-/* 1/scale overflows for scales of less than 2^-126: such vectors get code 0 and a great error. */
+/* Not so small that 1 / scale overflows: vectors of less have few or no codes but 0. */
 static float scale_of(float most, float *inverse) {
   float scale = most / 127;
-  if (!(scale >= 1e-37f)) {
-    *inverse = 0;
-    return most > 0 ? 1e-37f : 0;
-  }
-  *inverse = 1 / scale;
+  if (!(scale >= 1e-37f)) scale = most > 0 ? 1e-37f : 0;
+  *inverse = scale > 0 ? 1 / scale : 0;
   return scale;
 }
 
-float wn_code_row(const float *row, uint32_t dims, float factor, uint8_t *block, size_t lane,
-                  wn_code_fit *fit) {
-  float inverse, scale = scale_of(greatest(row, dims), &inverse);
-  float error2 = 0, norm2 = 0; /* in units of scale², of numbers below 128 */
-  size_t padded = ((size_t)dims + 3) / 4 * 4;
-  for (size_t i = 0; i < padded; i++) {
-    float x = i < dims ? row[i] : 0;
-    int code = nearest(x, inverse);
-    float unit = scale > 0 ? x / scale : 0, miss = unit - (float)code;
+/* ε, a generous multiple of the error to be expected. */
+static double rounding(const wn_axes *axes) {
+  double few = 1e-6 + 1e-8 * axes->dims;
+  return axes->kept < axes->dims ? 4 * few : few;
+}
+
+/* The norm of what is not seen, of norm2 = ‖x‖² and seen2 = ‖y‖². */
+static double rest_of(const wn_axes *axes, double norm2, double seen2) {
+  double rest2 = axes->kept < axes->dims && norm2 > seen2 ? norm2 - seen2 : 0;
+  return sqrt(rest2 + rounding(axes) * norm2);
+}
+
+/* One row's codes; sums in units of step, of numbers below 128. */
+static void code_lane(const float *y, uint32_t kept, float factor, float inverse, uint8_t *lane,
+                      wn_code_fit *fit) {
+  float error2 = 0, norm2 = 0;
+  for (uint32_t i = 0; i < kept; i++) {
+    float x = y[i] * factor * inverse;
+    int code = nearest(x, 1);
+    float miss = x - (float)code;
     error2 += miss * miss;
-    norm2 += unit * unit;
-    block[i / 4 * 64 + lane * 4 + i % 4] = (uint8_t)(code + 128);
+    norm2 += x * x;
+    lane[(size_t)i / 4 * 64 + i % 4] = (uint8_t)(code + 128);
   }
   float error = sqrtf(error2) * 1.0001f, norm = sqrtf(norm2) * 1.0001f;
   if (error > fit->error) fit->error = error;
   if (norm > fit->norm) fit->norm = norm;
-  return scale * factor;
 }
 
-void wn_probe_init(wn_probe *probe, const float *vector, uint32_t dims, wn_metric metric,
+wn_scan_fit wn_code_block(const wn_axes *axes, const wn_code_rows *rows, uint8_t *block,
+                          wn_code_fit *fit) {
+  float room[WN_SCAN_LANES][WN_AXES_MAX], most = 0, inverse;
+  const float *seen[WN_SCAN_LANES];
+  double rest = 0;
+  memset(block, 128, ((size_t)axes->kept + 3) / 4 * 64);
+  for (uint32_t l = 0; l < rows->count; l++) {
+    seen[l] = wn_axes_see(axes, rows->row[l], room[l]);
+    double factor = (double)rows->factor[l], norm2 = wn_norm2(rows->row[l], axes->dims);
+    double here = factor * rest_of(axes, norm2, wn_norm2(seen[l], axes->kept));
+    float size = rows->factor[l] * greatest(seen[l], axes->kept);
+    rest = here > rest ? here : rest;
+    most = size > most ? size : most;
+  }
+  wn_scan_fit found = {scale_of(most, &inverse), (float)(rest * 1.0001)};
+  for (uint32_t l = 0; l < rows->count; l++) {
+    code_lane(seen[l], axes->kept, rows->factor[l], inverse, block + 4 * l, fit);
+  }
+  return found;
+}
+
+void wn_probe_init(wn_probe *probe, const wn_axes *axes, const float *vector, wn_metric metric,
                    float row2_max, int8_t *codes) {
-  float inverse, scale = scale_of(greatest(vector, dims), &inverse);
-  double norm2 = wn_norm2(vector, dims), code2 = 0, error2 = 0;
-  size_t padded = ((size_t)dims + 3) / 4 * 4;
+  float room[WN_AXES_MAX], inverse;
+  const float *z = wn_axes_see(axes, vector, room);
+  float scale = scale_of(greatest(z, axes->kept), &inverse);
+  double norm2 = wn_norm2(vector, axes->dims), code2 = 0, error2 = 0;
+  size_t padded = ((size_t)axes->kept + 3) / 4 * 4;
   int32_t sum = 0;
   for (size_t i = 0; i < padded; i++) {
-    float x = i < dims ? vector[i] : 0;
+    float x = i < axes->kept ? z[i] : 0;
     int code = nearest(x, inverse);
     double unit = scale > 0 ? (double)x / (double)scale : 0, miss = unit - code;
     codes[i] = (int8_t)code;
@@ -82,18 +118,20 @@ void wn_probe_init(wn_probe *probe, const float *vector, uint32_t dims, wn_metri
     code2 += (double)code * code;
     error2 += miss * miss;
   }
-  /* fp32 sums of the exact scores themselves err by about √dims·2⁻²⁴; take a generous multiple */
-  double rounding = 1e-6 + 1e-8 * dims;
-  *probe = (wn_probe){.vector = vector, .dims = dims, .metric = metric, .norm = sqrt(norm2)};
+  *probe = (wn_probe){.vector = vector, .dims = axes->dims, .metric = metric, .norm = sqrt(norm2)};
   probe->inverse = metric == WN_METRIC_COSINE ? wn_norm_entry(metric, norm2) : 0;
   probe->code_norm = (float)sqrt(code2);
-  probe->code_error =
-      scale > 0 ? (float)(sqrt(error2) + rounding * probe->norm / (double)scale) : 0;
+  probe->code_error = (float)sqrt(error2);
+  probe->rest = (float)rest_of(axes, norm2, wn_norm2(z, axes->kept));
   probe->scan = (wn_scan_query){.codes = codes, .start = -128 * sum, .scale = scale};
-  if (metric == WN_METRIC_COSINE) probe->scan.scale *= probe->inverse;
+  if (metric == WN_METRIC_COSINE) {
+    probe->scan.scale *= probe->inverse;
+    probe->rest *= probe->inverse;
+  }
   if (metric == WN_METRIC_L2) {
     probe->slack = 1e-6f * ((float)norm2 + row2_max);
     probe->scan.scale *= 2;
+    probe->rest *= 2;
     probe->scan.shift = probe->slack - (float)norm2;
   }
 }

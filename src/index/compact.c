@@ -1,12 +1,12 @@
 /* Merging the delta into a new base, beside readers and writers.
  *
  * The state at one moment (`now` changes) is copied: rows, ids, lists that stay as they are; only
- * changed rows look for their nearest centre again. The centres and the measured kappas are kept,
- * because a merge changes few rows; build afresh when the catalogue has become another. What was
- * appended meanwhile goes into the new delta: most of it while writers still write, the rest with
- * them waiting, a few entries of a microsecond each. Then the view is swapped, and the old one is
- * freed once its last reader has left. The new base is the one that building from the same rows and
- * centres gives, to the bit. */
+ * changed rows look for their nearest centre again. The axes, the centres and the measured kappas
+ * are kept, because a merge changes few rows; build afresh when the catalogue has become another.
+ * What was appended meanwhile goes into the new delta: most of it while writers still write, the
+ * rest with them waiting, a few entries of a microsecond each. Then the view is swapped, and the
+ * old one is freed once its last reader has left. The new base is the one that building from the
+ * same rows and centres gives, to the bit. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "index/cluster.h"
@@ -89,6 +89,7 @@ static wn_status merge_base(const wn_reading *reading, wn_pool *pool, wn_base **
   wn_base_task task = {.rows = m.rows,
                        .ids = m.ids,
                        .dims = head->dims,
+                       .axes = &reading->view->base->axes,
                        .present = m.present,
                        .metric = (wn_metric)head->metric,
                        .tiers = &head->tiers,

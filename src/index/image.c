@@ -4,6 +4,7 @@
 #include "index/image.h"
 #include "base/map64.h"
 #include "base/mem.h"
+#include "base/simd/simd.h"
 #include "index/cluster.h"
 
 #include <math.h>
@@ -11,15 +12,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const char *const part_names[WN_PARTS] = {"codes", "scale",   "bias",  "ids",     "bounds",
-                                                 "lists", "centres", "norms", "present", "rows"};
+static const char *const part_names[WN_PARTS] = {"codes", "fits",    "axes",  "bias",
+                                                 "ids",   "bounds",  "lists", "centres",
+                                                 "norms", "present", "rows"};
 
 static uint64_t align_up(uint64_t at) {
   return (at + (WN_IMAGE_ALIGN - 1)) & ~(uint64_t)(WN_IMAGE_ALIGN - 1);
 }
 
-static size_t groups_of(uint32_t dims) {
-  return ((size_t)dims + 3) / 4;
+static size_t groups_of(uint32_t kept) {
+  return ((size_t)kept + 3) / 4;
 }
 
 bool wn_image_layout(wn_image_header *head) {
@@ -27,8 +29,9 @@ bool wn_image_layout(wn_image_header *head) {
   uint64_t centre_dims = wn_centre_dims(head->metric, head->dims);
   bool l2 = head->metric == WN_METRIC_L2;
   const uint64_t bytes[WN_PARTS] = {
-      [WN_PART_CODES] = (uint64_t)head->blocks * groups_of(head->dims) * 64,
-      [WN_PART_SCALE] = lanes * sizeof(float),
+      [WN_PART_CODES] = (uint64_t)head->blocks * groups_of(head->kept) * 64,
+      [WN_PART_FITS] = (uint64_t)head->blocks * sizeof(wn_scan_fit),
+      [WN_PART_AXES] = wn_axes_bytes(head->dims, head->kept),
       [WN_PART_BIAS] = l2 ? lanes * sizeof(float) : 0,
       [WN_PART_IDS] = lanes * sizeof(uint32_t),
       [WN_PART_BOUNDS] = (uint64_t)head->blocks * sizeof(wn_bound),
@@ -51,9 +54,13 @@ bool wn_image_layout(wn_image_header *head) {
 /* Pointers into the image at `bytes`. */
 static void resolve(wn_base *base, const unsigned char *bytes) {
   const wn_image_part *parts = base->head.parts;
-  base->groups = groups_of(base->head.dims);
+  base->groups = groups_of(base->head.kept);
   base->codes = bytes + parts[WN_PART_CODES].offset;
-  base->scale = (const float *)(const void *)(bytes + parts[WN_PART_SCALE].offset);
+  base->fits = (const wn_scan_fit *)(const void *)(bytes + parts[WN_PART_FITS].offset);
+  base->axes = (wn_axes){base->head.dims, base->head.kept, base->head.spread, NULL};
+  if (base->head.kept < base->head.dims) {
+    base->axes.blocks = (const float *)(const void *)(bytes + parts[WN_PART_AXES].offset);
+  }
   base->ids = (const uint32_t *)(const void *)(bytes + parts[WN_PART_IDS].offset);
   base->bounds = (const wn_bound *)(const void *)(bytes + parts[WN_PART_BOUNDS].offset);
   base->lists = (const uint32_t *)(const void *)(bytes + parts[WN_PART_LISTS].offset);
@@ -138,7 +145,7 @@ wn_status wn_base_derive(wn_base *base, wn_error *err) {
   float *centres = wn_malloc((size_t)head->lists * head->dims * sizeof *centres);
   if (centres == NULL) return wn_fail_memory(err);
   wn_base_centres(base, centres);
-  wn_status status = wn_coarse_create(centres, head->lists, head->dims, (wn_metric)head->metric,
+  wn_status status = wn_coarse_create(&base->axes, centres, head->lists, (wn_metric)head->metric,
                                       &base->coarse, err);
   wn_free(centres);
   for (uint32_t l = 0; l < head->lists; l++) {
@@ -192,7 +199,8 @@ static wn_status read_head(const void *bytes, size_t size, wn_image_header *head
   }
   if (head->checksum != head_checksum(head)) return damaged(err, "header", "checksum differs");
   if (head->metric > WN_METRIC_L2 || head->with_rows > 1 || head->reserved != 0 ||
-      head->dims == 0 || head->dims > WN_INDEX_DIMS_MAX || head->ids > WN_INDEX_ROWS_MAX ||
+      !(head->spread >= 0) || head->dims == 0 || head->dims > WN_INDEX_DIMS_MAX ||
+      !wn_axes_valid(head->dims, head->kept) || head->ids > WN_INDEX_ROWS_MAX ||
       head->rows > head->ids || head->lists == 0 || head->lists > WN_INDEX_ROWS_MAX ||
       head->blocks > WN_INDEX_ROWS_MAX || head->k == 0 || !tiers_fit(head)) {
     return damaged(err, "header", "a count or flag is out of range");
@@ -256,6 +264,25 @@ static wn_status check_finite(const float *x, uint64_t n, const char *part, wn_e
   return bad ? damaged(err, part, "holds a number that is not finite") : WN_OK;
 }
 
+/* Axes of length 1, orthogonal to each other but for rounding: bounds depend on it. */
+static wn_status check_axes(const wn_axes *axes, wn_error *err) {
+  size_t dims = axes->dims;
+  if (axes->blocks == NULL) return WN_OK;
+  float *rows = wn_malloc((size_t)axes->kept * dims * sizeof *rows);
+  bool fine = true;
+  if (rows == NULL) return wn_fail_memory(err);
+  for (size_t a = 0; a < axes->kept; a++) {
+    const float *from = axes->blocks + a / 16 * dims * 16 + a % 16;
+    for (size_t j = 0; j < dims; j++) rows[a * dims + j] = from[j * 16];
+    for (size_t b = 0; b <= a; b++) {
+      float dot = wn_simd()->dot(rows + a * dims, rows + b * dims, dims);
+      fine &= fabsf(dot - (a == b ? 1.0f : 0.0f)) <= 1e-5f;
+    }
+  }
+  wn_free(rows);
+  return fine ? WN_OK : damaged(err, "axes", "are not orthonormal");
+}
+
 /* Each present id lies in exactly one lane. */
 static wn_status check_ids(const wn_base *base, wn_error *err) {
   wn_status status = WN_OK;
@@ -311,7 +338,8 @@ wn_status wn_index_verify(const void *bytes, size_t size, wn_error *err) {
   none.count = head.ids;
   WN_TRY(wn_base_map(bytes, size, head.with_rows != 0 ? NULL : &none, &base, err));
   WN_TRY(check_ids(base, err));
-  WN_TRY(check_finite(base->scale, head.parts[WN_PART_SCALE].bytes / 4, "scale", err));
+  WN_TRY(check_finite(&base->fits->step, head.parts[WN_PART_FITS].bytes / 4, "fits", err));
+  WN_TRY(check_axes(&base->axes, err));
   WN_TRY(check_finite(&base->bounds->high, head.parts[WN_PART_BOUNDS].bytes / 4, "bounds", err));
   WN_TRY(check_finite(base->centres, head.parts[WN_PART_CENTRES].bytes / 4, "centres", err));
   if (head.with_rows != 0) {
@@ -323,9 +351,9 @@ cleanup:
 }
 
 static const void *part_data(const wn_base *base, int part) {
-  const void *const data[WN_PARTS] = {base->codes,   base->scale, base->bias,    base->ids,
-                                      base->bounds,  base->lists, base->centres, base->norms,
-                                      base->present, base->rows};
+  const void *const data[WN_PARTS] = {base->codes, base->fits,    base->axes.blocks, base->bias,
+                                      base->ids,   base->bounds,  base->lists,       base->centres,
+                                      base->norms, base->present, base->rows};
   return data[part];
 }
 

@@ -11,12 +11,12 @@
  */
 
 #include "base/simd/scan.h"
-#include "index/index.h"
+#include "index/axes.h"
 
 #include <stdatomic.h>
 
 #define WN_IMAGE_MAGIC   "WNINDX\r\n"
-#define WN_IMAGE_VERSION 2u
+#define WN_IMAGE_VERSION 3u
 #define WN_IMAGE_ALIGN   64u
 #define WN_NO_ID         UINT32_MAX
 #define WN_COST_STEPS                                                                              \
@@ -24,7 +24,8 @@
 
 enum {
   WN_PART_CODES,  /* u8 [blocks][groups·64] */
-  WN_PART_SCALE,  /* f32 [blocks·16] */
+  WN_PART_FITS,   /* wn_scan_fit [blocks] */
+  WN_PART_AXES,   /* f32 [⌈kept/16⌉][dims][16], nothing when kept = dims; see axes.h */
   WN_PART_BIAS,   /* f32 [blocks·16]: −‖x‖²; l2 only */
   WN_PART_IDS,    /* u32 [blocks·16] */
   WN_PART_BOUNDS, /* wn_bound [blocks]; see lists.h */
@@ -66,14 +67,16 @@ typedef struct wn_image_header {
   uint32_t lists;
   uint32_t blocks;
   uint32_t with_rows; /* 0 or 1 */
-  float code_error;   /* greatest ‖x − x̂‖ / scale of a row */
-  float code_norm;    /* greatest ‖x‖ / scale */
-  float row2_max;     /* greatest ‖x‖² */
-  float recall;       /* asked for */
-  float exact_lanes;  /* int8 scores of an exact search, mean */
-  uint32_t k;         /* measured at */
+  float code_error;   /* greatest wn_code_fit of the blocks */
+  float code_norm;
+  float row2_max;    /* greatest ‖x‖² */
+  float recall;      /* asked for */
+  float exact_lanes; /* int8 scores of an exact search, mean */
+  uint32_t k;        /* measured at */
   wn_image_level levels[WN_INDEX_LEVELS];
   float cost[WN_COST_STEPS]; /* lanes a search for 4^i·k scans at `recall` */
+  uint32_t kept;             /* dimensions of a code: axes, or dims */
+  float spread;              /* of the axes */
   uint32_t reserved;         /* 0 */
   wn_tiers tiers;
   uint64_t bytes;
@@ -82,7 +85,7 @@ typedef struct wn_image_header {
 } wn_image_header;
 
 _Static_assert(sizeof(wn_image_header) ==
-                   64 + 16 * WN_INDEX_LEVELS + 24 + 40 + 8 + 24 * WN_PARTS + 8,
+                   64 + 16 * WN_INDEX_LEVELS + 24 + 40 + 16 + 24 * WN_PARTS + 8,
                "header without holes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "images are little-endian as written");
 
@@ -94,9 +97,10 @@ typedef struct wn_bound {
 /* An image with its pointers resolved. */
 typedef struct wn_base {
   wn_image_header head;
-  size_t groups; /* of four dimensions */
+  wn_axes axes;
+  size_t groups; /* of four dimensions of a code */
   const uint8_t *codes;
-  const float *scale;
+  const wn_scan_fit *fits;
   const float *bias; /* NULL unless l2 */
   const uint32_t *ids;
   const wn_bound *bounds;

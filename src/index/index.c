@@ -89,9 +89,10 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
                          wn_error *err) {
   wn_status status;
   wn_base *base = NULL;
-  float *centres = NULL;
+  float *centres = NULL, *axis_blocks = NULL;
   uint64_t *present = NULL;
   wn_tiers tiers;
+  wn_axes axes;
   *out = NULL;
   WN_TRY(check_options(rows, options, err));
   WN_TRY(check_vectors(rows, "rows", options->pool, err));
@@ -103,10 +104,12 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
       if (wn_bitset_test(options->present, i)) present[i >> 6] |= (uint64_t)1 << (i & 63);
     }
   }
-  WN_TRY(wn_tiers_find(rows, options, &tiers, &centres, err));
+  WN_TRY(wn_axes_find(rows, options, &axes, &axis_blocks, err));
+  WN_TRY(wn_tiers_find(rows, &axes, options, &tiers, &centres, err));
   wn_base_task task = {.rows = rows->data,
                        .ids = rows->count,
                        .dims = rows->dims,
+                       .axes = &axes,
                        .metric = options->metric,
                        .present = present,
                        .tiers = &tiers,
@@ -130,6 +133,7 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
 cleanup:
   wn_base_free(base);
   wn_free(centres);
+  wn_free(axis_blocks);
   wn_free(present);
   return status;
 }
@@ -152,6 +156,7 @@ void wn_index_about_of(const wn_index *index, wn_index_about *about) {
   wn_image_header laid = *head;
   *about = (wn_index_about){.metric = (wn_metric)head->metric,
                             .dims = head->dims,
+                            .coded = head->kept,
                             .ids = head->ids,
                             .lists = head->lists,
                             .tiers = head->tiers.count,
@@ -161,8 +166,9 @@ void wn_index_about_of(const wn_index *index, wn_index_about *about) {
   laid.with_rows = 0;
   if (wn_image_layout(&laid)) about->bytes = (size_t)laid.bytes;
   about->row_bytes = (size_t)head->ids * head->dims * sizeof(float);
-  about->delta_bytes = (size_t)(reading.now + WN_DELTA_CHUNK - 1) / WN_DELTA_CHUNK *
-                       (sizeof(wn_delta_chunk) + (size_t)WN_DELTA_CHUNK * head->dims * 5);
+  about->delta_bytes =
+      (size_t)(reading.now + WN_DELTA_CHUNK - 1) / WN_DELTA_CHUNK *
+      (sizeof(wn_delta_chunk) + (size_t)WN_DELTA_CHUNK * (head->dims * 4 + head->kept));
   about->achieved = 1;
   for (int i = WN_INDEX_LEVELS - 1; i >= 0; i--) {
     wn_image_level level = head->levels[i];

@@ -153,6 +153,7 @@ typedef struct wn_index_level {
 typedef struct wn_index_about {
   wn_metric metric;
   uint32_t dims;
+  uint32_t coded;                         /* dimensions of a code: axes, or dims */
   uint32_t ids;                           /* 1 + the highest one that the base holds */
   uint32_t rows;                          /* visible now */
   uint32_t lists;                         /* 1: flat */

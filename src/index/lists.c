@@ -45,7 +45,7 @@ static wn_status find_in_tier(layout *l, uint32_t tier, const uint32_t *places, 
   uint32_t *found = wn_malloc((size_t)count * sizeof *found);
   if (ids == NULL || found == NULL) WN_TRY(wn_fail_memory(err));
   for (uint32_t i = 0; i < count; i++) ids[i] = l->pick[places[i]];
-  WN_TRY(wn_coarse_create(task->centres + (size_t)first * task->dims, lists, task->dims,
+  WN_TRY(wn_coarse_create(task->axes, task->centres + (size_t)first * task->dims, lists,
                           task->metric, &coarse, err));
   if (!wn_coarse_assign(coarse, task->rows, ids, count, task->pool, found)) {
     WN_TRY(wn_fail_memory(err));
@@ -154,32 +154,33 @@ static void fill_block(layout *l, uint32_t b, const placed *rows, uint32_t n, ui
   const wn_base_task *task = l->task;
   wn_base *base = l->base;
   uint8_t *codes = (uint8_t *)wn_base_part(base, WN_PART_CODES) + (size_t)b * base->groups * 64;
-  float *scale = (float *)wn_base_part(base, WN_PART_SCALE) + (size_t)b * 16;
+  wn_scan_fit *fits = wn_base_part(base, WN_PART_FITS);
   float *bias = (float *)wn_base_part(base, WN_PART_BIAS) + (size_t)b * 16;
   uint32_t *ids = (uint32_t *)wn_base_part(base, WN_PART_IDS) + (size_t)b * 16;
   wn_bound *bounds = wn_base_part(base, WN_PART_BOUNDS);
   float *norms = wn_base_part(base, WN_PART_NORMS);
   float high = rows[0].along, low = high, rest = 0, most = 0;
-  memset(codes, 128, base->groups * 64);
+  wn_code_rows coded = {.count = n};
   for (uint32_t i = 0; i < 16; i++) ids[i] = i < n ? rows[i].id : WN_NO_ID;
   for (uint32_t i = 0; i < n; i++) {
     const float *x = task->rows + (size_t)rows[i].id * task->dims;
     double norm2 = wn_norm2(x, task->dims);
-    float factor = 1;
+    coded.row[i] = x;
+    coded.factor[i] = 1;
     if (task->metric == WN_METRIC_L2) {
       bias[i] = -(float)norm2;
       if ((float)norm2 > l->row2[list]) l->row2[list] = (float)norm2;
     } else {
       norms[rows[i].id] = wn_norm_entry(task->metric, norm2);
-      if (task->metric == WN_METRIC_COSINE) factor = norms[rows[i].id];
+      if (task->metric == WN_METRIC_COSINE) coded.factor[i] = norms[rows[i].id];
     }
-    scale[i] = wn_code_row(x, task->dims, factor, codes, i, &l->fit[list]);
     high = rows[i].along > high ? rows[i].along : high;
     low = rows[i].along < low ? rows[i].along : low;
     rest = rows[i].rest > rest ? rows[i].rest : rest;
     float size = task->metric == WN_METRIC_L2 ? rows[i].along : hypotf(rows[i].along, rows[i].rest);
     most = size > most ? size : most;
   }
+  fits[b] = wn_code_block(task->axes, &coded, codes, &l->fit[list]);
   most *= WN_BOUND_SLACK;
   bounds[b] = (wn_bound){high + most, low - most, rest + most};
 }
@@ -215,6 +216,8 @@ static wn_status make_base(layout *l, wn_error *err) {
                           .dims = task->dims,
                           .ids = task->ids,
                           .rows = l->count,
+                          .kept = task->axes->kept,
+                          .spread = task->axes->spread,
                           .lists = task->lists,
                           .tiers = *task->tiers,
                           .k = 1};
@@ -232,6 +235,10 @@ static wn_status make_base(layout *l, wn_error *err) {
     present[l->pick[i] >> 6] |= (uint64_t)1 << (l->pick[i] & 63);
   }
   fill_centres(l);
+  if (task->axes->blocks != NULL) {
+    memcpy(wn_base_part(l->base, WN_PART_AXES), task->axes->blocks,
+           wn_axes_bytes(task->dims, task->axes->kept));
+  }
   wn_for_all(task->pool, task->lists, 4, fill_lists, l);
   for (uint32_t c = 0; c < task->lists; c++) {
     wn_image_header *to = &l->base->head;

@@ -17,6 +17,7 @@
 typedef struct wn_base_task {
   const float *rows; /* [ids · dims] */
   uint32_t ids, dims;
+  const wn_axes *axes;
   const uint64_t *present; /* bits; NULL: all */
   wn_metric metric;
   const wn_tiers *tiers;

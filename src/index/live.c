@@ -92,21 +92,22 @@ static wn_delta_chunk *chunk_create(const wn_base *base, size_t *bytes) {
 /* A block is coded when its last row comes: until then searches read its rows. */
 static void close_block(wn_delta_chunk *chunk, const wn_base *base, uint32_t block) {
   uint32_t dims = base->head.dims;
-  uint8_t *codes = chunk->codes + (size_t)block * base->groups * 64;
+  wn_code_rows rows = {.count = WN_SCAN_LANES};
   chunk->norm_min[block] = INFINITY;
-  memset(codes, 128, base->groups * 64);
   for (uint32_t l = 0; l < WN_SCAN_LANES; l++) {
     uint32_t at = block * WN_SCAN_LANES + l;
     const float *row = chunk->rows + (size_t)at * dims;
     double norm2 = wn_norm2(row, dims);
-    float factor = base->head.metric == WN_METRIC_COSINE ? chunk->norms[at] : 1;
     float norm = (float)sqrt(norm2);
     if (base->head.metric == WN_METRIC_COSINE) norm = norm2 > 0 ? 1 : 0;
+    rows.row[l] = row;
+    rows.factor[l] = base->head.metric == WN_METRIC_COSINE ? chunk->norms[at] : 1;
     chunk->bias[at] = -(float)norm2;
-    chunk->scale[at] = wn_code_row(row, dims, factor, codes, l, &chunk->fit[block]);
     if (norm > chunk->norm_max[block]) chunk->norm_max[block] = norm;
     if (norm < chunk->norm_min[block]) chunk->norm_min[block] = norm;
   }
+  chunk->codes_fit[block] = wn_code_block(
+      &base->axes, &rows, chunk->codes + (size_t)block * base->groups * 64, &chunk->fit[block]);
 }
 
 bool wn_delta_append(wn_delta *delta, const wn_base *base, uint32_t id, const float *vector) {

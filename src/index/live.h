@@ -24,10 +24,10 @@ typedef struct wn_delta_chunk {
   uint32_t ids[WN_DELTA_CHUNK];
   _Atomic(uint32_t) died[WN_DELTA_CHUNK]; /* 0: lives; a removal's entry dies by itself */
   float norms[WN_DELTA_CHUNK];            /* as the base's, by metric */
-  float scale[WN_DELTA_CHUNK];
   float bias[WN_DELTA_CHUNK];
   float norm_max[WN_DELTA_BLOCKS]; /* ‖x‖ of a full block's rows; l2: and norm_min */
   float norm_min[WN_DELTA_BLOCKS];
+  wn_scan_fit codes_fit[WN_DELTA_BLOCKS];
   wn_code_fit fit[WN_DELTA_BLOCKS];
   uint8_t *codes; /* of full blocks */
   float *rows;

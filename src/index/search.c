@@ -1,8 +1,8 @@
 /* The plan of a search, its batch form and its exact twin.
  *
- * A filter's plan goes by cost: scoring an allowed row costs about sixteen int8 scores, which come
- * in order and prefetched; lists under a filter that lets 1/f of the rows through cost what an
- * unfiltered search for k·f costs, and that was measured at build. */
+ * A filter's plan goes by cost: scoring an allowed row costs about sixteen int8 scores of all
+ * dimensions, which come in order and prefetched; lists under a filter that lets 1/f of the rows
+ * through cost what an unfiltered search for k·f costs, and that was measured at build. */
 #include "index/seek.h"
 
 #include <math.h>
@@ -47,7 +47,8 @@ static wn_index_plan choose_plan(wn_seek *seek, const wn_index_query *query) {
     if (allowed <= 2 * (size_t)query->k) return WN_PLAN_ROWS;
     double factor = (double)head->rows / (double)allowed * query->k / head->k;
     double lists = exact ? (double)head->exact_lanes : list_cost(head, factor);
-    if ((double)allowed * ROW_COST < lists) return WN_PLAN_ROWS;
+    double row_cost = ROW_COST * head->dims / head->kept;
+    if ((double)allowed * row_cost < lists) return WN_PLAN_ROWS;
   }
   return exact ? WN_PLAN_EXACT : WN_PLAN_LISTS;
 }
@@ -63,13 +64,13 @@ static wn_seek seek_of(const wn_reading *reading, const wn_index_query *query, w
                    .allowed = query->allowed,
                    .k = k,
                    .arena = arena,
-                   .eta = 1};
+                   .eta = WN_ETA_EXACT};
 }
 
 static wn_status run_plan(wn_seek *seek, const wn_index_query *query, wn_error *err) {
   bool done;
   seek->trace.plan = choose_plan(seek, query);
-  if (seek->trace.plan == WN_PLAN_LISTS) seek->eta = wn_eta_for(seek->base->head.dims);
+  if (seek->trace.plan == WN_PLAN_LISTS) seek->eta = wn_eta_for(&seek->base->axes);
   if (!wn_seek_init(seek, query->vector)) return wn_fail_memory(err);
   wn_seek_delta(seek);
   if (seek->trace.plan == WN_PLAN_ROWS) {
@@ -101,24 +102,33 @@ cleanup:
 /* One by one when a single search scans little of the whole, or a filter leaves little. */
 static bool wants_pass(wn_seek *seek, const wn_index_query *query) {
   const wn_image_header *head = &seek->base->head;
-  if (choose_plan(seek, query) != WN_PLAN_EXACT) return false;
-  return (double)head->exact_lanes > .25 * (double)head->blocks * WN_SCAN_LANES;
+  wn_index_plan plan = choose_plan(seek, query);
+  if (plan == WN_PLAN_ROWS) return false;
+  double recall = wanted_recall(seek, query);
+  float lanes = plan == WN_PLAN_EXACT ? head->exact_lanes : wn_lanes_for(head, recall);
+  return (double)lanes > .25 * (double)head->blocks * WN_SCAN_LANES;
 }
 
 static wn_status search_pass(const wn_reading *reading, const wn_index_batch *batch,
                              wn_arena *arena, wn_scored *out, uint32_t *counts, wn_error *err) {
   wn_seek *seeks = wn_arena_calloc(arena, batch->count, sizeof *seeks);
+  const wn_base *base = reading->view->base;
+  float kappa = 1;
   if (seeks == NULL) return wn_fail_memory(err);
   for (uint32_t i = 0; i < batch->count; i++) {
     wn_index_query query = batch->common;
-    query.vector = batch->vectors + (size_t)i * reading->view->base->head.dims;
+    query.vector = batch->vectors + (size_t)i * base->head.dims;
     seeks[i] = seek_of(reading, &query, arena);
     wn_status status = check_query(&seeks[i], &query, err);
     if (status != WN_OK) return status;
+    if (choose_plan(&seeks[i], &query) == WN_PLAN_LISTS) {
+      kappa = wn_kappa_for(&base->head, wanted_recall(&seeks[i], &query));
+      seeks[i].eta = wn_eta_for(&base->axes);
+    }
     if (!wn_seek_init(&seeks[i], query.vector)) return wn_fail_memory(err);
     wn_seek_delta(&seeks[i]);
   }
-  if (!wn_seek_pass(seeks, batch->count, arena)) return wn_fail_memory(err);
+  if (!wn_seek_pass(seeks, batch->count, kappa, arena)) return wn_fail_memory(err);
   for (uint32_t i = 0; i < batch->count; i++) {
     counts[i] = (uint32_t)wn_seek_finish(&seeks[i], out + (size_t)i * batch->common.k);
   }

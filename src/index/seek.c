@@ -27,7 +27,7 @@ bool wn_seek_init(wn_seek *seek, const float *vector) {
       seek->tally.count == NULL || seek->hit_at == NULL || seek->hit_score == NULL) {
     return false;
   }
-  wn_probe_init(&seek->probe, vector, seek->base->head.dims, (wn_metric)seek->base->head.metric,
+  wn_probe_init(&seek->probe, &seek->base->axes, vector, (wn_metric)seek->base->head.metric,
                 seek->base->head.row2_max, codes);
   return true;
 }
@@ -111,21 +111,58 @@ static uint64_t *sort_keys(uint64_t *keys, uint64_t *spare, size_t n) {
   return keys;
 }
 
-/* Exact scores for all, sorted by score and id, the k best kept. */
-static void settle(wn_seek *seek) {
+/* Drops who cannot be among the k best. */
+static void prune(wn_seek *seek) {
+  if (seek->len > seek->k) {
+    for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = seek->candidates[i].lower;
+    float bound = kth_greatest(seek->lowers, seek->len, seek->k);
+    if (bound > seek->least) seek->least = bound;
+    size_t kept = 0;
+    for (size_t i = 0; i < seek->len; i++) {
+      seek->candidates[kept] = seek->candidates[i];
+      kept += seek->candidates[i].upper >= seek->least;
+    }
+    seek->len = kept;
+  }
+}
+
+/* Exact scores for candidates first … end − 1. */
+static void score_some(wn_seek *seek, size_t first, size_t end) {
   const size_t ahead = 8;
-  for (size_t i = 0; i < seek->len; i++) {
+  for (size_t i = first; i < end; i++) {
     wn_candidate *c = &seek->candidates[i];
-    if (i + ahead < seek->len && c[ahead].place == WN_IN_BASE) {
+    if (i + ahead < end && c[ahead].place == WN_IN_BASE) {
       const float *row = wn_base_row(seek->base, c[ahead].id);
       for (uint32_t j = 0; j < seek->base->head.dims; j += 16) __builtin_prefetch(row + j);
     }
-    if (c->place == WN_IN_BASE) {
-      c->upper = wn_seek_row(seek, c->id);
-    } else if (c->place != WN_IS_KNOWN) {
-      c->upper = score_delta(seek, c->place);
-    }
-    seek->keys[i] = (uint64_t)falling(c->upper) << 32 | c->id;
+    if (c->place == WN_IS_KNOWN) continue;
+    float score = c->place == WN_IN_BASE ? wn_seek_row(seek, c->id) : score_delta(seek, c->place);
+    *c = (wn_candidate){WN_IS_KNOWN, c->id, score, score};
+  }
+}
+
+/* Scores the k best by the middles of their intervals: their exact scores drop most others. */
+static void score_best(wn_seek *seek) {
+  wn_candidate *c = seek->candidates;
+  size_t best = 0;
+  for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = c[i].lower + c[i].upper;
+  float cut = kth_greatest(seek->lowers, seek->len, seek->k);
+  for (size_t i = 0; i < seek->len; i++) {
+    if (!(c[i].lower + c[i].upper >= cut)) continue;
+    wn_candidate t = c[i];
+    c[i] = c[best];
+    c[best++] = t;
+  }
+  score_some(seek, 0, best);
+  prune(seek);
+}
+
+/* Exact scores for all that are left, sorted by score and id, the k best kept. */
+static void settle(wn_seek *seek) {
+  if (seek->len > seek->k + seek->k / 4) score_best(seek);
+  score_some(seek, 0, seek->len);
+  for (size_t i = 0; i < seek->len; i++) {
+    seek->keys[i] = (uint64_t)falling(seek->candidates[i].upper) << 32 | seek->candidates[i].id;
   }
   const uint64_t *sorted = sort_keys(seek->keys, seek->keys + seek->cap, seek->len);
   bool full = seek->len >= seek->k;
@@ -172,24 +209,13 @@ static void tally_begin(wn_seek *seek) {
   for (size_t i = 0; i < seek->len; i++) tally_add(seek, seek->candidates[i].lower);
 }
 
-static void prune(wn_seek *seek) {
-  if (seek->len > seek->k) {
-    for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = seek->candidates[i].lower;
-    float bound = kth_greatest(seek->lowers, seek->len, seek->k);
-    if (bound > seek->least) seek->least = bound;
-    size_t kept = 0;
-    for (size_t i = 0; i < seek->len; i++) {
-      seek->candidates[kept] = seek->candidates[i];
-      kept += seek->candidates[i].upper >= seek->least;
-    }
-    seek->len = kept;
-  }
-}
-
 static void drop_worst(wn_seek *seek) {
   prune(seek);
-  if (seek->len > seek->cap - seek->cap / 4) settle(seek);
+  bool wide = seek->len > seek->k + seek->k / 2 + 64;
+  if (wide) settle(seek);
   tally_begin(seek);
+  /* from the first bound on, the tally raises it; where intervals are wide, exact scores do */
+  seek->next = wide ? 2 * seek->k + 256 : seek->cap;
 }
 
 static inline void add(wn_seek *seek, uint32_t place, uint32_t id, float upper, float lower) {
@@ -197,7 +223,6 @@ static inline void add(wn_seek *seek, uint32_t place, uint32_t id, float upper, 
   if (seek->tally.steps > 0) tally_add(seek, lower);
   if (seek->len < seek->next) return;
   drop_worst(seek);
-  seek->next = seek->cap; /* from the first bound on, the tally raises it */
 }
 
 void wn_seek_known(wn_seek *seek, uint32_t id, float score) {
@@ -209,6 +234,10 @@ static inline float lower_end(float upper, float width) {
   return lower <= upper ? lower : -INFINITY; /* NaN: a damaged image */
 }
 
+static inline float hit_width(const wn_seek *seek, const wn_hits *hits, uint32_t lane) {
+  return wn_bounded_width(hits->query, hits->fit[lane / WN_SCAN_LANES]) + 2 * seek->probe.slack;
+}
+
 void wn_seek_base_hits(wn_seek *seek, const wn_hits *hits) {
   for (size_t i = 0; i < hits->count; i++) {
     uint32_t lane = hits->at[i], id = hits->ids[lane];
@@ -216,7 +245,7 @@ void wn_seek_base_hits(wn_seek *seek, const wn_hits *hits) {
         !wn_base_sees(seek->base, id, seek->now)) {
       continue;
     }
-    float width = hits->width * hits->scale[lane] + 2 * seek->probe.slack;
+    float width = hit_width(seek, hits, lane);
     add(seek, WN_IN_BASE, id, hits->score[i], lower_end(hits->score[i], width));
   }
 }
@@ -229,7 +258,7 @@ void wn_seek_delta_hits(wn_seek *seek, const wn_delta_chunk *chunk, uint32_t fir
         !wn_delta_sees(chunk, at, seek->now)) {
       continue;
     }
-    float width = hits->width * hits->scale[lane] + 2 * seek->probe.slack;
+    float width = hit_width(seek, hits, lane);
     add(seek, first + lane, chunk->ids[at], hits->score[i], lower_end(hits->score[i], width));
   }
 }
@@ -251,15 +280,12 @@ static void seek_chunk(wn_seek *seek, uint32_t number, uint32_t end) {
   for (; at + WN_SCAN_LANES <= end; at += WN_SCAN_LANES) {
     uint32_t block = at / WN_SCAN_LANES;
     if (!(delta_bound(seek, chunk, block) >= seek->least)) continue;
-    wn_scan_query query = seek->probe.scan;
-    query.offset = seek->eta * wn_probe_offset(&seek->probe, chunk->fit[block]);
+    wn_scan_query query = wn_probe_bounded(&seek->probe, chunk->fit[block], seek->eta);
     bool l2 = seek->probe.metric == WN_METRIC_L2;
-    wn_scan_blocks blocks = {chunk->codes + block * block_bytes, chunk->scale + at,
+    wn_scan_blocks blocks = {chunk->codes + block * block_bytes, &chunk->codes_fit[block],
                              l2 ? chunk->bias + at : NULL, 1, seek->base->groups};
     size_t count = wn_scan()->scan(&blocks, &query, seek->least, seek->hit_at, seek->hit_score);
-    wn_hits hits = {NULL,         chunk->scale + at,
-                    seek->hit_at, seek->hit_score,
-                    count,        wn_seek_width(seek, chunk->fit[block])};
+    wn_hits hits = {NULL, &chunk->codes_fit[block], &query, seek->hit_at, seek->hit_score, count};
     wn_seek_delta_hits(seek, chunk, first + at, &hits);
     seek->trace.lanes_scanned += WN_SCAN_LANES;
   }

@@ -36,7 +36,7 @@ typedef struct wn_seek {
   const wn_bitset *allowed; /* NULL: all */
   size_t allowed_count;     /* bits of it that are set */
   uint32_t k;
-  float eta; /* share of the codes' error bound that counts; 1: exact */
+  wn_eta eta; /* shares of the codes' error bounds that count */
   wn_probe probe;
   wn_arena *arena;
   wn_index_trace trace;
@@ -58,14 +58,14 @@ typedef struct wn_seek {
 bool wn_seek_init(wn_seek *seek, const float *vector);
 /* A candidate whose exact score is known. */
 void wn_seek_known(wn_seek *seek, uint32_t id, float score);
-/* Hits of a scan of blocks whose first lane's id is ids[0]; `width`: upper − lower for scale 1. */
+/* Hits of a scan of blocks whose first lane's id is ids[0], by a bounded query. */
 typedef struct wn_hits {
   const uint32_t *ids;
-  const float *scale;
+  const wn_scan_fit *fit;
+  const wn_scan_query *query;
   const uint32_t *at;
   const float *score;
   size_t count;
-  float width;
 } wn_hits;
 void wn_seek_base_hits(wn_seek *seek, const wn_hits *hits);
 void wn_seek_delta_hits(wn_seek *seek, const wn_delta_chunk *chunk, uint32_t first,
@@ -83,11 +83,13 @@ bool wn_seek_views(const wn_seek *seek, bool exact, wn_list_view *views);
 bool wn_seek_lists(wn_seek *seek, float kappa, bool exact);
 /* Each allowed row. */
 bool wn_seek_rows(wn_seek *seek);
-/* `count` searches of the same base share one pass over its codes. */
-bool wn_seek_pass(wn_seek *seeks, size_t count, wn_arena *arena);
+/* `count` searches of the same base share one pass over its codes, careful to kappa. */
+bool wn_seek_pass(wn_seek *seeks, size_t count, float kappa, wn_arena *arena);
 
-static inline float wn_seek_width(const wn_seek *seek, wn_code_fit fit) {
-  return 2 * seek->eta * wn_probe_offset(&seek->probe, fit) * seek->probe.scan.scale;
+/* The seek's query for the blocks of its base. */
+static inline wn_scan_query wn_seek_query(const wn_seek *seek) {
+  wn_code_fit fit = {seek->base->head.code_error, seek->base->head.code_norm};
+  return wn_probe_bounded(&seek->probe, fit, seek->eta);
 }
 static inline bool wn_seek_allows(const wn_seek *seek, uint32_t id) {
   return seek->allowed == NULL || wn_bitset_test(seek->allowed, id);
@@ -95,7 +97,10 @@ static inline bool wn_seek_allows(const wn_seek *seek, uint32_t id) {
 
 /* How a header's levels answer a wanted recall. */
 float wn_kappa_for(const wn_image_header *head, double recall);
-/* eta for the codes of a base: about two deviations of the error. */
-float wn_eta_for(uint32_t dims);
+/* Lanes that such a search scans. */
+float wn_lanes_for(const wn_image_header *head, double recall);
+#define WN_ETA_EXACT ((wn_eta){1, 1})
+/* For approximate searches: about two deviations of the error. */
+wn_eta wn_eta_for(const wn_axes *axes);
 
 #endif

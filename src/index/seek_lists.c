@@ -19,7 +19,6 @@ typedef struct walk {
   wn_list_view *views;
   uint64_t *done; /* blocks scanned; NULL unless exact */
   wn_scan_query query;
-  float width;
   bool masks; /* look for allowed rows before a block is scanned */
 } walk;
 
@@ -99,10 +98,10 @@ static void scan_run(walk *w, uint32_t block, uint32_t count) {
   wn_seek *seek = w->seek;
   const wn_base *base = seek->base;
   size_t lane = (size_t)block * WN_SCAN_LANES;
-  wn_scan_blocks blocks = {base->codes + (size_t)block * base->groups * 64, base->scale + lane,
+  wn_scan_blocks blocks = {base->codes + (size_t)block * base->groups * 64, base->fits + block,
                            base->bias != NULL ? base->bias + lane : NULL, count, base->groups};
   size_t found = wn_scan()->scan(&blocks, &w->query, seek->least, seek->hit_at, seek->hit_score);
-  wn_hits hits = {base->ids + lane, blocks.scale, seek->hit_at, seek->hit_score, found, w->width};
+  wn_hits hits = {base->ids + lane, blocks.fit, &w->query, seek->hit_at, seek->hit_score, found};
   wn_seek_base_hits(seek, &hits);
   seek->trace.lanes_scanned += (uint64_t)count * WN_SCAN_LANES;
   for (uint32_t b = block; w->done != NULL && b < block + count; b++) {
@@ -222,7 +221,7 @@ static inline void prefetch_list(const wn_base *base, uint32_t list) {
   const uint8_t *codes = base->codes + (size_t)first * base->groups * 64;
   __builtin_prefetch(base->bounds + first);
   __builtin_prefetch(base->bounds + first + 6);
-  __builtin_prefetch(base->scale + (size_t)first * WN_SCAN_LANES);
+  __builtin_prefetch(base->fits + first);
   for (size_t g = 0; g < base->groups && g < 32; g++) __builtin_prefetch(codes + g * 64);
 }
 
@@ -247,10 +246,7 @@ static bool walk_best(walk *w) {
 
 bool wn_seek_lists(wn_seek *seek, float kappa, bool exact) {
   const wn_base *base = seek->base;
-  walk w = {.seek = seek, .kappa = kappa, .query = seek->probe.scan};
-  wn_code_fit fit = {base->head.code_error, base->head.code_norm};
-  w.query.offset = seek->eta * wn_probe_offset(&seek->probe, fit);
-  w.width = wn_seek_width(seek, fit);
+  walk w = {.seek = seek, .kappa = kappa, .query = wn_seek_query(seek)};
   w.masks = seek->allowed != NULL && seek->allowed_count <= base->head.rows / MASKS_BELOW;
   w.views = wn_arena_alloc(seek->arena, base->head.lists * sizeof *w.views);
   if (w.views == NULL || !wn_seek_views(seek, false, w.views)) return false;
@@ -274,7 +270,14 @@ float wn_kappa_for(const wn_image_header *head, double recall) {
   return 1;
 }
 
-float wn_eta_for(uint32_t dims) {
-  float eta = 2 / sqrtf((float)dims);
-  return eta < 1 ? eta : 1;
+float wn_lanes_for(const wn_image_header *head, double recall) {
+  for (int i = 0; i < WN_INDEX_LEVELS; i++) {
+    if ((double)head->levels[i].recall >= recall - 1e-6) return head->levels[i].lanes;
+  }
+  return head->exact_lanes;
+}
+
+wn_eta wn_eta_for(const wn_axes *axes) {
+  float code = 2 / sqrtf((float)axes->kept);
+  return (wn_eta){code < 1 ? code : 1, axes->spread};
 }

@@ -141,7 +141,7 @@ static void set_tiers(const norms *n, uint32_t head, wn_tiers *tiers) {
   tiers->count++;
 }
 
-static wn_status cluster_tiers(const norms *n, const wn_index_options *options,
+static wn_status cluster_tiers(const norms *n, const wn_index_options *options, const wn_axes *axes,
                                const wn_tiers *tiers, float *centres, wn_error *err) {
   uint32_t count = n->rows->count, dims = n->rows->dims;
   wn_status status = WN_OK;
@@ -157,6 +157,7 @@ static wn_status cluster_tiers(const norms *n, const wn_index_options *options,
     wn_cluster_task task = {.rows = n->rows->data,
                             .ids = count,
                             .dims = dims,
+                            .axes = axes,
                             .weights = weights,
                             .metric = options->metric,
                             .lists = lists,
@@ -169,8 +170,9 @@ static wn_status cluster_tiers(const norms *n, const wn_index_options *options,
   return status;
 }
 
-wn_status wn_tiers_find(const wn_vectors *rows, const wn_index_options *options, wn_tiers *tiers,
-                        float **centres, wn_error *err) {
+wn_status wn_tiers_find(const wn_vectors *rows, const wn_axes *axes,
+                        const wn_index_options *options, wn_tiers *tiers, float **centres,
+                        wn_error *err) {
   wn_status status;
   norms n = {.rows = rows, .present = options->present, .count = rows->count};
   uint32_t head = 0;
@@ -192,7 +194,7 @@ wn_status wn_tiers_find(const wn_vectors *rows, const wn_index_options *options,
   }
   *centres = wn_calloc((size_t)tiers->first[tiers->count] * rows->dims, sizeof **centres);
   if (*centres == NULL) WN_TRY(wn_fail_memory(err));
-  WN_TRY(cluster_tiers(&n, options, tiers, *centres, err));
+  WN_TRY(cluster_tiers(&n, options, axes, tiers, *centres, err));
 cleanup:
   wn_free(n.norm);
   wn_free(n.above);

@@ -9,8 +9,9 @@
 
 /* Chooses tiers and lists from the rows and finds `centres` [lists · dims], the caller's to free.
  */
-WN_MUST_USE wn_status wn_tiers_find(const wn_vectors *rows, const wn_index_options *options,
-                                    wn_tiers *tiers, float **centres, wn_error *err);
+WN_MUST_USE wn_status wn_tiers_find(const wn_vectors *rows, const wn_axes *axes,
+                                    const wn_index_options *options, wn_tiers *tiers,
+                                    float **centres, wn_error *err);
 
 static inline uint32_t wn_tier_of(const wn_tiers *tiers, const float *row, uint32_t dims) {
   if (tiers->count == 1) return 0;

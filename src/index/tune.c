@@ -70,7 +70,7 @@ static void try_queries(void *ctx, size_t begin, size_t end, int worker) {
   for (size_t q = begin; q < end; q++) {
     wn_arena_reset(&arena);
     wn_seek seek = {.base = t->base, .delta = t->delta, .k = t->k * t->factor, .arena = &arena};
-    seek.eta = t->exact ? 1 : wn_eta_for(t->base->head.dims);
+    seek.eta = t->exact ? WN_ETA_EXACT : wn_eta_for(&t->base->axes);
     wn_scored *got = wn_arena_alloc(&arena, (size_t)seek.k * sizeof *got);
     if (got == NULL || !wn_seek_init(&seek, query_vector(t, (uint32_t)q)) ||
         !wn_seek_lists(&seek, t->kappa, t->exact)) {

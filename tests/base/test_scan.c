@@ -8,13 +8,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const names[] = {"scalar", "avx2", "avx512"};
 
 typedef struct sample {
   size_t groups, count;
   uint8_t *codes;
-  float *scale, *bias;
+  wn_scan_fit *fit;
+  float *bias;
   int8_t *query[4];
   wn_scan_query queries[4];
 } sample;
@@ -28,13 +30,15 @@ static void *need(size_t bytes) {
 static void fill(sample *s, wn_rng *rng) {
   size_t lanes = s->count * WN_SCAN_LANES, bytes = s->count * s->groups * 64;
   s->codes = need(bytes);
-  s->scale = need(lanes * sizeof(float));
+  s->fit = need(s->count * sizeof *s->fit);
   s->bias = need(lanes * sizeof(float));
   for (size_t i = 0; i < bytes; i++) s->codes[i] = (uint8_t)(1 + wn_rng_below(rng, 255));
-  for (size_t i = 0; i < lanes; i++) {
-    s->scale[i] = (float)wn_rng_double(rng);
-    s->bias[i] = (float)wn_rng_normal(rng) * 1e4f;
+  for (size_t b = 0; b < s->count; b++) {
+    bool zeros = wn_rng_below(rng, 5) == 0; /* of a block of zero vectors */
+    s->fit[b] = (wn_scan_fit){zeros ? 0 : (float)wn_rng_double(rng), (float)wn_rng_double(rng)};
+    if (zeros) memset(s->codes + b * s->groups * 64, 128, s->groups * 64);
   }
+  for (size_t i = 0; i < lanes; i++) s->bias[i] = (float)wn_rng_normal(rng) * 1e4f;
   for (size_t q = 0; q < 4; q++) {
     int32_t sum = 0;
     s->query[q] = need(4 * s->groups);
@@ -42,13 +46,13 @@ static void fill(sample *s, wn_rng *rng) {
       s->query[q][i] = (int8_t)((int)wn_rng_below(rng, 255) - 127);
       sum += s->query[q][i];
     }
-    s->queries[q] = (wn_scan_query){s->query[q], -128 * sum, 17.0f, .5f, 3.0f};
+    s->queries[q] = (wn_scan_query){s->query[q], -128 * sum, 17.0f, .5f, 90.0f, 3.0f};
   }
 }
 
 static void drop(sample *s) {
   wn_free(s->codes);
-  wn_free(s->scale);
+  wn_free(s->fit);
   wn_free(s->bias);
   for (size_t q = 0; q < 4; q++) wn_free(s->query[q]);
 }
@@ -59,9 +63,10 @@ static float twin(const sample *s, size_t lane, const wn_scan_query *q, bool bia
   for (size_t i = 0; i < 4 * s->groups; i++) {
     sum += q->codes[i] * ((int)block[i / 4 * 64 + lane % WN_SCAN_LANES * 4 + i % 4] - 128);
   }
-  float t = ((float)sum + q->offset) * (q->scale * s->scale[lane]);
+  const wn_scan_fit fit = s->fit[lane / WN_SCAN_LANES];
+  float t = ((float)sum + q->offset) * (q->scale * fit.step);
   if (bias) t += s->bias[lane];
-  return t + q->shift;
+  return t + (q->rest * fit.rest + q->shift);
 }
 
 /* Each of 1 to 8 queries finds what it finds alone. */
@@ -74,9 +79,10 @@ static void check_many(const wn_scan_table *t, const sample *s, const wn_scan_bl
   float *score = need(room * sizeof *score);
   for (size_t q = 0; q < WN_SCAN_MANY; q++) {
     queries[q] = s->queries[q % 4];
-    least[q] = (float)q * 100 - 300;
+    least[q] = q == 7 ? 1e30f : (float)q * 100 - 300;
     found[q] = (wn_scan_found){need(room * sizeof *at), need(room * sizeof *score), 9};
   }
+  if (s->count > 0) least[6] = twin(s, 3, &queries[6], blocks->bias != NULL); /* a tie is a hit */
   for (size_t n = 1; n <= WN_SCAN_MANY; n++) {
     t->scan_many(blocks, queries, n, least, found);
     for (size_t q = 0; q < n; q++) {
@@ -96,7 +102,7 @@ static void check_many(const wn_scan_table *t, const sample *s, const wn_scan_bl
 
 static void check_scan(const wn_scan_table *t, const sample *s, bool bias) {
   size_t lanes = s->count * WN_SCAN_LANES;
-  wn_scan_blocks blocks = {s->codes, s->scale, bias ? s->bias : NULL, s->count, s->groups};
+  wn_scan_blocks blocks = {s->codes, s->fit, bias ? s->bias : NULL, s->count, s->groups};
   uint32_t *at = need((lanes + 16) * sizeof *at);
   float *score = need((lanes + 16) * sizeof *score), *out = need(lanes * 4 * sizeof *out);
   size_t len = t->scan(&blocks, &s->queries[0], 0, at, score), want = 0;

@@ -13,21 +13,28 @@
 
 #define WN_SCAN_LANES 16u
 
+/* What the codes of a block stand for. */
+typedef struct wn_scan_fit {
+  float step; /* of all its codes */
+  float rest; /* at most: the norm of what they leave out of a vector */
+} wn_scan_fit;
+
 /* `count` blocks in a row. */
 typedef struct wn_scan_blocks {
   const uint8_t *codes;
-  const float *scale; /* [16·count] */
-  const float *bias;  /* [16·count], or NULL: 0 */
+  const wn_scan_fit *fit; /* [count] */
+  const float *bias;      /* [16·count], or NULL: 0 */
   size_t count;
   size_t groups; /* 1 to 2^13 */
 } wn_scan_blocks;
 
-/* A lane's score: (Σ query·code + offset)·(scale·lane's scale) + bias + shift. */
+/* A lane's score: (Σ query·code + offset)·(scale·step) + bias + (rest·block's rest + shift). */
 typedef struct wn_scan_query {
   const int8_t *codes; /* [4·groups], −127 … 127 */
   int32_t start;       /* −128·Σ codes: takes the 128 out again */
   float offset;
   float scale;
+  float rest;
   float shift;
 } wn_scan_query;
 

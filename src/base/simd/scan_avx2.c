@@ -30,13 +30,13 @@ static inline __m256i spread(const int8_t *query) {
 
 static inline __m256 finish(const wn_scan_blocks *blocks, size_t lane, const wn_scan_query *query,
                             pair_sums sums) {
+  const wn_scan_fit fit = blocks->fit[lane / LANES];
   __m256i sum =
       _mm256_add_epi32(_mm256_hadd_epi32(sums.low, sums.high), _mm256_set1_epi32(query->start));
   __m256 t = _mm256_add_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(query->offset));
-  __m256 scale = _mm256_mul_ps(_mm256_set1_ps(query->scale), _mm256_loadu_ps(blocks->scale + lane));
-  __m256 s = _mm256_mul_ps(t, scale);
+  __m256 s = _mm256_mul_ps(t, _mm256_set1_ps(query->scale * fit.step));
   if (blocks->bias != NULL) s = _mm256_add_ps(s, _mm256_loadu_ps(blocks->bias + lane));
-  return _mm256_add_ps(s, _mm256_set1_ps(query->shift));
+  return _mm256_add_ps(s, _mm256_set1_ps(query->rest * fit.rest + query->shift));
 }
 
 static inline void score_block(const wn_scan_blocks *blocks, size_t block,

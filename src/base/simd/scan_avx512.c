@@ -24,12 +24,11 @@ static inline __m512i spread(const int8_t *query) {
 
 static inline __m512 finish(const wn_scan_blocks *blocks, size_t block, const wn_scan_query *query,
                             __m512i sum) {
-  size_t lane = block * LANES;
+  const wn_scan_fit fit = blocks->fit[block];
   __m512 t = _mm512_add_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(query->offset));
-  __m512 scale = _mm512_mul_ps(_mm512_set1_ps(query->scale), _mm512_loadu_ps(blocks->scale + lane));
-  __m512 s = _mm512_mul_ps(t, scale);
-  if (blocks->bias != NULL) s = _mm512_add_ps(s, _mm512_loadu_ps(blocks->bias + lane));
-  return _mm512_add_ps(s, _mm512_set1_ps(query->shift));
+  __m512 s = _mm512_mul_ps(t, _mm512_set1_ps(query->scale * fit.step));
+  if (blocks->bias != NULL) s = _mm512_add_ps(s, _mm512_loadu_ps(blocks->bias + block * LANES));
+  return _mm512_add_ps(s, _mm512_set1_ps(query->rest * fit.rest + query->shift));
 }
 
 static inline __m512i load(const uint8_t *codes) {
@@ -92,32 +91,76 @@ static size_t scan(const wn_scan_blocks *blocks, const wn_scan_query *query, flo
   return len;
 }
 
-/* A floor for Σ·scale that no score ≥ least falls below, where Σ has the offset rounded up in it.
- */
-static float floor_of(const wn_scan_blocks *blocks, const wn_scan_query *query, float least,
-                      int32_t *start) {
-  float up = ceilf(query->offset), floor = (least - query->shift) / query->scale;
-  bool usable = blocks->bias == NULL && query->scale > 0 && fabsf(up) < 1e6f && floor == floor;
-  *start = query->start + (usable ? (int32_t)up : 0);
-  return usable ? floor - fabsf(floor) * 2e-6f : -INFINITY;
+/* For eight queries: what a block's sum must reach, as a function of what its codes stand for. */
+typedef struct floors {
+  __m256 need, rest, offset; /* (least − shift) / scale; rest / scale */
+  __m256i start;
+} floors;
+
+static floors floors_of(const wn_scan_blocks *blocks, const wn_scan_query *queries,
+                        const float *least) {
+  float need[WN_SCAN_MANY], rest[WN_SCAN_MANY], offset[WN_SCAN_MANY];
+  int32_t start[WN_SCAN_MANY];
+  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+    bool usable = blocks->bias == NULL && queries[q].scale > 0;
+    need[q] = usable ? (least[q] - queries[q].shift) / queries[q].scale : -INFINITY;
+    rest[q] = usable ? queries[q].rest / queries[q].scale : 0;
+    offset[q] = queries[q].offset;
+    start[q] = queries[q].start;
+  }
+  return (floors){_mm256_loadu_ps(need), _mm256_loadu_ps(rest), _mm256_loadu_ps(offset),
+                  _mm256_loadu_si256((const __m256i *)start)};
 }
 
-/* One block by eight queries: eight sums keep the multiplier busy, a line is loaded once. A cheap
- * floor excludes most blocks; the scores of the others are finished as everywhere. */
+/* What the sums begin with so that none of a lane whose score reaches `least` ends below 0: from a
+ * bound lowered by more than this arithmetic errs. Without a usable bound all end above. */
+static inline __m256i begin_with(const floors *f, wn_scan_fit fit) {
+  const __m256 zero = _mm256_setzero_ps(), most = _mm256_set1_ps(1e9f);
+  const __m256 inverse = _mm256_set1_ps(1 / fit.step);
+  __m256 rest = _mm256_mul_ps(f->rest, _mm256_set1_ps(fit.rest));
+  __m256 sum = _mm256_mul_ps(_mm256_sub_ps(f->need, rest), inverse);
+  __m256 size = _mm256_max_ps(f->need, _mm256_sub_ps(zero, f->need));
+  size = _mm256_mul_ps(_mm256_add_ps(size, rest), inverse);
+  __m256 error = _mm256_add_ps(size, _mm256_add_ps(f->offset, _mm256_set1_ps(4e5f)));
+  sum = _mm256_sub_ps(_mm256_sub_ps(sum, f->offset), _mm256_mul_ps(error, _mm256_set1_ps(4e-6f)));
+  sum = _mm256_max_ps(sum, _mm256_sub_ps(zero, most)); /* and NaN */
+  return _mm256_sub_epi32(f->start, _mm256_cvtps_epi32(_mm256_min_ps(sum, most)));
+}
+
+static inline __m512i spread_int(const int32_t *x) {
+  __m512i v;
+  __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*x)); /* gcc would load and shuffle */
+  return v;
+}
+
+/* The hits of block b among eight sums; seldom, and so out of the loop's registers. */
+static __attribute__((noinline)) void keep8(const wn_scan_blocks *blocks, size_t b,
+                                            const wn_scan_query *queries, const int32_t *begin,
+                                            const __m512i *sum, const float *least,
+                                            wn_scan_found *found) {
+  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+    if (_mm512_movepi32_mask(sum[q]) == 0xffff) continue;
+    wn_scan_found *f = &found[q];
+    __m512i exact = _mm512_sub_epi32(sum[q], _mm512_set1_epi32(begin[q] - queries[q].start));
+    __m512 s = finish(blocks, b, &queries[q], exact);
+    f->count += keep(s, _mm512_set1_ps(least[q]), b, f->at + f->count, f->score + f->count);
+  }
+}
+
+/* One block by eight queries: eight sums keep the multiplier busy, a line is loaded once. The sums
+ * begin with what they must reach taken off, so that their signs say whether any lane does: seldom.
+ * The scores of those are finished as everywhere. */
 static void scan8(const wn_scan_blocks *blocks, const wn_scan_query *queries, const float *least,
                   wn_scan_found *found) {
   const uint8_t *codes = blocks->codes;
-  int32_t start[WN_SCAN_MANY];
-  float floor[WN_SCAN_MANY];
-  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
-    floor[q] = floor_of(blocks, &queries[q], least[q], &start[q]);
-    found[q].count = 0;
-  }
+  const floors floor = floors_of(blocks, queries, least);
+  for (size_t q = 0; q < WN_SCAN_MANY; q++) found[q].count = 0;
   for (size_t b = 0; b < blocks->count; b++) {
-    __m512i sum[WN_SCAN_MANY];
-    __m512 scale = _mm512_loadu_ps(blocks->scale + b * LANES);
+    __m512i sum[WN_SCAN_MANY], all, low, high;
+    int32_t begin[WN_SCAN_MANY];
+    _mm256_storeu_si256((__m256i *)begin, begin_with(&floor, blocks->fit[b]));
 #pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) sum[q] = _mm512_set1_epi32(start[q]);
+    for (size_t q = 0; q < WN_SCAN_MANY; q++) sum[q] = spread_int(&begin[q]);
     for (size_t g = 0; g < blocks->groups; g++, codes += 64) {
       __m512i x = load(codes);
 #pragma GCC unroll 8
@@ -125,15 +168,14 @@ static void scan8(const wn_scan_blocks *blocks, const wn_scan_query *queries, co
         sum[q] = dpbusd(sum[q], x, spread(queries[q].codes + 4 * g));
       }
     }
+    low = _mm512_and_si512(_mm512_and_si512(sum[0], sum[1]), _mm512_and_si512(sum[2], sum[3]));
+    high = _mm512_and_si512(_mm512_and_si512(sum[4], sum[5]), _mm512_and_si512(sum[6], sum[7]));
+    all = _mm512_and_si512(low, high);
+    if (_mm512_movepi32_mask(all) == 0xffff) continue;
+    __m512i out[WN_SCAN_MANY]; /* so that the sums themselves need no address */
 #pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) {
-      __m512 about = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[q]), scale);
-      if (_mm512_cmp_ps_mask(about, _mm512_set1_ps(floor[q]), _CMP_GE_OQ) == 0) continue;
-      wn_scan_found *f = &found[q];
-      __m512i exact = _mm512_sub_epi32(sum[q], _mm512_set1_epi32(start[q] - queries[q].start));
-      __m512 s = finish(blocks, b, &queries[q], exact);
-      f->count += keep(s, _mm512_set1_ps(least[q]), b, f->at + f->count, f->score + f->count);
-    }
+    for (size_t q = 0; q < WN_SCAN_MANY; q++) out[q] = sum[q];
+    keep8(blocks, b, queries, begin, out, least, found);
   }
 }
 

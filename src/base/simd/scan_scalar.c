@@ -10,7 +10,8 @@
 static void score_block(const wn_scan_blocks *blocks, size_t block, const wn_scan_query *query,
                         float *out) {
   const uint8_t *codes = blocks->codes + block * blocks->groups * 64;
-  const float *scale = blocks->scale + block * LANES;
+  const wn_scan_fit fit = blocks->fit[block];
+  const float step = query->scale * fit.step, add = query->rest * fit.rest + query->shift;
   int32_t sum[LANES];
   for (size_t l = 0; l < LANES; l++) sum[l] = query->start;
   for (size_t g = 0; g < blocks->groups; g++, codes += 64) {
@@ -21,9 +22,9 @@ static void score_block(const wn_scan_blocks *blocks, size_t block, const wn_sca
     }
   }
   for (size_t l = 0; l < LANES; l++) {
-    float s = ((float)sum[l] + query->offset) * (query->scale * scale[l]);
+    float s = ((float)sum[l] + query->offset) * step;
     if (blocks->bias != NULL) s += blocks->bias[block * LANES + l];
-    out[l] = s + query->shift;
+    out[l] = s + add;
   }
 }
 

@@ -133,16 +133,21 @@ static inline __m512i spread_int(const int32_t *x) {
   return v;
 }
 
+/* Eight sums of a block, and what they began with. */
+typedef struct eight_sums {
+  __m512i sum[WN_SCAN_MANY];
+  int32_t begin[WN_SCAN_MANY];
+} eight_sums;
+
 /* The hits of block b among eight sums; seldom, and so out of the loop's registers. */
 static __attribute__((noinline)) void keep8(const wn_scan_blocks *blocks, size_t b,
-                                            const wn_scan_query *queries, const int32_t *begin,
-                                            const __m512i *sum, const float *least,
-                                            wn_scan_found *found) {
+                                            const wn_scan_query *queries, const eight_sums *sums,
+                                            const float *least, wn_scan_found *found) {
   for (size_t q = 0; q < WN_SCAN_MANY; q++) {
-    if (_mm512_movepi32_mask(sum[q]) == 0xffff) continue;
+    if (_mm512_movepi32_mask(sums->sum[q]) == 0xffff) continue;
     wn_scan_found *f = &found[q];
-    __m512i exact = _mm512_sub_epi32(sum[q], _mm512_set1_epi32(begin[q] - queries[q].start));
-    __m512 s = finish(blocks, b, &queries[q], exact);
+    __m512i begin = _mm512_set1_epi32(sums->begin[q] - queries[q].start);
+    __m512 s = finish(blocks, b, &queries[q], _mm512_sub_epi32(sums->sum[q], begin));
     f->count += keep(s, _mm512_set1_ps(least[q]), b, f->at + f->count, f->score + f->count);
   }
 }
@@ -157,10 +162,10 @@ static void scan8(const wn_scan_blocks *blocks, const wn_scan_query *queries, co
   for (size_t q = 0; q < WN_SCAN_MANY; q++) found[q].count = 0;
   for (size_t b = 0; b < blocks->count; b++) {
     __m512i sum[WN_SCAN_MANY], all, low, high;
-    int32_t begin[WN_SCAN_MANY];
-    _mm256_storeu_si256((__m256i *)begin, begin_with(&floor, blocks->fit[b]));
+    eight_sums out; /* apart, so that the sums themselves need no address */
+    _mm256_storeu_si256((__m256i *)out.begin, begin_with(&floor, blocks->fit[b]));
 #pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) sum[q] = spread_int(&begin[q]);
+    for (size_t q = 0; q < WN_SCAN_MANY; q++) sum[q] = spread_int(&out.begin[q]);
     for (size_t g = 0; g < blocks->groups; g++, codes += 64) {
       __m512i x = load(codes);
 #pragma GCC unroll 8
@@ -172,10 +177,9 @@ static void scan8(const wn_scan_blocks *blocks, const wn_scan_query *queries, co
     high = _mm512_and_si512(_mm512_and_si512(sum[4], sum[5]), _mm512_and_si512(sum[6], sum[7]));
     all = _mm512_and_si512(low, high);
     if (_mm512_movepi32_mask(all) == 0xffff) continue;
-    __m512i out[WN_SCAN_MANY]; /* so that the sums themselves need no address */
 #pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) out[q] = sum[q];
-    keep8(blocks, b, queries, begin, out, least, found);
+    for (size_t q = 0; q < WN_SCAN_MANY; q++) out.sum[q] = sum[q];
+    keep8(blocks, b, queries, &out, least, found);
   }
 }
 

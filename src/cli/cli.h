@@ -121,6 +121,8 @@ void wn_cli_print_evaluation(const struct wn_evaluation *evaluation,
                              const wn_evaluation_format *how, wn_buf *out);
 
 const char *wn_human_bytes(double bytes, char *buf, size_t size);
+/* The gate's word on a snapshot; "" when it said nothing. (cmd_snapshots.c) */
+void wn_cli_verdict(const char *dir, uint64_t number, char *out, size_t size);
 const char *wn_human_age(int64_t ms, char *buf, size_t size); /* "3 min", "2 days" */
 
 int wn_cmd_import(int argc, char **argv);

@@ -34,13 +34,12 @@ static const wn_command command = {
     options,
     4};
 
-/* The member `verdict` of what the gate wrote; "" when it wrote nothing. */
-static void read_verdict(uint64_t number, char *out, size_t size) {
+void wn_cli_verdict(const char *dir, uint64_t number, char *out, size_t size) {
   wn_buf text = {0};
   wn_error ignored = {0};
   json_error_t why;
   out[0] = '\0';
-  if (wn_snapshot_verdict_read(opt.data, number, &text, &ignored) == WN_OK && text.len > 0) {
+  if (wn_snapshot_verdict_read(dir, number, &text, &ignored) == WN_OK && text.len > 0) {
     json_t *json = json_loadb(text.data, text.len, 0, &why);
     const char *verdict = json_string_value(json_object_get(json, "verdict"));
     snprintf(out, size, "%s", verdict != NULL ? verdict : "");
@@ -77,7 +76,7 @@ static void print_json(const wn_snapshot_entry *entries, size_t count, bool veri
       wn_json_key(&j, "models");
       wn_json_cstring(&j, e->about.models);
       wn_json_key(&j, "verdict");
-      read_verdict(e->number, verdict, sizeof verdict);
+      wn_cli_verdict(opt.data, e->number, verdict, sizeof verdict);
       wn_json_cstring(&j, verdict[0] != '\0' ? verdict : NULL);
     } else {
       wn_json_key(&j, "reason");
@@ -105,7 +104,7 @@ static void print_table(const wn_snapshot_entry *entries, size_t count, bool ver
     wn_table_cell(&table, "%" PRIu32, e->about.users);
     wn_table_cell(&table, "%" PRIu32, e->about.items);
     wn_table_cell(&table, "%" PRIu64, e->about.nnz);
-    read_verdict(e->number, verdict, sizeof verdict);
+    wn_cli_verdict(opt.data, e->number, verdict, sizeof verdict);
     wn_table_cell(&table, "%s", verdict[0] != '\0' ? verdict : "-");
     wn_table_cell(&table, "%s", e->readable ? "good" : e->reason);
   }

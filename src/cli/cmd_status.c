@@ -5,6 +5,7 @@
 #include "cli/objective_print.h"
 #include "model/snapshot.h"
 #include "serve/answer_json.h"
+#include "serve/config_history.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -50,8 +51,42 @@ static wn_status print_example(wn_store *store, const wn_store_counts *counts, w
   return WN_OK;
 }
 
+/* What is kept beside the store. */
+typedef struct kept {
+  size_t snapshots;
+  uint64_t bytes, newest;
+  char verdict[32];         /* of the newest; "" */
+  wn_config_version config; /* number 0: none has served */
+} kept;
+
+static wn_status look_kept(const wn_snapshot_entry *entries, size_t count, kept *out,
+                           wn_error *err) {
+  wn_status status;
+  wn_config_history history = {NULL, 0};
+  *out = (kept){.snapshots = count, .newest = count > 0 ? entries[0].number : 0};
+  for (size_t i = 0; i < count; i++) out->bytes += entries[i].bytes;
+  if (count > 0) wn_cli_verdict(opt.data, out->newest, out->verdict, sizeof out->verdict);
+  WN_TRY(wn_config_history_read(opt.data, &history, err));
+  if (history.len > 0) out->config = history.data[history.len - 1];
+cleanup:
+  wn_config_history_clear(&history);
+  return status;
+}
+
+static void print_kept(const kept *k, wn_buf *out) {
+  char bytes[32], age[32];
+  if (k->snapshots > 0)
+    wn_buf_printf(out, "\nkept      %zu snapshots, %s; the newest is %" PRIu64 "%s%s", k->snapshots,
+                  wn_human_bytes((double)k->bytes, bytes, sizeof bytes), k->newest,
+                  k->verdict[0] != '\0' ? ": " : "", k->verdict);
+  if (k->config.number > 0)
+    wn_buf_printf(out, "\nconfig    version %" PRIu64 ", %s old, by %s%s%s", k->config.number,
+                  wn_human_age(wn_now_ms() - k->config.time_ms, age, sizeof age), k->config.author,
+                  k->config.comment[0] != '\0' ? ": " : "", k->config.comment);
+}
+
 static void print_json(const wn_store_counts *c, const wn_snapshot_entry *current,
-                       const wn_objective_summary *objectives, wn_buf *out) {
+                       const wn_objective_summary *objectives, const kept *k, wn_buf *out) {
   const struct {
     const char *key;
     int64_t value;
@@ -65,6 +100,10 @@ static void print_json(const wn_store_counts *c, const wn_snapshot_entry *curren
               {"last_ms", c->last_ms},
               {"bytes", (int64_t)c->bytes},
               {"snapshot", current != NULL ? (int64_t)current->number : 0},
+              {"snapshots", (int64_t)k->snapshots},
+              {"snapshots_bytes", (int64_t)k->bytes},
+              {"snapshot_newest", (int64_t)k->newest},
+              {"config_version", (int64_t)k->config.number},
               {"events_since_snapshot",
                (int64_t)(c->last_seq - (current != NULL ? current->about.last_seq : 0))}};
   wn_json j;
@@ -74,6 +113,8 @@ static void print_json(const wn_store_counts *c, const wn_snapshot_entry *curren
     wn_json_key(&j, rows[i].key);
     wn_json_int(&j, rows[i].value);
   }
+  wn_json_key(&j, "verdict_newest");
+  wn_json_cstring(&j, k->verdict[0] != '\0' ? k->verdict : NULL);
   wn_json_key(&j, "objectives");
   wn_objective_summary_json(objectives, &j);
   wn_json_end_object(&j);
@@ -128,6 +169,7 @@ static wn_status run(wn_buf *out, wn_error *err) {
   wn_store *store = NULL;
   wn_snapshot_entry *entries = NULL, *current = NULL;
   wn_store_counts counts;
+  kept k;
   wn_objective_summary objectives = {0};
   size_t count = 0;
   wn_status status;
@@ -142,10 +184,13 @@ static wn_status run(wn_buf *out, wn_error *err) {
     if (entries[i].current && entries[i].readable) current = &entries[i];
   if (current != NULL)
     WN_TRY(wn_objective_summary_read(opt.data, current->number, &objectives, err));
-  if (opt.json)
-    print_json(&counts, current, &objectives, out);
-  else
+  WN_TRY(look_kept(entries, count, &k, err));
+  if (opt.json) {
+    print_json(&counts, current, &objectives, &k, out);
+  } else {
     print_text(store, &counts, current, out);
+    print_kept(&k, out);
+  }
   if (!opt.json) wn_objective_summary_print(&objectives, out);
 cleanup:
   wn_objective_summary_clear(&objectives);

@@ -5,6 +5,7 @@ import ast
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,23 @@ class Deploy(unittest.TestCase):
         for path in glob.glob(os.path.join(DEPLOY, "airflow", "*.py")):
             with open(path) as f:
                 ast.parse(f.read())
+
+    @unittest.skipUnless(shutil.which("readelf"), "no readelf here")
+    def test_container_file(self):
+        """The image installs what the binary needs, builds what it starts, and listens where it says."""
+        with open(os.path.join(DEPLOY, "Containerfile")) as f:
+            text = f.read().replace("\\\n", " ")
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        known = {"FROM", "COPY", "WORKDIR", "RUN", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+        self.assertEqual({line.split()[0] for line in lines} - known, set())
+        self.assertEqual([line for line in lines if line.startswith("USER")], ["USER winnow"])
+        final = text[text.rindex("\nFROM"):]
+        dynamic = subprocess.run(["readelf", "-d", os.environ.get("WINNOW", "winnow")], capture_output=True, text=True, check=True).stdout
+        needed = set(re.findall(r"Shared library: \[lib([a-z]+)", dynamic)) - {"c", "m", "asan", "ubsan", "tsan", "gcc"}
+        self.assertGreater(len(needed), 5)
+        packages = {"z": "zlib1g", "lzma": "liblzma5", "yaml": "libyaml-0-2"}
+        for name in needed:
+            self.assertRegex(final, r"\b%s" % re.escape(packages.get(name, "lib" + name)))
 
     def test_commands_exist(self):
         """Options that unit, container file and DAG give are known to the binary."""

@@ -111,6 +111,11 @@ class Snapshots(ApiTest):
             self.assertEqual(server.run("train", "--data", server.data, "--force").returncode, 0)
             server.stop()
             self.assertEqual(server.run("snapshots", "rollback", "--data", server.data).returncode, 0)
+            status = server.run("status", "--data", server.data).stdout
+            for line in r"snapshot  1, .* old", r"kept      2 snapshots, .*; the newest is 2: ", r"config    version 4, .* by command: with snapshot 1":
+                self.assertRegex(status, line)
+            told = json.loads(server.run("status", "--data", server.data, "--json").stdout)
+            self.assertEqual((told["snapshots"], told["snapshot_newest"], told["config_version"]), (2, 2, 4))
             server.start()
             slate = self.ok(server.get("/v1/surfaces/home/slate?user=user-1"))
             self.assertEqual((slate["model"], len(slate["items"])), (1, 4))

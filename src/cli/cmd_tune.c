@@ -13,13 +13,14 @@
 #define SHOWN 10
 
 static struct {
-  const char *data, *config, *train, *format, *split, *model, *metric, *points, *out;
+  const char *data, *config, *train, *format, *split, *model, *metric, *points, *validate, *out;
   wn_text_list set, dataset;
   uint64_t trials, users, seed, threads;
   double budget, test_share;
   bool json;
 } opt = {.metric = "ndcg@20",
          .points = "tpe",
+         .validate = "newest",
          .users = 4000,
          .seed = 1,
          .budget = 10,
@@ -41,6 +42,9 @@ static const wn_option options[] = {
     {"dataset", WN_OPT_LIST, &opt.dataset, "KEY=VALUE",
      "what of the log is fitted on, for example window_days=90"},
     {"metric", WN_OPT_TEXT, &opt.metric, "NAME@K", "ndcg or recall; default ndcg@20"},
+    {"validate", WN_OPT_TEXT, &opt.validate, "KIND",
+     "in what is left: newest (default), the newest item of each user; or time, all of the last "
+     "tenth by time"},
     {"points", WN_OPT_TEXT, &opt.points, "KIND", "tpe (default): near what was good; or random"},
     {"trials", WN_OPT_UINT, &opt.trials, "N", "points to try; default: what the budget allows"},
     {"budget", WN_OPT_REAL, &opt.budget, "MINUTES", "of this machine's time; default 10"},
@@ -168,6 +172,10 @@ static wn_status choose(run *r, wn_error *err) {
     WN_TRY(wn_dataset_options_set(&r->config.train.dataset, opt.dataset.data[i], err));
   WN_TRY(read_metric(o, err));
   o->tpe = strcmp(opt.points, "tpe") == 0;
+  o->later = strcmp(opt.validate, "time") == 0 ? 0.1 : 0;
+  if (!(o->later > 0) && strcmp(opt.validate, "newest") != 0)
+    WN_TRY(
+        wn_fail(err, WN_E_ARGUMENT, "validate", "must be newest or time, got `%s`", opt.validate));
   if (!o->tpe && strcmp(opt.points, "random") != 0)
     WN_TRY(wn_fail(err, WN_E_ARGUMENT, "points", "must be tpe or random, got `%s`", opt.points));
   o->trials = (uint32_t)opt.trials;
@@ -238,7 +246,9 @@ static wn_status print(const run *r, const wn_tune_result *result, wn_buf *out, 
                 " users, %s; %u trials in %.0f s. The best of many looks better than it is: "
                 "evaluate it once on the test part.\n%s",
                 result->users,
-                result->by_time ? "each one's newest item held out" : "items held out at random",
+                strcmp(opt.validate, "time") == 0 ? "the last tenth by time held out"
+                : result->by_time                 ? "each one's newest item held out"
+                                                  : "items held out at random",
                 result->plan.trials[0], result->seconds,
                 better ? "" : "No point is certainly better than the start; the best one is:\n");
   wn_buf_printf(out, "\nmodels:\n  %s: {", r->options.space.cls->name);

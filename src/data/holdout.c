@@ -53,15 +53,9 @@ static size_t targets_of(row r, uint32_t most) {
   return n < r.positive ? n : r.positive - 1;
 }
 
-static wn_status choose_users(const wn_csr *m, const wn_holdout_options *o, wn_holdout *out,
-                              wn_error *err) {
-  draw *all = wn_reallocarray(NULL, (size_t)m->rows + 1, sizeof *all);
-  size_t n = 0;
-  if (all == NULL) return wn_fail_memory(err);
-  for (uint32_t u = 0; u < m->rows; u++) {
-    if (row_of(m, u).positive < 2) continue;
-    all[n++] = (draw){wn_mix64(o->seed ^ wn_mix64(u)), u};
-  }
+/* The least keys of `all`, which it frees. */
+static wn_status take_users(draw *all, size_t n, const wn_holdout_options *o, wn_holdout *out,
+                            wn_error *err) {
   if (o->users_max > 0 && n > o->users_max) {
     qsort(all, n, sizeof *all, by_key);
     n = o->users_max;
@@ -73,6 +67,18 @@ static wn_status choose_users(const wn_csr *m, const wn_holdout_options *o, wn_h
   out->len = n;
   wn_free(all);
   return out->user != NULL && out->ptr != NULL ? WN_OK : wn_fail_memory(err);
+}
+
+static wn_status choose_users(const wn_csr *m, const wn_holdout_options *o, wn_holdout *out,
+                              wn_error *err) {
+  draw *all = wn_reallocarray(NULL, (size_t)m->rows + 1, sizeof *all);
+  size_t n = 0;
+  if (all == NULL) return wn_fail_memory(err);
+  for (uint32_t u = 0; u < m->rows; u++) {
+    if (row_of(m, u).positive < 2) continue;
+    all[n++] = (draw){wn_mix64(o->seed ^ wn_mix64(u)), u};
+  }
+  return take_users(all, n, o, out, err);
 }
 
 /* The newest entries with the least keys. `scratch` has room for the longest row. */
@@ -205,6 +211,87 @@ wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *opti
   WN_TRY(choose_users(&data->by_user, options, out, err));
   WN_TRY(choose_all_targets(&data->by_user, options, out, err));
   WN_TRY(copy_rest(&data->by_user, out, err));
+cleanup:
+  if (status != WN_OK) wn_holdout_clear(out);
+  return status;
+}
+
+/* ---- by time ---- */
+
+static int by_time(const void *left, const void *right) {
+  const int64_t *a = left, *b = right;
+  return (*a > *b) - (*a < *b);
+}
+
+static wn_status cut_of(const wn_csr *m, double share, int64_t *cut_ms, wn_error *err) {
+  int64_t *times = wn_reallocarray(NULL, (size_t)m->nnz + 1, sizeof *times);
+  size_t n = 0;
+  if (times == NULL) return wn_fail_memory(err);
+  for (uint64_t p = 0; p < m->nnz; p++)
+    if (m->weight[p] > 0) times[n++] = m->time_ms[p];
+  qsort(times, n, sizeof *times, by_time);
+  size_t at = (size_t)((1 - share) * (double)n);
+  *cut_ms = n > 0 ? times[at < n ? at : n - 1] : 0;
+  wn_free(times);
+  return WN_OK;
+}
+
+/* Positive items from the cut on, into `out`, or their number alone. */
+static size_t later_items(const wn_csr *m, uint32_t user, int64_t cut_ms, draw *out) {
+  size_t n = 0;
+  for (uint64_t p = m->row_ptr[user + 1]; p > m->row_ptr[user] && m->time_ms[p - 1] >= cut_ms; p--)
+    if (m->weight[p - 1] > 0) {
+      if (out != NULL) out[n].ix = m->col[p - 1];
+      n++;
+    }
+  return n;
+}
+
+static wn_status choose_later_users(const wn_csr *m, int64_t cut_ms, const wn_holdout_options *o,
+                                    wn_holdout *out, wn_error *err) {
+  draw *all = wn_reallocarray(NULL, (size_t)m->rows + 1, sizeof *all);
+  size_t n = 0;
+  if (all == NULL) return wn_fail_memory(err);
+  for (uint32_t u = 0; u < m->rows; u++)
+    if (later_items(m, u, cut_ms, NULL) > 0 && row_of(&out->rest.by_user, u).positive > 0)
+      all[n++] = (draw){wn_mix64(o->seed ^ wn_mix64(u)), u};
+  return take_users(all, n, o, out, err);
+}
+
+static wn_status choose_later_targets(const wn_csr *m, int64_t cut_ms, const wn_holdout_options *o,
+                                      wn_holdout *out, wn_error *err) {
+  size_t most = 1, total = 1;
+  for (size_t i = 0; i < out->len; i++) {
+    size_t n = later_items(m, out->user[i], cut_ms, NULL);
+    most = n > most ? n : most;
+    total += n < o->targets_max ? n : o->targets_max;
+  }
+  draw *scratch = wn_reallocarray(NULL, most, sizeof *scratch);
+  out->target = wn_reallocarray(NULL, total, sizeof *out->target);
+  for (size_t i = 0; scratch != NULL && out->target != NULL && i < out->len; i++) {
+    size_t n = later_items(m, out->user[i], cut_ms, scratch);
+    size_t take = n < o->targets_max ? n : o->targets_max;
+    for (size_t k = 0; k < n; k++)
+      scratch[k].key = wn_mix64(o->seed ^ wn_mix64((uint64_t)out->user[i] << 32 | scratch[k].ix));
+    qsort(scratch, n, sizeof *scratch, by_key);
+    qsort(scratch, take, sizeof *scratch, by_ix);
+    for (size_t k = 0; k < take; k++) out->target[out->ptr[i] + k] = scratch[k].ix;
+    out->ptr[i + 1] = out->ptr[i] + take;
+  }
+  bool good = scratch != NULL && out->target != NULL;
+  wn_free(scratch);
+  return good ? WN_OK : wn_fail_memory(err);
+}
+
+wn_status wn_holdout_later(const wn_dataset *data, double share, const wn_holdout_options *options,
+                           wn_holdout *out, wn_error *err) {
+  int64_t cut_ms = 0;
+  wn_status status;
+  memset(out, 0, sizeof *out);
+  WN_TRY(cut_of(&data->by_user, share, &cut_ms, err));
+  WN_TRY(wn_dataset_before(data, cut_ms, &out->rest, err));
+  WN_TRY(choose_later_users(&data->by_user, cut_ms, options, out, err));
+  WN_TRY(choose_later_targets(&data->by_user, cut_ms, options, out, err));
 cleanup:
   if (status != WN_OK) wn_holdout_clear(out);
   return status;

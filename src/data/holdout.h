@@ -24,6 +24,12 @@ typedef struct wn_holdout {
  * of her last basket, without times some items of all. */
 WN_MUST_USE wn_status wn_holdout_make(const wn_dataset *data, const wn_holdout_options *options,
                                       wn_holdout *out, wn_error *err);
+/* By time instead: the newest `share` of the positive pairs is what comes later, and `rest` is what
+ * lies before it. Draws users with positive items on both sides; of more than targets_max later
+ * ones some, by hash. Nobody is drawn where times do not differ. */
+WN_MUST_USE wn_status wn_holdout_later(const wn_dataset *data, double share,
+                                       const wn_holdout_options *options, wn_holdout *out,
+                                       wn_error *err);
 /* The dataset with a share of its users' rows, the others' being empty. Who stays is a hash of seed
  * and user, so that a larger share holds the smaller one. */
 WN_MUST_USE wn_status wn_dataset_sample(const wn_dataset *data, double share, uint64_t seed,

@@ -5,7 +5,8 @@
  * over the same users.
  *
  * Measured is full ranking for users whose newest items were held out (data/holdout.c); they are
- * asked with their whole remaining history at every rung. Nothing here sees a test part: the caller
+ * asked with their whole remaining history at every rung; or, with `later`, all that comes after a
+ * moment, as a split by time has it. Nothing here sees a test part: the caller
  * hands in what training may see.
  *
  * Cost: the sum over rungs of trials · a fit; told before the search from what the defaults took.
@@ -322,6 +323,7 @@ static void head_of(const search *s, const wn_dataset *data, char *out, size_t s
   const wn_tune_options *o = s->options;
   const wn_csr *m = &data->by_user;
   uint64_t hash = wn_mix64(m->nnz) ^ o->users_max;
+  hash ^= (uint64_t)(1e6 * o->later);
   for (uint64_t i = 0; i < m->nnz; i++)
     hash = wn_mix64(hash ^ ((uint64_t)m->col[i] << 32) ^ (uint64_t)m->time_ms[i]);
   for (uint32_t u = 0; u < m->rows; u++) hash = wn_mix64(hash ^ m->row_ptr[u + 1]);
@@ -394,9 +396,13 @@ wn_status wn_tune_run(const wn_dataset *data, const wn_tune_options *options, wn
   s.pool = wn_pool_create(options->threads);
   if (all == NULL || s.pool == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(check(options, err));
-  WN_TRY(wn_holdout_make(data, &how, &s.held, err));
+  WN_TRY(options->later > 0 ? wn_holdout_later(data, options->later, &how, &s.held, err)
+                            : wn_holdout_make(data, &how, &s.held, err));
   if (s.held.len == 0)
-    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "", "no user has two items or more: nothing to measure on"));
+    WN_TRY(wn_fail(err, WN_E_ARGUMENT, "",
+                   options->later > 0 ? "no user has items before and after the cut: nothing to "
+                                        "measure on, use --validate newest"
+                                      : "no user has two items or more: nothing to measure on"));
   WN_TRY(allocate(&s, err));
   head_of(&s, data, head, sizeof head);
   WN_TRY(wn_tune_journal_open(&s.journal, options->journal, head, err));

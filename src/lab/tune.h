@@ -72,6 +72,7 @@ typedef struct wn_tune_options {
   bool tpe;    /* points follow what was good; else they are random */
   bool recall; /* metric: recall@k instead of ndcg@k */
   uint32_t k;
+  double later;          /* share of the pairs by time that is validated on; 0: newest items */
   uint32_t trials;       /* 0: as many as the budget allows */
   double budget_minutes; /* of wall time, estimated on the defaults */
   uint32_t users_max;    /* to measure on, at most */

@@ -242,6 +242,11 @@ class Cli(unittest.TestCase):
         self.assertIn("models:\n  covisit: {", again.stdout)
         self.assertIn("minutes to go", again.stderr)
         winnow(*search, "--seed", "2", code=11)
+        # user after user is no order of time to cut; one item of each in turn is
+        self.assertIn("--validate newest", winnow(*search[:-2], "--validate", "time", code=2).stderr)
+        (folder / "train.txt").write_text("".join(f"{u} {(u * 7 + k) % 40}\n" for k in range(12) for u in range(60)))
+        self.assertIn("the last tenth by time held out", winnow(*search[:-2], "--validate", "time").stdout)
+        self.assertIn("newest or time", winnow(*search, "--validate", "soon", code=2).stderr)
 
     def test_evaluate_files(self):
         folder = self.fresh()

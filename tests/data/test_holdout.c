@@ -112,6 +112,46 @@ static void test_what_is_taken(void **state) {
   }
 }
 
+/* By time: rest is before the cut, targets are positive and after it, of users with a past. */
+static void test_later(void **state) {
+  (void)state;
+  wn_dataset data;
+  wn_holdout h, again, few;
+  wn_error err;
+  wn_holdout_options o = {.targets_max = 100, .seed = 5};
+  dataset(1000, &data);
+  assert_int_equal(wn_holdout_later(&data, .2, &o, &h, &err), WN_OK);
+  assert_int_equal(wn_holdout_later(&data, .2, &o, &again, &err), WN_OK);
+  assert_memory_equal(h.target, again.target, h.ptr[h.len] * sizeof *h.target);
+  int64_t last = INT64_MIN;
+  for (uint64_t p = 0; p < h.rest.by_user.nnz; p++)
+    if (h.rest.by_user.time_ms[p] > last) last = h.rest.by_user.time_ms[p];
+  size_t at = 0, drawn = 0;
+  for (uint32_t u = 0; u < data.users; u++) {
+    const wn_csr *m = &data.by_user, *r = &h.rest.by_user;
+    size_t later = 0, past = 0;
+    for (uint64_t p = r->row_ptr[u]; p < r->row_ptr[u + 1]; p++) past += r->weight[p] > 0;
+    for (uint64_t p = m->row_ptr[u]; p < m->row_ptr[u + 1]; p++)
+      later += m->time_ms[p] > last && m->weight[p] > 0;
+    bool is_drawn = at < h.len && h.user[at] == u;
+    assert_true(is_drawn == (later > 0 && past > 0));
+    if (is_drawn) assert_int_equal(h.ptr[at + 1] - h.ptr[at], later);
+    at += is_drawn;
+    drawn += is_drawn;
+  }
+  assert_int_equal(drawn, h.len);
+  assert_true(drawn > 5 && h.rest.by_user.nnz < data.by_user.nnz);
+  o.targets_max = 1;
+  o.users_max = 3;
+  assert_int_equal(wn_holdout_later(&data, .2, &o, &few, &err), WN_OK);
+  assert_int_equal(few.len, 3);
+  assert_int_equal(few.ptr[3], 3);
+  wn_holdout_clear(&h);
+  wn_holdout_clear(&again);
+  wn_holdout_clear(&few);
+  wn_dataset_clear(&data);
+}
+
 static void test_nobody(void **state) {
   (void)state;
   wn_dataset data;
@@ -143,12 +183,21 @@ static void test_memory(void **state) {
     assert_int_equal(wn_holdout_make(&data, &o, &h, &err), WN_E_MEMORY);
   }
   wn_mem_fail_after(-1);
+  assert_int_equal(wn_holdout_later(&data, .2, &o, &h, &err), WN_OK);
+  total = wn_mem_allocations();
+  wn_holdout_clear(&h);
+  for (long n = 0; n < total; n++) {
+    wn_mem_fail_after(n);
+    assert_int_equal(wn_holdout_later(&data, .2, &o, &h, &err), WN_E_MEMORY);
+  }
+  wn_mem_fail_after(-1);
   wn_dataset_clear(&data);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_is_taken),
+      cmocka_unit_test(test_later),
       cmocka_unit_test(test_nobody),
       cmocka_unit_test(test_memory),
   };

@@ -84,6 +84,8 @@ typedef struct wn_dataset {
   const int64_t *created_ms;     /* [items] or NULL: when each item was created; borrowed */
   const int64_t *repeat_ms;      /* [items] or NULL: see data/repeats.h; borrowed */
   wn_item_vectors vectors;       /* len 0: none; borrowed */
+  bool per_look; /* weights are what items earned per look (exposure_power): to what came of later
+                  * looks, which nobody counted yet, they do not compare */
 } wn_dataset;
 
 void wn_csr_clear(wn_csr *csr);

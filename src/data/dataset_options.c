@@ -9,7 +9,8 @@
  * add up to what they did: strength is compared between items, not lost. (Steck 2011 divides by
  * popularity in the same place.) Models take weights to powers of their own.
  *
- * exposure_power does the same with (shownᵢ + 10)^−β, shownᵢ being the item's impressions: at β = 1
+ * exposure_power does the same with (shownᵢ + 10)^−β, shownᵢ being how often the item was looked at
+ * (model/looks.h): at β = 1
  * what an item earned is counted per time it was shown, which is inverse propensity weighting with
  * an item's share of the impressions as its propensity (Schnabel et al., ICML 2016, section 4;
  * departure: impressions are logged here, so the propensity is counted and not modelled). It
@@ -179,6 +180,11 @@ static int64_t moment_before(int64_t last_ms, double days) {
   return at <= -9.2e18 ? INT64_MIN : (int64_t)ceil(at);
 }
 
+int64_t wn_dataset_since(const wn_pairs_input *in, const wn_dataset_options *options) {
+  if (in->count == 0 || options->window_days == 0) return INT64_MIN;
+  return moment_before(span_of(in).last_ms, options->window_days);
+}
+
 #define MET (1u << 31) /* beside a count: the user has events in the window */
 
 /* Positive events of each user since `since`; wrong events count nobody (pairs reports them). */
@@ -217,8 +223,7 @@ static wn_status choose_events(wn_pairs_input *in, const span *s, const wn_datas
   uint32_t *active = NULL;
   wn_status status = WN_OK;
   if (in->count == 0 || (options->window_days == 0 && options->active_events == 0)) return WN_OK;
-  int64_t window =
-      options->window_days > 0 ? moment_before(s->last_ms, options->window_days) : INT64_MIN;
+  int64_t window = wn_dataset_since(in, options);
   *copy = wn_reallocarray(NULL, in->count, sizeof **copy);
   if (*copy == NULL) WN_TRY(wn_fail_memory(err));
   if (options->active_events > 0) {
@@ -405,8 +410,9 @@ static wn_status correct_exposure(wn_dataset *data, const wn_pairs_input *in, do
   double *factor = wn_calloc((size_t)data->items + 1, sizeof *factor);
   if (factor == NULL) return wn_fail_memory(err);
   for (uint32_t i = 0; i < data->items; i++)
-    factor[i] = pow(SHOWN_TOO + (i < in->shown_len ? in->shown[i] : 0), -power);
+    factor[i] = pow(SHOWN_TOO + (i < in->shown_len ? (double)in->shown[i] : 0), -power);
   wn_status status = correct(data, factor, err);
+  data->per_look = true;
   wn_free(factor);
   return status;
 }

@@ -58,6 +58,9 @@ void wn_dataset_report_to_json(const wn_dataset_report *report, wn_json *json);
 /* One line without its end; only what is not 0. */
 void wn_dataset_report_print(const wn_dataset_report *report, wn_buf *out);
 
+/* The moment from which events count: the window's beginning, or INT64_MIN. */
+int64_t wn_dataset_since(const wn_pairs_input *in, const wn_dataset_options *options);
+
 /* The dataset of in's events under `options`. Its `now_ms` and `last_seq` are those of all events
  * given. exposure_power without in's `shown` does nothing, and the log says so. `report` may be
  * NULL. Memory beside the result: a copy of the events where a window or active users are asked

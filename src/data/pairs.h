@@ -15,7 +15,7 @@ typedef struct wn_pairs_input {
   int64_t now_ms;        /* weights hold for this moment; 0: the last event's time */
   bool keep_zero;        /* keep pairs whose weights sum to 0 */
   bool with_mask;        /* fill `mask` */
-  const uint32_t *shown; /* [shown_len] by item: impressions; NULL: not known */
+  const float *shown; /* [shown_len] by item: how often it was looked at; NULL: not known */
   uint32_t shown_len;
 } wn_pairs_input;
 

@@ -5,7 +5,9 @@
  * h is chosen from the data unless it is given (half_life.c): news wants days, films a year.
  *
  * Fitting sees merged (user, item) pairs: a pair's summed weight at its last event's time. Live
- * updates see each event. Negative totals count as nothing: a disliked item is not unpopular.
+ * updates see each event; none are made where the dataset's weights are per look, because answers
+ * that came before their looks are counted would let what is shown rise by that. Negative totals
+ * count as nothing: a disliked item is not unpopular.
  *
  * `segment` names attributes of users: those whose user is known get what is popular among users
  * alike (segment.c); all others what is popular.
@@ -31,6 +33,7 @@ typedef struct popular {
   wn_decay decay;
   wn_ranking *ranking;
   wn_segments segments;
+  bool per_look; /* wn_dataset.per_look */
 } popular;
 
 typedef struct popular_meta {
@@ -93,6 +96,7 @@ static wn_status popular_fit(const wn_dataset *data, const wn_params *values, co
   }
   popular *m = create(days * 86400000.0, (double)data->now_ms, data->items);
   if (m == NULL) return wn_fail_memory(err);
+  m->per_look = data->per_look;
   const wn_csr *pairs = &data->by_user;
   for (uint64_t i = 0; i < pairs->nnz; i++)
     if (pairs->weight[i] > 0.0f)
@@ -120,6 +124,7 @@ static wn_status popular_save(const wn_model *model, wn_snapshot_writer *writer,
   WN_TRY(wn_snapshot_write(writer, "popular/meta", &meta, sizeof meta, err));
   WN_TRY(wn_snapshot_write(writer, "popular/count", m->decay.count,
                            m->decay.items * sizeof *m->decay.count, err));
+  if (m->per_look) WN_TRY(wn_snapshot_write(writer, "popular/per_look", "1", 1, err));
   WN_TRY(wn_segments_save(&m->segments, writer, err));
 cleanup:
   return status;
@@ -150,6 +155,7 @@ static wn_status popular_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   m = create(meta->half_life_ms, meta->landmark_ms, (uint32_t)meta->items);
   if (m == NULL) WN_TRY(wn_fail_memory(err));
   WN_TRY(wn_decay_load(&m->decay, count, (uint32_t)meta->items, err));
+  m->per_look = wn_snapshot_has(snapshot, "popular/per_look");
   WN_TRY(wn_segments_map(snapshot, &m->segments, err));
   if (m->segments.head.items > m->decay.items)
     WN_TRY(wn_fail(err, WN_E_CORRUPT, "popular/segments", "has more items than there are"));
@@ -221,7 +227,7 @@ static wn_status popular_score_all(const wn_model *model, const wn_query *query,
 static void popular_update(wn_model *model, const wn_event *event, float weight) {
   popular *m = (popular *)model;
   if (event->item == WN_NO_IX || !grow(m, event->item + 1)) return;
-  if (!(weight > 0.0f) || !isfinite(weight)) return;
+  if (!(weight > 0.0f) || !isfinite(weight) || m->per_look) return;
   if (wn_decay_add(&m->decay, event->item, weight, (double)event->time_ms))
     wn_ranking_stale(m->ranking);
   else

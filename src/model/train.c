@@ -4,6 +4,7 @@
 
 #include "model/train.h"
 
+#include "model/looks.h"
 #include "model/layout.h"
 #include "model/vectors_file.h"
 
@@ -297,26 +298,15 @@ static wn_status note_created(void *ctx, wn_item_ix ix, const wn_item_record *it
   return WN_OK;
 }
 
-typedef struct shown_counts {
-  uint32_t *count;
-  uint32_t items;
-} shown_counts;
-
-static wn_status count_shown(void *ctx, const wn_slate_log *slate, wn_error *err WN_UNUSED) {
-  const shown_counts *s = ctx;
-  for (size_t k = 0; k < slate->len; k++)
-    if (slate->items[k] < s->items && s->count[slate->items[k]] < UINT32_MAX)
-      s->count[slate->items[k]]++;
-  return WN_OK;
-}
-
-/* Impressions by item; NULL unless the dataset asks for them. */
-static wn_status load_shown(wn_store *store, const wn_dataset_options *options, uint32_t items,
-                            uint32_t **out, wn_error *err) {
+/* Looks by item since the dataset's window began; NULL unless the dataset asks for them. */
+static wn_status load_shown(wn_store *store, const wn_pairs_input *in,
+                            const wn_dataset_options *options, float **out, wn_error *err) {
+  float seen[WN_PLACES + 1];
+  wn_looks_log log = {store, in->signals, wn_dataset_since(in, options), in->items};
   if (!(options->exposure_power > 0)) return WN_OK;
-  *out = wn_calloc((size_t)items + 1, sizeof **out);
+  *out = wn_calloc((size_t)in->items + 1, sizeof **out);
   if (*out == NULL) return wn_fail_memory(err);
-  return wn_store_scan_slates(store, 0, false, count_shown, &(shown_counts){*out, items}, err);
+  return wn_looks_count(&log, *out, seen, err);
 }
 
 /* One run of wn_train_store. */
@@ -330,7 +320,7 @@ typedef struct run {
   wn_dataset data;
   store_items items;
   int64_t *created_ms;
-  uint32_t *shown;
+  float *shown;
   wn_vectors_file vectors;
   int64_t *repeat_ms;
   wn_models incumbent; /* of the current snapshot, unless cold */
@@ -354,7 +344,7 @@ static wn_status load(run *r, wn_error *err) {
                        .signals = r->signals,
                        .users = wn_dict_count(wn_store_users(r->store)),
                        .items = wn_dict_count(wn_store_items(r->store))};
-  WN_TRY(load_shown(r->store, &r->options->dataset, in.items, &r->shown, err));
+  WN_TRY(load_shown(r->store, &in, &r->options->dataset, &r->shown, err));
   in.shown = r->shown;
   in.shown_len = in.items;
   WN_TRY(wn_dataset_prepare(&in, &r->options->dataset, &r->data, r->options->dataset_report, err));

@@ -255,12 +255,12 @@ static void negatives_are_drawn(void **state) {
 static void exposure_is_divided_away(void **state) {
   (void)state;
   wn_dataset_options none = {0}, options = {.exposure_power = 1};
-  uint32_t shown[ITEMS];
+  float shown[ITEMS];
   double before = 0, after = 0, scale = 0;
   wn_error err = {0};
   wn_pairs_input in = input();
   wn_dataset plain = prepare(&none, NULL), corrected, unknown = prepare(&options, NULL);
-  for (uint32_t i = 0; i < ITEMS; i++) shown[i] = 20 * i;
+  for (uint32_t i = 0; i < ITEMS; i++) shown[i] = 20 * (float)i;
   in.shown = shown;
   in.shown_len = ITEMS;
   assert_int_equal(wn_dataset_prepare(&in, &options, &corrected, NULL, &err), WN_OK);

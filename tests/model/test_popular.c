@@ -141,6 +141,34 @@ static void test_far_future_rebases(void **state) {
   m->cls->free(m);
 }
 
+/* What items earned per look does not rise by answers alone, nor in a copy from a snapshot. */
+static void test_per_look(void **state) {
+  (void)state;
+  const wn_event events[] = {event_of(0, 0, DAY), event_of(1, 0, DAY), event_of(0, 1, DAY)};
+  wn_dataset data;
+  wn_snapshot *snapshot;
+  wn_model *mapped;
+  wn_event e = event_of(1, 1, DAY);
+  wn_error error;
+  assert_int_equal(wn_dataset_build_events((wn_event_list){events, 3}, NULL, 2, 2, &data, &error),
+                   WN_OK);
+  data.per_look = true;
+  wn_model *m = fit(&wn_model_popular, &data, NULL);
+  assert_int_equal(save_and_map(m, NULL, &snapshot, &mapped), WN_OK);
+  wn_model *both[] = {m, mapped};
+  for (size_t i = 0; i < 2; i++) {
+    wn_query query = {.user = WN_NO_IX, .anchor = WN_NO_IX};
+    float scores[2];
+    wn_error err;
+    for (int k = 0; k < 9; k++) both[i]->cls->update(both[i], &e, 1.0f);
+    assert_int_equal(both[i]->cls->score_all(both[i], &query, scores, 2, &err), WN_OK);
+    assert_true(scores[0] > scores[1]);
+    both[i]->cls->free(both[i]);
+  }
+  wn_snapshot_unref(snapshot);
+  wn_dataset_clear(&data);
+}
+
 static void test_ignored_weights(void **state) {
   (void)state;
   const wn_event events[] = {event_of(0, 0, DAY)};
@@ -315,6 +343,7 @@ int main(void) {
       cmocka_unit_test(test_half_life_chosen),
       cmocka_unit_test(test_updates_against_twin),
       cmocka_unit_test(test_far_future_rebases),
+      cmocka_unit_test(test_per_look),
       cmocka_unit_test(test_ignored_weights),
       cmocka_unit_test(test_snapshot),
       cmocka_unit_test(test_empty),

@@ -27,8 +27,7 @@ typedef enum wn_metric_kind {
   WN_METRIC_VALUE,      /* sum of the events' values a unit: revenue, seconds */
   WN_METRIC_FINISH,     /* share of events whose value is at least `value_min`: x = events */
   WN_METRIC_DISTINCT,   /* different items a unit: diversity of consumption */
-  WN_METRIC_RETURN,     /* share of units that asked again `days` days after their first slate or
-                           later; units too young for that are left out */
+  WN_METRIC_RETURN,     /* share of units that ask again on a later day, within `days` days */
 } wn_metric_kind;
 extern const char *const wn_metric_kind_names[]; /* NULL-terminated */
 
@@ -58,6 +57,8 @@ typedef struct wn_rule {
   double every_minutes; /* between two looks, default 60 */
   uint64_t min_units;   /* fewer are not judged */
 } wn_rule;
+
+#define WN_SEGMENTS_BY 8 /* attributes */
 
 /* What an arm changes on one surface. */
 typedef struct wn_arm_variant {
@@ -109,6 +110,10 @@ typedef struct wn_experiment {
   size_t surfaces_len;
   wn_audience audience[WN_AUDIENCE_MAX];
   size_t audience_len;
+  char segments[WN_SEGMENTS_BY][WN_NAME_MAX + 1]; /* users' attributes by whose values sizes are
+                                                     tested; without `segments_given` all */
+  size_t segments_len;
+  bool segments_given;
   wn_override *overrides; /* for testing: these units get that arm */
   size_t overrides_len;
   wn_metric_spec metrics[WN_METRICS_MAX]; /* the first is the primary one, the others guard */

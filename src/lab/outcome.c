@@ -37,6 +37,7 @@ typedef struct step {
 } step;
 
 typedef struct collector {
+  const wn_store *store;
   const wn_experiment *experiment;
   const wn_outcome_options *options;
   wn_outcome *out;
@@ -58,6 +59,7 @@ void wn_outcome_options_defaults(wn_outcome_options *options) {
 
 void wn_outcome_clear(wn_outcome *outcome) {
   wn_free(outcome->days);
+  wn_free(outcome->groups);
   *outcome = (wn_outcome){0};
 }
 
@@ -130,6 +132,12 @@ static bool is_overridden(const wn_experiment *e, wn_str id) {
   return false;
 }
 
+/* Who was unknown when the slate was shown may be known since. */
+static wn_user_ix user_of(const collector *c, const wn_slate_log *slate) {
+  return slate->user != WN_NO_IX ? slate->user
+                                 : wn_dict_find(wn_store_users(c->store), slate->user_id);
+}
+
 /* The unit of a slate, begun when it is new. */
 static wn_status unit_of(collector *c, const wn_slate_log *slate, uint32_t arm, wn_str id,
                          size_t *out, wn_error *err) {
@@ -138,7 +146,7 @@ static wn_status unit_of(collector *c, const wn_slate_log *slate, uint32_t arm, 
   if (at == NULL) return wn_fail_memory(err);
   if (*at == 0) { /* places from 1 */
     unit fresh = {.arm = arm,
-                  .user = slate->user,
+                  .user = user_of(c, slate),
                   .overridden = !c->options->everyone && is_overridden(c->experiment, id),
                   .surface = segment_of(c->out, slate->surface),
                   .first_ms = slate->time_ms,
@@ -152,7 +160,7 @@ static wn_status unit_of(collector *c, const wn_slate_log *slate, uint32_t arm, 
   *out = (size_t)*at - 1;
   unit *u = &c->units.data[*out];
   u->crossed = u->crossed || u->arm != arm;
-  if (u->user == WN_NO_IX) u->user = slate->user; /* known since */
+  if (u->user == WN_NO_IX) u->user = user_of(c, slate);
   return WN_OK;
 }
 
@@ -190,7 +198,8 @@ static void count_event(const wn_metric_spec *spec, double value, tally *t) {
 static void count_slate(const wn_metric_spec *spec, const unit *u, int64_t time_ms, tally *t) {
   double days = (double)(time_ms - u->first_ms) / (double)DAY_MS;
   if (spec->kind == WN_METRIC_RATE) t->x++;
-  if (spec->kind == WN_METRIC_RETURN && days >= spec->days && days < 2 * spec->days) t->y = 1;
+  bool later = time_ms / DAY_MS > u->first_ms / DAY_MS;
+  if (spec->kind == WN_METRIC_RETURN && later && days <= spec->days) t->y = 1;
 }
 
 /* "interleave:0110": the team of each item; an event credits its item's. */
@@ -375,7 +384,7 @@ static void sum_unit(collector *c, size_t place) {
     const tally *t = &c->tallies.data[place * c->experiment->metrics_len + m];
     bool ratio = spec->kind == WN_METRIC_RATE || spec->kind == WN_METRIC_FINISH;
     double seen_days = (double)(c->out->last_ms - u->first_ms) / (double)DAY_MS;
-    if (spec->kind == WN_METRIC_RETURN && seen_days < 2 * spec->days) continue; /* too young */
+    if (spec->kind == WN_METRIC_RETURN && seen_days < spec->days) continue; /* too young */
     add(&arm->metrics[m], t->y, ratio ? t->x : 1, t->z);
   }
 }
@@ -442,6 +451,22 @@ cleanup:
   return status;
 }
 
+/* Sizes of the arms by what is known of the users. */
+static wn_status group_units(collector *c, wn_store *store, wn_error *err) {
+  size_t len = 0;
+  if (c->options->everyone) return WN_OK;
+  wn_counted_unit *counted = wn_reallocarray(NULL, c->units.len + 1, sizeof *counted);
+  if (counted == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < c->units.len; i++) {
+    const unit *u = &c->units.data[i];
+    if (u->overridden || u->crossed || u->bot || u->user == WN_NO_IX) continue;
+    counted[len++] = (wn_counted_unit){u->user, u->arm};
+  }
+  wn_status status = wn_outcome_group(store, c->experiment, counted, len, c->out, err);
+  wn_free(counted);
+  return status;
+}
+
 static void find_types(collector *c, wn_store *store) {
   for (size_t m = 0; m < c->experiment->metrics_len; m++) {
     const char *type = c->experiment->metrics[m].type;
@@ -455,7 +480,8 @@ static void find_types(collector *c, wn_store *store) {
 wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
                              const wn_outcome_options *options, wn_outcome *out, wn_error *err) {
   wn_status status = WN_OK;
-  collector c = {.experiment = experiment, .options = options, .out = out, .step_ms = 1000};
+  collector c = {
+      .store = store, .experiment = experiment, .options = options, .out = out, .step_ms = 1000};
   wn_answered_options answered = {.since_ms = options->since_ms, .window_ms = options->window_ms};
   *out = (wn_outcome){0};
   wn_map64_init(&c.by_key);
@@ -465,6 +491,7 @@ wn_status wn_outcome_collect(wn_store *store, const wn_experiment *experiment,
   WN_TRY(wn_store_scan_answered(store, &answered, take_slate, &c, err));
   WN_TRY(look_before(&c, store, err));
   WN_TRY(sum_up(&c, err));
+  WN_TRY(group_units(&c, store, err));
   out->days = c.days.data;
   out->days_len = c.days.len;
   c.days.data = NULL;

@@ -39,6 +39,13 @@ typedef struct wn_segment_outcome {
   double units[WN_ARMS_MAX];
 } wn_segment_outcome;
 
+/* Units whose user has this value of an attribute now. */
+typedef struct wn_group_outcome {
+  char name[2 * WN_NAME_MAX + 2]; /* "country=at" */
+  double units[WN_ARMS_MAX];
+} wn_group_outcome;
+#define WN_GROUPS_MAX 1024 /* the first ones met */
+
 /* What a shadow would have shown. Sums over units of y: share of the slate's items that the shadow
  * has, too; x: slates. Times in microseconds, champion and challenger, as a histogram of steps by
  * 2^¼ from 1 µs on. */
@@ -60,6 +67,8 @@ typedef struct wn_outcome {
   size_t days_len;
   wn_segment_outcome segments[WN_SURFACES_MAX];
   size_t segments_len;
+  wn_group_outcome *groups; /* of users' attributes (`segments`) */
+  size_t groups_len;
   uint64_t crossed, overridden, bots, erased_slates;
   int64_t first_ms, last_ms;           /* slates; 0: none */
   bool without_events[WN_METRICS_MAX]; /* no event of the metric's type was ever stored */
@@ -91,5 +100,15 @@ WN_MUST_USE wn_status wn_outcome_collect(wn_store *store, const wn_experiment *e
                                          const wn_outcome_options *options, wn_outcome *out,
                                          wn_error *err);
 void wn_outcome_clear(wn_outcome *outcome);
+
+/* A unit that counts, for wn_outcome_group. */
+typedef struct wn_counted_unit {
+  wn_user_ix user;
+  uint32_t arm;
+} wn_counted_unit;
+/* Fills out->groups; sorts `units`. A scan of the users, unless no attribute is wanted. */
+WN_MUST_USE wn_status wn_outcome_group(wn_store *store, const wn_experiment *experiment,
+                                       wn_counted_unit *units, size_t len, wn_outcome *out,
+                                       wn_error *err);
 
 #endif

@@ -10,8 +10,7 @@
 
 #define TUNED_FOR                                                                                  \
   5000 /* units for which a confidence sequence is tightest, when none are planned */
-#define NOVELTY_DAYS_MIN  5
-#define SEGMENT_UNITS_MIN 50 /* expected in each arm, for the χ² approximation */
+#define NOVELTY_DAYS_MIN 5
 
 const char *const wn_verdict_names[] = {"undecided", "better", "worse", "no data"};
 const double wn_needed_effects[4] = {0.01, 0.02, 0.05, 0.1};
@@ -50,11 +49,13 @@ static double theta_of(const wn_ratio_sums *a, const wn_ratio_sums *b) {
   return zz > 0 ? zy / zz : 0;
 }
 
+/* `planned`: units of these two arms; 0: none planned. */
 static void compare(const wn_experiment *e, const wn_ratio_sums *control,
-                    const wn_ratio_sums *treatment, bool with_before, wn_arm_verdict *out) {
+                    const wn_ratio_sums *treatment, double planned, bool with_before,
+                    wn_arm_verdict *out) {
   wn_ratio_sums c = *control, t = *treatment;
   moment plain_c = ratio_of(&c), plain_t = ratio_of(&t);
-  double units = c.n + t.n, tuned = e->planned_units > 0 ? (double)e->planned_units : TUNED_FOR;
+  double units = c.n + t.n, tuned = planned > 0 ? planned : TUNED_FOR;
   *out = (wn_arm_verdict){.control = plain_c.mean, .treatment = plain_t.mean};
   if (with_before && c.n > 1 && t.n > 1) {
     double theta = theta_of(&c, &t), centre = (c.z + t.z) / units;
@@ -79,7 +80,7 @@ static void compare(const wn_experiment *e, const wn_ratio_sums *control,
   double z = -wn_normal_quantile(e->alpha / 2);
   out->fixed = (wn_estimate){difference, se, difference - z * se, difference + z * se,
                              2 * wn_normal_cdf(-fabs(difference / se))};
-  out->fixed_shown = e->planned_units > 0 && units >= (double)e->planned_units;
+  out->fixed_shown = planned > 0 && units >= planned;
 }
 
 static void bayes(const wn_metric_spec *spec, const wn_ratio_sums *control,
@@ -160,67 +161,6 @@ static wn_verdict judge(const wn_metric_spec *spec, bool guard, const wn_arm_ver
   }
   if (low > 0) return WN_VERDICT_BETTER;
   return high < -margin ? WN_VERDICT_WORSE : WN_VERDICT_UNDECIDED;
-}
-
-/* ---- sample ratio mismatch ---- */
-
-static void day_text(int64_t day, char *out, size_t size) {
-  time_t seconds = (time_t)(day * 86400);
-  struct tm tm;
-  gmtime_r(&seconds, &tm);
-  strftime(out, size, "day %Y-%m-%d", &tm);
-}
-
-/* Arms of share 0 get nobody but by an override: they are no part of the ratio. */
-static size_t with_share(const wn_experiment *e, const double *all, double *units, double *shares) {
-  size_t len = 0;
-  for (size_t a = 0; a < e->arms_len; a++) {
-    if (!(e->arms[a].share > 0)) continue;
-    units[len] = all[a];
-    shares[len++] = e->arms[a].share;
-  }
-  return len;
-}
-
-static void look_at(const wn_experiment *e, const double *all, const char *what, double tests,
-                    wn_experiment_verdict *out) {
-  double units[WN_ARMS_MAX], shares[WN_ARMS_MAX], sum = 0, least = INFINITY;
-  size_t len = with_share(e, all, units, shares);
-  for (size_t a = 0; a < len; a++) sum += units[a];
-  for (size_t a = 0; a < len; a++) least = fmin(least, shares[a] * sum);
-  if (least < SEGMENT_UNITS_MIN) return;
-  wn_srm srm = wn_srm_test(units, shares, len);
-  srm.p = fmin(1, srm.p * tests);
-  srm.alarm = srm.p < 0.001;
-  if (out->worst.what[0] != '\0' && srm.p >= out->worst.srm.p) return;
-  out->worst.srm = srm;
-  snprintf(out->worst.what, sizeof out->worst.what, "%s", what);
-}
-
-static void test_ratios(const wn_experiment *e, const wn_outcome *outcome,
-                        wn_experiment_verdict *out) {
-  double all[WN_ARMS_MAX], units[WN_ARMS_MAX], shares[WN_ARMS_MAX];
-  char what[WN_NAME_MAX + 16];
-  double tests = (double)(outcome->days_len + outcome->segments_len);
-  for (size_t a = 0; a < e->arms_len; a++) {
-    all[a] = (double)outcome->arms[a].units;
-    out->units += all[a];
-  }
-  size_t len = with_share(e, all, units, shares);
-  out->srm_always_p = out->srm.p = 1;
-  if (out->units < 1 || len < 2) return;
-  out->srm = wn_srm_test(units, shares, len);
-  out->srm_always_p = fmin(1, exp(-wn_srm_log_factor(units, shares, len)));
-  for (size_t s = 0; s < outcome->segments_len; s++) {
-    snprintf(what, sizeof what, "surface %s", outcome->segments[s].surface);
-    look_at(e, outcome->segments[s].units, what, tests, out);
-  }
-  for (size_t d = 0; d < outcome->days_len; d++) {
-    day_text(outcome->days[d].day, what, sizeof what);
-    look_at(e, outcome->days[d].new_units, what, tests, out);
-  }
-  /* The whole is looked at again and again: only the twin that allows that may hide it. */
-  out->hidden = out->srm_always_p < 0.001 || (out->worst.what[0] != '\0' && out->worst.srm.alarm);
 }
 
 double wn_units_needed(const wn_ratio_sums *sums, double relative, double alpha, double power) {
@@ -305,14 +245,15 @@ void wn_experiment_verdict_of(const wn_experiment *e, const wn_outcome *outcome,
     verdict_of_duel(e, outcome, out);
     return;
   }
-  test_ratios(e, outcome, out);
+  wn_verdict_sizes(e, outcome, out);
   if (e->planned_units > 0)
     out->alpha_spent = wn_alpha_spent(fmin(1, out->units / (double)e->planned_units), e->alpha);
   for (size_t a = 1; a < e->arms_len; a++)
     for (size_t m = 0; m < e->metrics_len; m++) {
       wn_arm_verdict *v = &out->arms[a][m];
       const wn_ratio_sums *c = &outcome->arms[0].metrics[m], *t = &outcome->arms[a].metrics[m];
-      compare(e, c, t, outcome->with_before[m], v);
+      double both = e->arms[0].share + e->arms[a].share;
+      compare(e, c, t, (double)e->planned_units * both, outcome->with_before[m], v);
       if (outcome->without_events[m]) v->verdict = WN_VERDICT_NO_DATA;
       if (v->verdict != WN_VERDICT_NO_DATA) bayes(&e->metrics[m], c, t, v);
       v->novelty = m == 0 ? novelty_of(outcome, a, is_ratio(&e->metrics[0]))
@@ -434,7 +375,7 @@ static void verdict_json(const wn_arm_verdict *v, wn_json *json) {
   if (v->verdict == WN_VERDICT_NO_DATA) return;
   put(json, "control", v->control);
   put(json, "treatment", v->treatment);
-  put(json, "difference", v->treatment - v->control);
+  put(json, "difference", v->fixed.value);
   put(json, "low", v->absolute.low);
   put(json, "high", v->absolute.high);
   put(json, "p_always_valid", v->absolute.p);

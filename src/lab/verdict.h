@@ -37,7 +37,7 @@ typedef struct wn_arm_verdict {
 } wn_arm_verdict;
 
 typedef struct wn_segment_alarm {
-  char what[WN_NAME_MAX + 16]; /* "surface home", "day 2026-01-31" */
+  char what[2 * WN_NAME_MAX + 16]; /* "surface home", "country=at", "day 2026-01-31" */
   wn_srm srm;
 } wn_segment_alarm;
 
@@ -55,6 +55,10 @@ typedef struct wn_experiment_verdict {
   double needed_units[4], needed_days[4];
 } wn_experiment_verdict;
 extern const double wn_needed_effects[4];
+
+/* The units and what their sizes say: srm, worst, hidden (mismatch.c). */
+void wn_verdict_sizes(const wn_experiment *experiment, const wn_outcome *outcome,
+                      wn_experiment_verdict *out);
 
 /* All of it for one experiment: since it began (WN_E_NOT_READY: it never ran), until now or until
  * it was stopped. */

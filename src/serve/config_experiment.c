@@ -219,6 +219,23 @@ static wn_status read_surfaces(wn_yaml *y, const yaml_node_t *node, void *target
   return wn_yaml_list(y, node, WN_SURFACES_MAX, push_surface, target);
 }
 
+static wn_status push_segment(wn_yaml *y, const yaml_node_t *node, void *target) {
+  wn_experiment *e = &((reading *)target)->e;
+  wn_str text;
+  wn_status status = WN_OK;
+  WN_TRY(wn_yaml_text(y, node, &text));
+  if (text.len == 0 || text.len > WN_NAME_MAX)
+    WN_TRY(wn_yaml_fail(y, node, "must be the name of a users' attribute"));
+  snprintf(e->segments[e->segments_len++], WN_NAME_MAX + 1, "%.*s", WN_STR_ARG(text));
+cleanup:
+  return status;
+}
+
+static wn_status read_segments(wn_yaml *y, const yaml_node_t *node, void *target) {
+  ((reading *)target)->e.segments_given = true;
+  return wn_yaml_list(y, node, WN_SEGMENTS_BY, push_segment, target);
+}
+
 /* One value of the audience's attribute that the path names. */
 static wn_status push_audience(wn_yaml *y, const yaml_node_t *node, void *target) {
   wn_experiment *e = &((reading *)target)->e;
@@ -318,7 +335,7 @@ static const wn_yaml_key metric_keys[] = {
     {"kind", WN_YAML_CALL, 0, 0, 0, read_kind},
     {"type", WN_YAML_TEXT, offsetof(wn_metric_spec, type), 0, WN_NAME_MAX + 1, NULL},
     {"value_min", WN_YAML_DOUBLE, offsetof(wn_metric_spec, value_min), -1e9, 1e9, NULL},
-    {"days", WN_YAML_DOUBLE, offsetof(wn_metric_spec, days), 0.001, 365, NULL},
+    {"days", WN_YAML_DOUBLE, offsetof(wn_metric_spec, days), 1, 365, NULL},
     {"margin", WN_YAML_DOUBLE, offsetof(wn_metric_spec, margin), 0, 1, NULL},
     {"lower_is_better", WN_YAML_BOOL, offsetof(wn_metric_spec, lower_is_better), 0, 0, NULL},
 };
@@ -360,6 +377,7 @@ static const wn_yaml_key experiment_keys[] = {
     {"group", WN_YAML_CALL, 0, 0, 0, read_group},
     {"surfaces", WN_YAML_CALL, 0, 0, 0, read_surfaces},
     {"audience", WN_YAML_CALL, 0, 0, 0, read_audience},
+    {"segments", WN_YAML_CALL, 0, 0, 0, read_segments},
     {"arms", WN_YAML_CALL, 0, 0, 0, read_arms},
     {"overrides", WN_YAML_CALL, 0, 0, 0, nothing}, /* need the arms: read below */
     {"promoted", WN_YAML_CALL, 0, 0, 0, nothing},

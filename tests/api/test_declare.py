@@ -39,6 +39,13 @@ class Declared(ApiTest):
         self.assertEqual(answer.status, status, answer)
         return answer.json if answer.body else None
 
+    def await_units(self, name, units):
+        """Impressions are logged a moment after the answer."""
+        count = lambda: sum(a["units"] for a in self.ok(self.server.get("/v1/experiments/" + name))["arms"])
+        until = time.monotonic() + 30 * SLOW
+        while count() < units and time.monotonic() < until:
+            time.sleep(0.05)
+
     def test_its_life(self):
         """Declared, ramped, stopped, promoted and forgotten; nobody changes arms on the way."""
         answer = declare(self.server, "life", traffic=0.4, metrics=[{"kind": "count", "type": "click"}])
@@ -158,10 +165,7 @@ class Declared(ApiTest):
                 unit["finished"] += seconds >= 60
                 unit["events"] += 1
             unit["items"] += min(n % 4, 2)
-        count = lambda: sum(a["units"] for a in self.ok(self.server.get("/v1/experiments/dwell"))["arms"])
-        until = time.monotonic() + 30 * SLOW
-        while count() < sum(u["units"] for u in sums.values()) and time.monotonic() < until:
-            time.sleep(0.05)  # impressions are logged a moment after the answer
+        self.await_units("dwell", sum(u["units"] for u in sums.values()))
         for arm in self.ok(self.server.get("/v1/experiments/dwell"))["arms"]:
             unit = sums[arm["name"]]
             means = [m.get("mean", m.get("treatment")) for m in arm["metrics"]]
@@ -171,6 +175,38 @@ class Declared(ApiTest):
                 self.assertAlmostEqual(mean, want, places=9)
         self.change("dwell/stop")
         self.change("dwell", method="DELETE", status=204)
+
+
+    def test_sizes_by_attribute(self):
+        """Sizes are right over all, but the users of one country are mostly in one arm: nothing is shown."""
+        self.assertEqual(declare(self.server, "parts", arms={"a": {}, "b": {}}, surfaces=["home"],
+                                 metrics=[{"kind": "conversion", "type": "click"}]).status, 201)
+        users = {"a": [], "b": []}
+        for n in range(300):
+            arm = self.server.get("/v1/surfaces/home/slate?user=part%d" % n).json["arms"].get("parts")
+            if arm is not None:
+                users[arm].append("part%d" % n)
+        known = []
+        for arm, some in users.items():
+            for n, user in enumerate(some):
+                country = "at" if arm == "a" or n % 4 == 0 else "fr"
+                known.append({"id": user, "attributes": {"country": country, "adult": n % 2 == 0, "age": n}})
+        self.ok(self.server.post("/v1/users", {"users": known}))
+        look = lambda: self.ok(self.server.get("/v1/experiments/parts"))
+        self.await_units("parts", sum(map(len, users.values())))
+        found = look()
+        self.assertTrue(found["hidden"], found["checks"])
+        self.assertGreater(found["checks"]["srm_p"], 0.001)
+        self.assertIn("country=", found["checks"]["srm_worst_slice"])
+        self.assertEqual([a["metrics"] for a in found["arms"]], [[], []])
+        why = self.change("parts/promote", {"arm": "b"}, status=409)
+        self.assertIn("sizes", why["detail"])
+        for segments, hidden in ((["adult"], False), ([], False), (["country"], True)):
+            self.change("parts", {"segments": segments}, method="PATCH")
+            self.assertEqual(look()["hidden"], hidden, segments)
+        self.assertIn("attribute", self.change("parts", {"segments": [""]}, method="PATCH", status=400)["detail"])
+        self.change("parts/stop")
+        self.change("parts", method="DELETE", status=204)
 
 
 class Durable(unittest.TestCase):

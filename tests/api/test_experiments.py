@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from harness import WINNOW, ApiTest, Server, fill, ids, main
+from harness import SLOW, WINNOW, ApiTest, Server, fill, ids, main
 
 CONFIG = """
 holdout: {share: 0.05}
@@ -125,6 +125,39 @@ class Experiments(ApiTest):
         self.assertEqual([e["state"] for e in json.loads(listed.stdout)], ["running"] * 3)
 
 
+class Return(unittest.TestCase):
+    def test_return_within_days(self):
+        """Who came again on a later day, within three; the youngest do not count yet."""
+        day, start = 86400000, 1772323200000  # 2026-03-01
+        config = ("experiments: {x: {surfaces: [home], arms: {a: {}, b: {}}, metrics: [{kind: return, days: 3}]}}")
+        came = {}  # user → days
+        for n in range(80):
+            came["r%d" % n] = {0: [0, 0.5], 1: [0, 0.5, 1.2], 2: [0.4, 3.3], 3: [0.4, 3.6], 4: [2, 2.1]}[n % 5]
+        with Server(config, args=["--virtual-clock", "2026-03-01"]) as server:
+            self.assertEqual(server.post("/v1/items", {"items": [{"id": "i%d" % i} for i in range(5)]}).status, 200)
+            arms = {}
+            for at, user in sorted((at, user) for user, days in came.items() for at in days + [5.5] * (user == "r1")):
+                headers = {"Winnow-Now": str(start + int(at * day))}
+                slate = server.get("/v1/surfaces/home/slate?user=" + user, headers=headers).json
+                arms[user] = slate["arms"]["x"]
+            late = {"Winnow-Now": str(start + int(5.5 * day))}
+            young = ["late%d" % n for n in range(9)]
+            for user in young:
+                server.get("/v1/surfaces/home/slate?user=" + user, headers=late)
+            client, until = server.client(), time.monotonic() + 30 * SLOW
+            while time.monotonic() < until:  # impressions are logged a moment after the answer
+                found = client.request("GET", "/v1/experiments/x", headers=late).json
+                if sum(a["units"] for a in found["arms"]) == len(came) + len(young):
+                    break
+                time.sleep(0.05)
+            client.close()
+        for arm in found["arms"]:
+            users = [u for u in came if arms[u] == arm["name"]]
+            back = sum(int(u[1:]) % 5 in (1, 2) for u in users)
+            metric = arm["metrics"][0]
+            self.assertAlmostEqual(metric.get("mean", metric.get("treatment")), back / len(users), places=12)
+
+
 class Changes(unittest.TestCase):
     """What a restart with another configuration does."""
 
@@ -187,6 +220,40 @@ class Changes(unittest.TestCase):
                 Server("experiments: {z: {surfaces: [home], arms: {a: {}, b: {snapshot: 9}}}}",
                        data=data).start()
             self.assertIn("snapshot 9 cannot be pinned", str(refused.exception))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def test_crash_loses_no_outcome(self):
+        """Killed right after the last event was acknowledged: each counts for its slate and its arm."""
+        folder = tempfile.mkdtemp(prefix="winnow-test-")
+        data = os.path.join(folder, "data")
+        config = ("{surfaces: [home], arms: {a: {}, b: {}}, metrics: [{kind: conversion, type: buy},"
+                  " {kind: count, type: buy}]}")
+        units, buyers, buys = {}, {}, {}
+        try:
+            server = self.start(config, data).start()
+            fill(server)
+            for n in range(60):
+                slate = server.get("/v1/surfaces/home/slate?user=crash%d" % n).json
+                arm = slate["arms"]["x"]
+                units[arm] = units.get(arm, 0) + 1
+                buyers[arm] = buyers.get(arm, 0) + (n % 3 > 0)
+                for item in ids(slate)[:n % 3]:
+                    event = {"user": slate["user"], "item": item, "type": "buy"}
+                    if n % 2:
+                        event["slate"] = slate["slate"]
+                    self.assertEqual(server.post("/v1/events", event).status, 200)
+                    buys[arm] = buys.get(arm, 0) + 1
+                if n in (20, 59):  # the last thing was an event
+                    server.kill()
+                    server = self.start(config, data).start()
+            found = server.get("/v1/experiments/x").json
+            server.kill()
+            self.assertEqual({a["name"]: a["units"] for a in found["arms"]}, units)
+            for arm in found["arms"]:
+                means = [m.get("mean", m.get("treatment")) for m in arm["metrics"]]
+                self.assertAlmostEqual(means[0], buyers[arm["name"]] / units[arm["name"]], places=12)
+                self.assertAlmostEqual(means[1], buys[arm["name"]] / units[arm["name"]], places=12)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -173,6 +173,26 @@ static void test_power(void **state) {
   assert_true(found > RUNS * 0.72 && found < RUNS * 0.88);
 }
 
+/* The plan is for all arms together: two of three have reached their part of it. */
+static void test_plan_of_three_arms(void **state) {
+  (void)state;
+  wn_rng rng;
+  wn_outcome o = {0};
+  wn_experiment_verdict v;
+  wn_experiment e = two_arms(WN_METRIC_COUNT);
+  static const double shares[3] = {0.5, 0.3, 0.2};
+  e.arms_len = 3;
+  for (size_t a = 0; a < 3; a++) e.arms[a].share = shares[a];
+  wn_rng_seed(&rng, 9);
+  for (size_t i = 0; i < 300; i++)
+    add_unit(&o, i % 10 < 5 ? 0 : i % 10 < 8 ? 1 : 2, wn_rng_double(&rng) < 0.5, 1, 0);
+  for (e.planned_units = 300; e.planned_units < 320; e.planned_units += 10) {
+    wn_experiment_verdict_of(&e, &o, &v);
+    assert_true(v.arms[1][0].fixed_shown == (e.planned_units == 300));
+    assert_true(v.arms[2][0].fixed_shown == (e.planned_units == 300));
+  }
+}
+
 static void test_mismatch_hides(void **state) {
   (void)state;
   wn_rng rng;
@@ -195,6 +215,29 @@ static void test_mismatch_hides(void **state) {
   assert_non_null(strstr(wn_buf_c(&text), "\"metrics\":[]"));
   assert_null(strstr(wn_buf_c(&text), "\"verdict\""));
   wn_buf_clear(&text);
+}
+
+/* Sizes are right over all; the users of one value are not. */
+static void test_mismatch_of_a_part_hides(void **state) {
+  (void)state;
+  wn_rng rng;
+  wn_outcome o = {0};
+  wn_experiment_verdict v;
+  wn_group_outcome groups[3] = {
+      {"country=at", {300, 300}}, {"country=fr", {700, 690}}, {"rare=yes", {20, 0}}};
+  wn_experiment e = two_arms(WN_METRIC_CONVERSION);
+  wn_rng_seed(&rng, 8);
+  for (size_t i = 0; i < 2000; i++) add_unit(&o, i % 2, wn_rng_double(&rng) < 0.2, 1, 0);
+  o.groups = groups;
+  o.groups_len = 3;
+  wn_experiment_verdict_of(&e, &o, &v);
+  assert_false(v.hidden);
+  assert_float_equal(v.worst.srm.p, 1, 0); /* too few of the rare ones to tell */
+  groups[0] = (wn_group_outcome){"country=at", {300, 200}};
+  wn_experiment_verdict_of(&e, &o, &v);
+  assert_true(v.hidden);
+  assert_string_equal(v.worst.what, "country=at");
+  assert_float_equal(v.worst.srm.p, 2 * 7.744e-6, 1e-8); /* χ² 20, two tests */
 }
 
 static void test_guardrail_and_nothing(void **state) {
@@ -235,7 +278,9 @@ int main(void) {
       cmocka_unit_test(test_cuped),
       cmocka_unit_test(test_peeking),
       cmocka_unit_test(test_power),
+      cmocka_unit_test(test_plan_of_three_arms),
       cmocka_unit_test(test_mismatch_hides),
+      cmocka_unit_test(test_mismatch_of_a_part_hides),
       cmocka_unit_test(test_guardrail_and_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

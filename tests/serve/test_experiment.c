@@ -76,6 +76,30 @@ static void test_independence(void **state) {
   wn_config_clear(&config);
 }
 
+/* Two servers that read the same declaration, one of them with its parts in another order, beside
+ * another experiment and with a clock of its own, assign alike; and as they did when this was
+ * written: nothing of the process, the machine or the order takes part. */
+static void test_replicas_agree(void **state) {
+  (void)state;
+  enum { MANY = 100000 };
+  wn_config one = parse("experiments: {x: {traffic: 0.5, salt: s, arms: {a: {share: 0.3}, b: "
+                        "{share: 0.7, surfaces: {home: {n: 3}}}}}}");
+  wn_config other = parse("experiments: {other: {surfaces: [home], arms: {a: {}, b: {}}}, x: "
+                          "{arms: {a: {share: 0.3}, b: {surfaces: {home: {n: 3}}, share: 0.7}}, "
+                          "salt: s, traffic: 0.5}}");
+  static const int8_t known[20] = {-1, 1, 1,  -1, -1, -1, -1, 1,  0, -1,
+                                   -1, 1, -1, -1, -1, -1, -1, -1, 0, -1};
+  char buf[16];
+  for (int i = 0; i < MANY; i++) {
+    wn_str unit = unit_name(buf, i);
+    int arm = arm_on_home(&one, "x", unit);
+    assert_int_equal(arm, arm_on_home(&other, "x", unit));
+    if (i < 20) assert_int_equal(arm, known[i]);
+  }
+  wn_config_clear(&one);
+  wn_config_clear(&other);
+}
+
 static void test_growth_moves_nobody(void **state) {
   (void)state;
   wn_config small = parse("experiments: {x: {traffic: 0.1, " TWO "}}");
@@ -233,6 +257,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_shares),
       cmocka_unit_test(test_independence),
+      cmocka_unit_test(test_replicas_agree),
       cmocka_unit_test(test_growth_moves_nobody),
       cmocka_unit_test(test_groups_and_holdout),
       cmocka_unit_test(test_who),

@@ -9,8 +9,8 @@
 
 struct wn_http_client {
   CURL *curl;
-  struct curl_slist *headers;
-  char url[512];
+  struct curl_slist *headers, extra; /* that stands before them, once it is set */
+  char url[512], extra_text[256];
   wn_buf answer;
 };
 
@@ -54,6 +54,13 @@ void wn_http_client_free(wn_http_client *c) {
   curl_easy_cleanup(c->curl);
   wn_buf_clear(&c->answer);
   wn_free(c);
+}
+
+wn_status wn_http_header(wn_http_client *c, const char *header, wn_error *err) {
+  snprintf(c->extra_text, sizeof c->extra_text, "%s", header);
+  c->extra = (struct curl_slist){c->extra_text, c->headers};
+  return curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, &c->extra) == CURLE_OK ? WN_OK
+                                                                              : wn_fail_memory(err);
 }
 
 static wn_status ask(wn_http_client *c, const char *path, wn_str *body, wn_error *err) {

@@ -13,6 +13,9 @@ WN_MUST_USE wn_status wn_http_client_create(const char *url, const char *key, wn
                                             wn_error *err);
 void wn_http_client_free(wn_http_client *client);
 
+/* "Name: value", with each request from now on, instead of the one that was set before. */
+WN_MUST_USE wn_status wn_http_header(wn_http_client *client, const char *header, wn_error *err);
+
 /* The body is the client's, until the next call. WN_E_IO: no answer, or another status than 200
  * (then the message holds the answer's beginning). */
 WN_MUST_USE wn_status wn_http_get(wn_http_client *client, const char *path, wn_str *body,

@@ -1,18 +1,14 @@
 #ifndef WN_CLI_SIMULATE_CLIENT_H
 #define WN_CLI_SIMULATE_CLIENT_H
-/* What a simulated site asks of a server: slates, and that it takes events. One keep-alive
- * connection. */
+/* What a simulated site asks of a server: slates, and that it takes events. */
 
 #include "base/record.h"
+#include "cli/http_client.h"
 
 #include <jansson.h>
 
-typedef struct wn_sim_client wn_sim_client;
-WN_MUST_USE wn_status wn_sim_client_create(const char *url, const char *key /* NULL: none */,
-                                           wn_sim_client **out, wn_error *err);
-void wn_sim_client_free(wn_sim_client *client);
 /* Requests from now on tell the server this time: it must be one with a virtual clock. */
-WN_MUST_USE wn_status wn_sim_clock(wn_sim_client *client, int64_t ms, wn_error *err);
+WN_MUST_USE wn_status wn_sim_clock(wn_http_client *client, int64_t ms, wn_error *err);
 
 #define WN_SIM_SLATE_MAX 1000
 typedef struct wn_sim_slate {
@@ -27,12 +23,12 @@ typedef struct wn_sim_ask {
   uint32_t user, n;       /* n 0: the surface's own */
   const char *experiment; /* NULL: none */
 } wn_sim_ask;
-WN_MUST_USE wn_status wn_sim_slate_get(wn_sim_client *client, const wn_sim_ask *ask,
+WN_MUST_USE wn_status wn_sim_slate_get(wn_http_client *client, const wn_sim_ask *ask,
                                        wn_sim_slate *out, wn_error *err);
 /* The answer, to be released by json_decref(). */
-WN_MUST_USE wn_status wn_sim_get(wn_sim_client *client, const char *path, json_t **out,
+WN_MUST_USE wn_status wn_sim_get(wn_http_client *client, const char *path, json_t **out,
                                  wn_error *err);
-WN_MUST_USE wn_status wn_sim_post(wn_sim_client *client, const char *path, const wn_buf *json,
+WN_MUST_USE wn_status wn_sim_post(wn_http_client *client, const char *path, const wn_buf *json,
                                   wn_error *err);
 
 #endif

@@ -143,6 +143,7 @@ static void tell(wn_site *s, const wn_visit *v, const char *slate, int64_t time_
     int64_t at = time_ms > 0 ? time_ms + 1000 * (int64_t)(k + 1) : 0;
     deed d = {v->visitor.user, v->items[k], slate, at};
     if (b->clicked) write_event(s, &d, "click");
+    if (b->clicked && s->clicks != NULL) fprintf(s->clicks, "%u %u\n", d.user, d.item);
     if (b->finished) write_event(s, &d, "finish");
     if (b->liked) write_event(s, &d, "like");
   }
@@ -222,9 +223,9 @@ cleanup:
 /* ---- life ---- */
 
 wn_status wn_site_connect(wn_site *s, const char *url, wn_error *err) {
-  wn_sim_client_free(s->client);
+  wn_http_client_free(s->client);
   s->client = NULL;
-  wn_status status = wn_sim_client_create(url, s->options.key, &s->client, err);
+  wn_status status = wn_http_client_create(url, s->options.key, &s->client, err);
   if (status == WN_OK && s->options.start_ms > 0)
     status = wn_sim_clock(s->client, time_at(s, s->day), err);
   return status;
@@ -254,7 +255,7 @@ cleanup:
 }
 
 void wn_site_clear(wn_site *s) {
-  wn_sim_client_free(s->client);
+  wn_http_client_free(s->client);
   wn_crowd_clear(&s->crowd);
   wn_world_clear(&s->world);
   wn_buf_clear(&s->body);

@@ -14,6 +14,8 @@
 #include "cli/simulate_client.h"
 #include "lab/crowd.h"
 
+#include <stdio.h>
+
 #define WN_SITE_HISTORY_DAYS 30
 
 typedef struct wn_site_options {
@@ -31,7 +33,7 @@ typedef struct wn_site {
   wn_site_options options;
   wn_world world;
   wn_crowd crowd;
-  wn_sim_client *client;
+  wn_http_client *client;
   wn_rng rng;
   wn_buf body;    /* of the events that wait */
   wn_json events; /* into it */
@@ -40,6 +42,7 @@ typedef struct wn_site {
   uint8_t *there;       /* items: 0 not yet, 1 put, 2 gone */
   double *scratch;      /* items */
   double day;
+  FILE *clicks; /* NULL, or where each is written as a line `user item` */
 } wn_site;
 
 /* Makes the world, and puts the items that are there on its first day. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/special.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -203,6 +204,24 @@ void wn_stage_figure(wn_stage *t, const char *name, double value) {
   wn_buf_printf(&t->figures, "%s\"%s\":", t->figures.len > 0 ? "," : "", name);
   add_number(&t->figures, value);
   wn_buf_printf(&t->text, "  %-58s %.4g\n", name, value);
+}
+
+wn_spread wn_spread_of(const double *values, size_t len) {
+  double sum = 0, squares = 0, n = (double)len;
+  for (size_t i = 0; i < len; i++) sum += values[i];
+  for (size_t i = 0; i < len; i++) squares += pow(values[i] - sum / n, 2);
+  double half = len > 1 ? wn_t_quantile(0.975, n - 1) * sqrt(squares / (n - 1) / n) : 0;
+  return (wn_spread){sum / n - half, sum / n, sum / n + half};
+}
+
+void wn_stage_spread(wn_stage *t, const char *name, const wn_spread *s) {
+  char what[120];
+  wn_stage_figure(t, name, s->mean);
+  if (!(s->high > s->low)) return;
+  snprintf(what, sizeof what, "%s, low", name);
+  wn_stage_figure(t, what, s->low);
+  snprintf(what, sizeof what, "%s, high", name);
+  wn_stage_figure(t, what, s->high);
 }
 
 static void check(wn_stage *t, const char *what, double value, const char *sign, double bound) {

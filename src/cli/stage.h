@@ -79,6 +79,15 @@ wn_series *wn_stage_series(wn_stage *stage, const char *name);
 void wn_series_add(wn_series *series, double x, double y);
 void wn_series_interval(wn_series *series, double low, double high); /* of the last point's y */
 
+/* Mean of what the worlds of several seeds gave, with Student's 95% interval; alone, a number is
+ * its own interval. */
+typedef struct wn_spread {
+  double low, mean, high;
+} wn_spread;
+wn_spread wn_spread_of(const double *values, size_t len);
+/* Its three numbers as figures. */
+void wn_stage_spread(wn_stage *stage, const char *name, const wn_spread *spread);
+
 WN_MUST_USE wn_status wn_stage_open(wn_stage *stage, wn_error *err);
 /* NAME.json and NAME.svg in `out`. */
 WN_MUST_USE wn_status wn_stage_write(wn_stage *stage, double seconds, wn_error *err);

@@ -12,9 +12,9 @@ typedef struct wn_pairs_input {
   const wn_signals *signals; /* NULL: every event weighs 1 */
   uint32_t users;            /* at least; grown to the largest index + 1 */
   uint32_t items;
-  int64_t now_ms;        /* weights hold for this moment; 0: the last event's time */
-  bool keep_zero;        /* keep pairs whose weights sum to 0 */
-  bool with_mask;        /* fill `mask` */
+  int64_t now_ms;     /* weights hold for this moment; 0: the last event's time */
+  bool keep_zero;     /* keep pairs whose weights sum to 0 */
+  bool with_mask;     /* fill `mask` */
   const float *shown; /* [shown_len] by item: how often it was looked at; NULL: not known */
   uint32_t shown_len;
 } wn_pairs_input;

@@ -3,9 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define LOOK_ON    0.85 /* at the next place */
-#define ENOUGH     0.5  /* a satisfied click ends the visit */
-#define ACTIVITY   1.0  /* standard deviation of log activity */
+#define ENOUGH     0.5 /* a satisfied click ends the visit */
+#define ACTIVITY   1.0 /* standard deviation of log activity */
 #define WAVE_DAYS  28.0
 #define OLD_DAYS   60.0 /* items that are there at the beginning were born within so many */
 #define FINISH_WON 2.0
@@ -157,7 +156,7 @@ void wn_world_browse(const wn_world *w, const wn_visitor *v, const uint32_t *ite
                      wn_rng *rng, wn_browsed *out) {
   memset(out, 0, len * sizeof *out);
   for (size_t k = 0; k < len; k++) {
-    if (k > 0 && wn_rng_double(rng) >= LOOK_ON) return;
+    if (k > 0 && wn_rng_double(rng) >= WN_WORLD_LOOK_ON) return;
     if (wn_rng_double(rng) >= wn_world_click(w, v, items[k])) continue;
     out[k] = click_on(w, v->user, items[k], rng);
     if (out[k].satisfied && wn_rng_double(rng) < ENOUGH) return;
@@ -169,7 +168,7 @@ double wn_world_value(const wn_world *w, const wn_visitor *v, const uint32_t *it
   for (size_t k = 0; k < len; k++) {
     double both = wn_world_click(w, v, items[k]) * wn_world_satisfied(w, v->user, items[k]);
     value += looking * both;
-    looking *= LOOK_ON * (1 - ENOUGH * both);
+    looking *= WN_WORLD_LOOK_ON * (1 - ENOUGH * both);
   }
   return value;
 }
@@ -178,8 +177,8 @@ double wn_world_any_click(const wn_world *w, const wn_visitor *v, const uint32_t
                           size_t len) {
   double none = 0, looking = 1; /* and nothing clicked so far */
   for (size_t k = 0; k < len; k++) {
-    if (k > 0) none += looking * (1 - LOOK_ON);
-    if (k > 0) looking *= LOOK_ON;
+    if (k > 0) none += looking * (1 - WN_WORLD_LOOK_ON);
+    if (k > 0) looking *= WN_WORLD_LOOK_ON;
     looking *= 1 - wn_world_click(w, v, items[k]);
   }
   return 1 - none - looking;

@@ -29,6 +29,7 @@
 #define WN_WORLD_TOPICS     8
 #define WN_WORLD_TOPICS_MAX 64
 #define WN_WORLD_SLATE_MAX  1000
+#define WN_WORLD_LOOK_ON    0.85 /* at the next place */
 
 typedef struct wn_world_options {
   uint32_t users, items;

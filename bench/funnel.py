@@ -82,6 +82,18 @@ def metrics(port):
     return found
 
 
+def wait_for_index(port, seconds=600):
+    """als retrieves through an index once one is built, in the background, for 20,000 items or more."""
+    text = lambda: urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port).read().decode()
+    items = int(float(re.search(r"^winnow_items\S* (\S+)", text(), re.M).group(1)))
+    for _ in range(seconds if items >= 20000 else 0):
+        if int(float(re.search(r"^winnow_index_items\S* (\S+)", text(), re.M).group(1))) > 0:
+            return
+        time.sleep(1)
+    if items >= 20000:
+        print("no index after %d s: als scans" % seconds)
+
+
 def cpu_seconds(pid):
     fields = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -118,7 +130,8 @@ def serve(winnow, bench, data, seconds):
                 sys.exit("the server ended; see %s" % log.name)
             time.sleep(0.1)
         port = int(open(port_file).read())
-        load(bench, port, users, 1, 1)  # warm: pages, indexes
+        load(bench, port, users, 1, 1)  # warm: pages
+        wait_for_index(port)
         for clients in (1, 32):
             before, cpu = metrics(port), cpu_seconds(server.pid)
             load(bench, port, users, clients, seconds)

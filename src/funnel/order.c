@@ -1,11 +1,12 @@
 /* Stage 4, order: which slate, in which order, is best together.
  *
- * Greedy over the best max(4n, 200) candidates: each next item is the one with the largest
- *   dpp  λ · score + (1 − λ) · what it adds to ln det of the similarities shown so far (dpp.h):
- * with θ = λ the log-probability of Chen, Zhang and Zhou, NeurIPS 2018, equation 8 mmr  λ · score −
- * (1 − λ) · max over the items shown so far of similarity (Carbonell and Goldstein, SIGIR 1998;
- * departure: similarity clamped to 0 … 1) Candidates past the pool follow by score when the pool is
- * used up.
+ * Greedy over the best max(4n, 200) candidates, and over those past this pool by score when it is
+ * used up. Each next item is the one with the largest
+ *
+ * - dpp: λ · score + (1 − λ) · what it adds to ln det of the similarities shown so far (dpp.h):
+ * with θ = λ the log-probability of Chen, Zhang and Zhou, NeurIPS 2018, equation 8;
+ * - mmr: λ · score − (1 − λ) · max over the items shown so far of similarity (Carbonell and
+ * Goldstein, SIGIR 1998; departure: similarity clamped to 0 … 1).
  *
  * Pins stand at their positions and take their share of the caps first; a pin yields to every rule
  * but "seen". Caps always hold: when they leave too few candidates the slate is shorter, and the
@@ -28,22 +29,14 @@
 #include "funnel/dpp.h"
 #include "funnel/linear.h"
 #include "funnel/lot.h"
+#include "funnel/order_caps.h"
 #include "funnel/order_rules.h"
 #include "funnel/posterior.h"
 
 #include <math.h>
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4, ROWS = 400 };
-enum { FREE, TAKEN, BLOCKED };
 static const char floor_reason[] = "floor";
-
-typedef struct cap {
-  const wn_cap *rule;
-  const wn_column *column;
-  wn_values *values; /* of the candidates */
-  wn_map64 counts;   /* value → items of the slate that have it */
-  const char *reason;
-} cap;
 
 typedef struct order {
   wn_funnel *funnel;
@@ -53,12 +46,9 @@ typedef struct order {
   float *row;               /* [pool + pins] */
   float *most;              /* [pool + pins] MMR: similarity with the slate so far, at most */
   wn_dpp dpp;
-  uint8_t *state;          /* [candidates] */
-  const char **blocked_by; /* [candidates] */
-  size_t blocked;
+  wn_order_state standing;
   size_t next; /* no free candidate lies before */
-  cap caps[WN_RULES_MAX];
-  size_t caps_len;
+  wn_order_caps caps;
   const wn_pin *pins[WN_RULES_MAX]; /* ascending position */
   wn_item_ix pin_items[WN_RULES_MAX];
   size_t pins_len, pins_placed;
@@ -94,68 +84,10 @@ static size_t shown_here(const order *o) {
   return i;
 }
 
-static wn_status init_caps(order *o, wn_error *err) {
-  wn_funnel *funnel = o->funnel;
-  for (size_t c = 0; c < funnel->surface->caps_len; c++) {
-    cap *rule = &o->caps[o->caps_len];
-    *rule = (cap){.rule = &funnel->surface->caps[c]};
-    rule->column = wn_catalog_column(funnel->request->catalog, wn_str_of(rule->rule->attribute));
-    if (rule->column == NULL) continue;
-    wn_map64_init(&rule->counts);
-    o->caps_len++;
-    rule->reason = wn_funnel_format(funnel, "cap:%s", rule->rule->attribute);
-    rule->values = wn_arena_alloc(funnel->arena, funnel->candidates_len * sizeof *rule->values);
-    if (rule->values == NULL) return wn_fail_memory(err);
-    for (size_t i = 0; i < funnel->candidates_len; i++) {
-      if (!wn_values_of(rule->column, funnel->candidates[i].item, funnel->arena,
-                        &rule->values[i])) {
-        return wn_fail_memory(err);
-      }
-    }
-  }
-  return WN_OK;
-}
-
-static void block_sharing(order *o, const cap *rule, uint64_t key) {
-  for (size_t i = 0; i < o->funnel->candidates_len; i++) {
-    if (o->state[i] != FREE || !wn_values_hold(&rule->values[i], key)) continue;
-    o->state[i] = BLOCKED;
-    o->blocked_by[i] = rule->reason;
-    o->blocked++;
-  }
-}
-
 /* Counts an item of the slate against every cap and rule. */
 static wn_status count_item(order *o, wn_item_ix item, wn_error *err) {
   wn_status status = wn_rules_count(&o->rules, item, err);
-  if (status != WN_OK) return status;
-  for (size_t c = 0; c < o->caps_len; c++) {
-    cap *rule = &o->caps[c];
-    wn_values values;
-    if (!wn_values_of(rule->column, item, o->funnel->arena, &values)) return wn_fail_memory(err);
-    for (uint32_t i = 0; i < values.len; i++) {
-      uint64_t key = wn_values_keys(&values)[i], *count = wn_map64_at(&rule->counts, key);
-      if (count == NULL) return wn_fail_memory(err);
-      if (++*count == rule->rule->max) block_sharing(o, rule, key);
-    }
-  }
-  return WN_OK;
-}
-
-/* The cap that the items counted so far leave no room under; NULL: none. */
-static wn_status full_cap(order *o, wn_item_ix item, const char **reason, wn_error *err) {
-  *reason = NULL;
-  for (size_t c = 0; c < o->caps_len && *reason == NULL; c++) {
-    wn_values values;
-    if (!wn_values_of(o->caps[c].column, item, o->funnel->arena, &values)) {
-      return wn_fail_memory(err);
-    }
-    for (uint32_t i = 0; i < values.len; i++) {
-      const uint64_t *count = wn_map64_find(&o->caps[c].counts, wn_values_keys(&values)[i]);
-      if (count != NULL && *count >= o->caps[c].rule->max) *reason = o->caps[c].reason;
-    }
-  }
-  return WN_OK;
+  return status == WN_OK ? wn_caps_count(&o->caps, item, err) : status;
 }
 
 static size_t candidate_of(const order *o, wn_item_ix item) {
@@ -171,7 +103,7 @@ static wn_status claim_pin(order *o, const wn_pin *pin, wn_error *err) {
   wn_item_ix item = wn_catalog_find(funnel->request->catalog, wn_str_of(pin->item));
   if (item != WN_NO_IX && item < funnel->items) {
     reason = wn_filter_reason(funnel, item, false);
-    wn_status status = reason == NULL ? full_cap(o, item, &reason, err) : WN_OK;
+    wn_status status = reason == NULL ? wn_caps_full(&o->caps, item, &reason, err) : WN_OK;
     if (status != WN_OK) return status;
   }
   if (reason != NULL) {
@@ -182,7 +114,7 @@ static wn_status claim_pin(order *o, const wn_pin *pin, wn_error *err) {
     return WN_OK;
   }
   size_t candidate = candidate_of(o, item);
-  if (candidate < funnel->candidates_len) o->state[candidate] = TAKEN;
+  if (candidate < funnel->candidates_len) o->standing.state[candidate] = WN_TAKEN;
   o->pins[o->pins_len] = pin;
   o->pin_items[o->pins_len++] = item;
   return count_item(o, item, err);
@@ -234,7 +166,7 @@ static wn_slate_item *place(order *o, wn_item_ix item, size_t candidate, const c
     slot->sources = funnel->candidates[candidate].sources;
     slot->row = funnel->candidates[candidate].row;
     if (candidate < o->rows_len) slot->context = &o->rows[candidate];
-    o->state[candidate] = TAKEN;
+    o->standing.state[candidate] = WN_TAKEN;
   }
   trace_move(o, item, candidate < funnel->candidates_len ? (uint32_t)candidate + 1 : 0, why);
   return slot;
@@ -264,7 +196,7 @@ static float value_of(const order *o, size_t i) {
 }
 
 static void skip_taken(order *o) {
-  while (o->next < o->funnel->candidates_len && o->state[o->next] != FREE) o->next++;
+  while (o->next < o->funnel->candidates_len && o->standing.state[o->next] != WN_FREE) o->next++;
 }
 
 /* The free candidate that is worth most, of those that help a quota or of all; candidates_len: none
@@ -276,7 +208,7 @@ static size_t choose_best(const order *o, bool helping) {
   if (!helping && (!o->valued || o->next >= o->pool)) return o->next;
   for (size_t i = o->next; i < funnel->candidates_len; i++) {
     if (i >= o->pool && best < funnel->candidates_len) break; /* the pool goes first */
-    if (o->state[i] != FREE) continue;
+    if (o->standing.state[i] != WN_FREE) continue;
     if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
     if (i >= o->pool) return i;
     float value = value_of(o, i);
@@ -298,7 +230,7 @@ static wn_lot by_temperature(order *o, bool helping) {
   bool any = false;
   for (size_t i = 0; i < o->pool; i++) {
     o->weight[i] = -INFINITY;
-    if (o->state[i] != FREE) continue;
+    if (o->standing.state[i] != WN_FREE) continue;
     if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
     o->weight[i] = (double)value_of(o, i) / temperature;
     most = fmax(most, o->weight[i]);
@@ -315,8 +247,8 @@ static wn_lot any_candidate(order *o, const wn_slot *slot) {
   const wn_funnel *funnel = o->funnel;
   size_t free = 0;
   for (size_t i = 0; i < funnel->candidates_len; i++) {
-    bool may =
-        o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item);
+    bool may = o->standing.state[i] == WN_FREE &&
+               wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item);
     o->lot[i] = may;
     free += may;
   }
@@ -332,13 +264,14 @@ static wn_status cold_items(order *o, const wn_slot *slot, wn_lot *out, wn_error
   wn_status status = WN_OK;
   WN_TRY(wn_lot_cold(funnel, slot, wn_rules_slot_items(&o->rules, slot), out, err));
   for (size_t i = 0; i < funnel->candidates_len; i++)
-    if (o->state[i] == TAKEN || (o->state[i] == BLOCKED && o->blocked_by[i] != floor_reason))
+    if (o->standing.state[i] == WN_TAKEN ||
+        (o->standing.state[i] == WN_BLOCKED && o->standing.blocked_by[i] != floor_reason))
       wn_bitset_unset(&out->items, funnel->candidates[i].item);
   for (size_t p = 0; p < o->pins_len; p++) wn_bitset_unset(&out->items, o->pin_items[p]);
-  for (size_t i = 0; i < out->items.bits && o->caps_len > 0; i++) {
+  for (size_t i = 0; i < out->items.bits && o->caps.len > 0; i++) {
     const char *full = NULL;
     if (!wn_bitset_test(&out->items, i)) continue;
-    WN_TRY(full_cap(o, (wn_item_ix)i, &full, err));
+    WN_TRY(wn_caps_full(&o->caps, (wn_item_ix)i, &full, err));
     if (full != NULL) wn_bitset_unset(&out->items, i);
   }
   wn_lot_cold_count(funnel, slot, out);
@@ -350,7 +283,8 @@ cleanup:
 static wn_lot sponsored(order *o, const wn_slot *slot) {
   wn_funnel *funnel = o->funnel;
   for (size_t i = o->next; i < funnel->candidates_len; i++)
-    if (o->state[i] == FREE && wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
+    if (o->standing.state[i] == WN_FREE &&
+        wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
       return certain(i, "slot");
   if (funnel->trace != NULL)
     wn_trace_note(funnel->trace,
@@ -361,7 +295,7 @@ static wn_lot sponsored(order *o, const wn_slot *slot) {
 /* By what is believed of candidates, begun where it is asked first. */
 static wn_status believed(order *o, const wn_slot *slot, wn_posterior *posterior, wn_lot *out,
                           wn_error *err) {
-  const wn_takers takers = {.state = o->state,
+  const wn_takers takers = {.state = o->standing.state,
                             .where =
                                 slot->position > 0 ? wn_rules_slot_items(&o->rules, slot) : NULL,
                             .rows = o->rows,
@@ -370,7 +304,7 @@ static wn_status believed(order *o, const wn_slot *slot, wn_posterior *posterior
     wn_status status = wn_posterior_init(posterior, o->funnel, slot, &takers, err);
     if (status != WN_OK) return status;
   }
-  *out = wn_posterior_lot(posterior, o->funnel, o->state);
+  *out = wn_posterior_lot(posterior, o->funnel, o->standing.state);
   return WN_OK;
 }
 
@@ -469,7 +403,7 @@ static const char *reason_of(order *o, size_t chosen, const char *why) {
   if (chosen != o->next) return o->moved_by = o->diverse ? "diversity" : "mix";
   if (rank > position) {
     for (size_t i = 0; i < chosen; i++) {
-      if (o->state[i] == BLOCKED) return o->moved_by = o->blocked_by[i];
+      if (o->standing.state[i] == WN_BLOCKED) return o->moved_by = o->standing.blocked_by[i];
     }
   }
   if (rank < position) return o->moved_by;
@@ -545,19 +479,19 @@ static void trace_order(order *o) {
   wn_funnel *funnel = o->funnel;
   if (funnel->trace == NULL) return;
   wn_rules_report(&o->rules);
-  if (funnel->slate_len < funnel->n && o->blocked > 0) {
+  if (funnel->slate_len < funnel->n && o->standing.blocked > 0) {
     wn_trace_note(funnel->trace, wn_funnel_format(funnel, "%s left %zu of %u places empty",
                                                   o->floored ? "floor and caps" : "caps",
                                                   funnel->n - funnel->slate_len, funnel->n));
   }
   size_t last = 0; /* worst rank shown: those below were not kept out by a cap */
   for (size_t i = 0; i < funnel->candidates_len; i++) {
-    if (o->state[i] == TAKEN) last = i;
+    if (o->standing.state[i] == WN_TAKEN) last = i;
   }
   if (funnel->slate_len < funnel->n) last = funnel->candidates_len;
   for (size_t i = 0; i < last; i++) {
-    if (o->state[i] != BLOCKED) continue;
-    wn_trace_drop(funnel->trace, funnel->candidates[i].item, "order", o->blocked_by[i]);
+    if (o->standing.state[i] != WN_BLOCKED) continue;
+    wn_trace_drop(funnel->trace, funnel->candidates[i].item, "order", o->standing.blocked_by[i]);
   }
 }
 
@@ -570,9 +504,9 @@ static void apply_floor(order *o) {
   if (kept == 0 && funnel->candidates_len > 0)
     wn_trace_note(funnel->trace, "floor not kept: nothing scores enough");
   for (size_t i = kept; kept > 0 && i < funnel->candidates_len; i++) {
-    o->state[i] = BLOCKED;
-    o->blocked_by[i] = floor_reason;
-    o->blocked++;
+    o->standing.state[i] = WN_BLOCKED;
+    o->standing.blocked_by[i] = floor_reason;
+    o->standing.blocked++;
     o->floored = true;
   }
 }
@@ -583,13 +517,14 @@ static wn_status init(order *o, wn_error *err) {
   if (wanted < POOL_MIN) wanted = POOL_MIN;
   o->pool = count < wanted ? count : wanted;
   o->moved_by = "";
-  o->state = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->state);
-  o->blocked_by = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->blocked_by);
+  o->standing.state = wn_arena_calloc(funnel->arena, count + 1, sizeof *o->standing.state);
+  o->standing.blocked_by =
+      wn_arena_calloc(funnel->arena, count + 1, sizeof *o->standing.blocked_by);
   funnel->slate = wn_arena_alloc(funnel->arena, funnel->n * sizeof *funnel->slate);
   o->weight = wn_arena_alloc(funnel->arena, (o->pool + 1) * sizeof *o->weight);
   o->lot = wn_arena_alloc(funnel->arena, (count + 1) * sizeof *o->lot);
-  if (o->state == NULL || o->blocked_by == NULL || funnel->slate == NULL || o->weight == NULL ||
-      o->lot == NULL) {
+  if (o->standing.state == NULL || o->standing.blocked_by == NULL || funnel->slate == NULL ||
+      o->weight == NULL || o->lot == NULL) {
     return wn_fail_memory(err);
   }
   apply_floor(o);
@@ -629,7 +564,7 @@ wn_status wn_order(wn_funnel *funnel, wn_error *err) {
   wn_status status = WN_OK;
   order o = {.funnel = funnel};
   WN_TRY(init(&o, err));
-  WN_TRY(init_caps(&o, err));
+  WN_TRY(wn_caps_init(&o.caps, funnel, &o.standing, err));
   WN_TRY(wn_rules_init(&o.rules, funnel, o.pool, err));
   WN_TRY(claim_pins(&o, err));
   WN_TRY(init_diversity(&o, err));
@@ -638,6 +573,6 @@ wn_status wn_order(wn_funnel *funnel, wn_error *err) {
   trace_order(&o);
 cleanup:
   wn_rules_clear(&o.rules);
-  for (size_t c = 0; c < o.caps_len; c++) wn_map64_clear(&o.caps[c].counts);
+  wn_caps_clear(&o.caps);
   return status;
 }

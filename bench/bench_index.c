@@ -396,8 +396,9 @@ static void build(bench *b) {
   double cpu = process_seconds();
   check(wn_index_build(&b->rows, &options, &b->index, &err), &err);
   wn_index_about_of(b->index, &about);
-  printf("build %.2f s (%.2f s of CPU), %u lists, %.1f MB + %.1f MB of rows, kernels %s\n",
-         (double)(wn_mono_ns() - at) / 1e9, process_seconds() - cpu, about.lists,
+  printf("build %.2f s (%.2f s of CPU), %u lists, codes of %u, %.1f MB + %.1f MB of rows, kernels "
+         "%s\n",
+         (double)(wn_mono_ns() - at) / 1e9, process_seconds() - cpu, about.lists, about.coded,
          (double)about.bytes / 1e6, (double)about.row_bytes / 1e6, wn_scan()->name);
   for (int i = 0; i < WN_INDEX_LEVELS; i++) {
     printf("  level %.3f: achieved %.4f, %.0f lanes\n", about.levels[i].recall,

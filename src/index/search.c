@@ -1,8 +1,8 @@
 /* The plan of a search, its batch form and its exact twin.
  *
- * A filter's plan goes by cost: scoring an allowed row costs about sixteen int8 scores of all
- * dimensions, which come in order and prefetched; lists under a filter that lets 1/f of the rows
- * through cost what an unfiltered search for k·f costs, and that was measured at build. */
+ * A filter's plan goes by cost: scoring an allowed row costs about sixteen int8 scores, which come
+ * in order and prefetched; lists under a filter that lets 1/f of the rows through cost what an
+ * unfiltered search for k·f costs, and that was measured at build. */
 #include "index/seek.h"
 
 #include <math.h>
@@ -47,8 +47,7 @@ static wn_index_plan choose_plan(wn_seek *seek, const wn_index_query *query) {
     if (allowed <= 2 * (size_t)query->k) return WN_PLAN_ROWS;
     double factor = (double)head->rows / (double)allowed * query->k / head->k;
     double lists = exact ? (double)head->exact_lanes : list_cost(head, factor);
-    double row_cost = ROW_COST * head->dims / head->kept;
-    if ((double)allowed * row_cost < lists) return WN_PLAN_ROWS;
+    if ((double)allowed * ROW_COST < lists) return WN_PLAN_ROWS;
   }
   return exact ? WN_PLAN_EXACT : WN_PLAN_LISTS;
 }

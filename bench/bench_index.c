@@ -253,7 +253,7 @@ static void bench_batch(bench *b, double recall, uint32_t size) {
   for (uint32_t i = 0; i < n; i++) {
     hits += share(b->truth + (size_t)i * k, out + (size_t)i * k, counts[i], k);
   }
-  printf("batch of %-4u %.2f  recall %.4f  QPS %8.0f\n", size, recall, hits / n, n / spent);
+  printf("batch of %-4u %.4g  recall %.4f  QPS %8.0f\n", size, recall, hits / n, n / spent);
   wn_free(out);
   wn_free(counts);
 }
@@ -408,7 +408,7 @@ static void build(bench *b) {
 }
 
 int main(int argc, char **argv) {
-  static const double levels[] = {.8, .9, .95, .98, .99, .999, 1};
+  static const double levels[] = {.8, .9, .95, .98, .99, .999, .9999, 1};
   bench b = {.set = {.k = 100,
                      .lists = WN_INDEX_LISTS_AUTO,
                      .threads = 2,
@@ -439,12 +439,13 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
     if (b.set.only > 0 && levels[i] != b.set.only) continue;
     char name[32];
-    snprintf(name, sizeof name, "%.3f", levels[i]);
+    snprintf(name, sizeof name, "%.4g", levels[i]);
     for (uint32_t r = 0; r <= b.set.repeat; r++) measure(&b, name, levels[i], NULL, b.truth);
   }
   if (b.set.batch > 0) {
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-      if (b.set.only > 0 ? levels[i] == b.set.only : levels[i] >= .95 && levels[i] != .999)
+      if (b.set.only > 0 ? levels[i] == b.set.only
+                         : levels[i] >= .95 && (levels[i] < .999 || levels[i] == 1))
         bench_batch(&b, levels[i], 32);
     }
   }

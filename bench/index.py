@@ -142,13 +142,13 @@ def run_ours():
 def run_flat():
     """Without lists: what of the bandwidth one query alone reads the codes at, and batches against sgemm."""
     command = [options["ours"], prefix + ".npy", prefix + ".queries.npy", f"metric={metric}", f"k={k}", "batch=1", "lists=0",
-               "only=.999", "queries=320"]
+               "only=.9999", "queries=320"]
     if os.path.exists(prefix + ".train.npy"):
         command.append(f"train={prefix}.train.npy")
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     coded = int(re.search(r"codes of (\d+)", out)[1])
     most = float(re.search(r"again: ([\d.]+) GB/s", out)[1])
-    recall, rate, lanes = re.search(r"^0.999\s+recall ([\d.]+)\s+QPS\s+(\d+).*lanes\s+(\d+)", out, re.M).groups()
+    recall, rate, lanes = re.search(r"^0.9999\s+recall ([\d.]+)\s+QPS\s+(\d+).*lanes\s+(\d+)", out, re.M).groups()
     read = float(lanes) * (coded + .5) * float(rate) / 1e9
     flat["bandwidth"] = read / most
     measured["ours, flat"] = [(float(recall), float(rate))]

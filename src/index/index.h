@@ -64,7 +64,8 @@ typedef struct wn_index_query {
   uint32_t k;               /* more than there is: all that there is */
   const wn_bitset *allowed; /* only these ids; NULL: all. The list is full when enough are. */
   size_t allowed_count;     /* bits set, if known; 0: counted */
-  double recall;            /* 0: the index's; 1: exact; between: the next measured one above */
+  double recall;            /* 0: the index's; 1: exact; between: the next measured one above; above
+                               .999: of the codes' errors two deviations, all else exact */
 } wn_index_query;
 
 typedef enum wn_index_plan {

@@ -33,10 +33,17 @@ static double wanted_recall(const wn_seek *seek, const wn_index_query *query) {
   return query->recall > 0 ? query->recall : (double)seek->base->head.recall;
 }
 
+/* Above the last measured level all bounds of blocks count, and of the codes' two deviations. */
+static bool is_exact(const wn_image_header *head, double recall) {
+  double last = (double)head->levels[WN_INDEX_LEVELS - 1].recall;
+  if (recall >= 1 || !(last > 0)) return true;
+  return recall <= last + 1e-6 && wn_kappa_for(head, recall) >= 1;
+}
+
 static wn_index_plan choose_plan(wn_seek *seek, const wn_index_query *query) {
   const wn_image_header *head = &seek->base->head;
   double recall = wanted_recall(seek, query);
-  bool exact = recall >= 1 || wn_kappa_for(head, recall) >= 1;
+  bool exact = is_exact(head, recall);
   if (query->allowed != NULL) {
     size_t allowed = query->allowed_count;
     if (allowed == 0) {

@@ -121,7 +121,7 @@ static size_t count_terms(fit *f, size_t least, bool keep) {
 
 static wn_status choose_terms(fit *f, wn_error *err) {
   size_t least = 2, terms;
-  qsort(f->entries.data, f->entries.len, sizeof *f->entries.data, by_value);
+  if (f->entries.len > 0) qsort(f->entries.data, f->entries.len, sizeof *f->entries.data, by_value);
   drop_repeats(f);
   while ((terms = count_terms(f, least, false)) > TERMS_MAX) least++;
   if (!wn_vec_reserve(&f->terms, terms + 1)) return wn_fail_memory(err);

@@ -386,7 +386,7 @@ def bars():
                 say("build, hnswlib's CPU time as a multiple", theirs[0], ours[0], 5)
             say(f"memory, {peer}'s as a multiple", theirs[1] if theirs[1] == theirs[1] else None, ours[1], 1)
     least = {"50%": .5, "10%": .15, "1%": .25, "0.1%": 1.2}
-    for name in filtered():
+    for name in filtered() if kind in ("popular", "clustered") else []:
         share, peer = filter_figures(name)
         say(f"{name} allowed, share of the rate at .99 without a filter", share, 1, least[name.split()[0]])
         if not name.startswith("50%"):

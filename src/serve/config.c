@@ -261,7 +261,7 @@ static const wn_yaml_key training_keys[] = {
     {"drift", WN_YAML_FLOAT, FIELD(wn_training_config, drift), 0, 1000, NULL},
     {"retries", WN_YAML_U32, FIELD(wn_training_config, retries), 0, 100, NULL},
     {"retry_seconds", WN_YAML_U32, FIELD(wn_training_config, retry_seconds), 1, 86400, NULL},
-    {"minutes_max", WN_YAML_U32, FIELD(wn_training_config, minutes_max), 1, 10080, NULL},
+    {"minutes_max", WN_YAML_FLOAT, FIELD(wn_training_config, minutes_max), 0.01, 10080, NULL},
     {"memory_mb", WN_YAML_U32, FIELD(wn_training_config, memory_mb), 0, 1 << 30, NULL},
     {"nice", WN_YAML_U32, FIELD(wn_training_config, nice), 0, 19, NULL},
     {"threads", WN_YAML_U32, FIELD(wn_training_config, threads), 0, 1024, NULL},

@@ -35,7 +35,7 @@ typedef struct wn_training_config {
   float drift;            /* once the index of drift.h is above; 0: never */
   uint32_t retries;       /* after a failure, in a row */
   uint32_t retry_seconds; /* before the first; doubles each time */
-  uint32_t minutes_max;
+  float minutes_max;
   uint32_t memory_mb;                      /* 0: no limit */
   uint32_t nice;                           /* 0 to 19 */
   uint32_t threads;                        /* 0: one less than CPUs, at least 1 */

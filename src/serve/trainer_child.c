@@ -226,8 +226,8 @@ static void conclude(const child *c, int status, wn_child_report *report) {
     snprintf(report->reason, sizeof report->reason, "cancelled");
   else if (c->late)
     snprintf(report->reason, sizeof report->reason,
-             "took more than training.minutes_max = %" PRIu32 " minutes",
-             c->trainer->config->minutes_max);
+             "took more than training.minutes_max = %g minutes",
+             (double)c->trainer->config->minutes_max);
   else if (WIFSIGNALED(status))
     snprintf(report->reason, sizeof report->reason, "was killed by signal %d (%s)%s%.200s",
              WTERMSIG(status), strsignal(WTERMSIG(status)), c->complaint[0] != '\0' ? "; " : "",
@@ -240,7 +240,7 @@ static void conclude(const child *c, int status, wn_child_report *report) {
 void wn_trainer_child(wn_trainer *trainer, wn_training_ask ask, wn_child_report *report) {
   child c = {.trainer = trainer};
   wn_error err = {0};
-  c.deadline_ns = wn_mono_ns() + (uint64_t)trainer->config->minutes_max * 60000000000ull;
+  c.deadline_ns = wn_mono_ns() + (uint64_t)((double)trainer->config->minutes_max * 6e10);
   if (begin(&c, ask, &err) != WN_OK) {
     report->result = WN_TRAINING_FAILED;
     snprintf(report->reason, sizeof report->reason, "%.399s", err.message);

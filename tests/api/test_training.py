@@ -133,7 +133,7 @@ class Training(unittest.TestCase):
             wait_run(server, 2)
 
     def test_failure(self):
-        """Out of memory, then out of time: tried again with back-off, given up, and the incumbent serves on."""
+        """Out of memory: tried again with back-off, given up, and the incumbent serves on."""
         with Server(config("memory_mb: 3, retries: 1, retry_seconds: 3")) as server:
             fill(server)
             begin = time.monotonic()
@@ -170,6 +170,16 @@ class Training(unittest.TestCase):
             self.assertEqual(server.request("DELETE", "/v1/train").status, 202)
             self.assertEqual(wait_run(server, 2)["result"], "cancelled")
             self.assertEqual(server.request("DELETE", "/v1/train").status, 409)
+
+    def test_out_of_time(self):
+        with Server(self.slow("retries: 0, minutes_max: 0.02")) as server:
+            fill(server)
+            server.post("/v1/train", None)
+            last = wait_run(server, 1)
+            self.assertEqual(last["result"], "failed")
+            self.assertIn("training.minutes_max = 0.02", last["reason"])
+            self.assertIsNone(self.child(server))
+            self.assertEqual(server.get("/v1/surfaces/home/slate?user=user-1").status, 200)
 
     def test_killed_server(self):
         """Its child does not outlive it; nor one that is stopped in order."""

@@ -118,7 +118,7 @@ static void test_training(void **state) {
   assert_int_equal(c.training.events, 4000000000);
   assert_int_equal(c.training.retries, 0);
   assert_int_equal(c.training.retry_seconds, 7);
-  assert_int_equal(c.training.minutes_max, 3);
+  assert_float_equal(c.training.minutes_max, 3, 0);
   assert_int_equal(c.training.memory_mb, 9);
   assert_int_equal(c.training.nice, 1);
   assert_int_equal(c.training.threads, 4);

@@ -108,7 +108,7 @@ static void test_models(void **state) {
   static world w;
   wn_pool *pool = wn_pool_create(1);
   char options[200];
-  for (uint64_t seed = 1; seed <= 2500; seed++) {
+  for (uint64_t seed = 1; seed <= 1000; seed++) {
     wn_dataset data;
     make_world(&w, seed, &data);
     try_model(&w, &data, "als", als_options(&w.rng, options, sizeof options), pool, seed);

@@ -23,7 +23,7 @@ export async function test(name, hash, body, options = {}) {
   if (!name.includes(only)) return
   const begun = Date.now()
   const page = await browser.newPage({ viewport: { width: 1360, height: 900 }, bypassCSP: false, ...options })
-  page.setDefaultTimeout(8000 * slow)
+  page.setDefaultTimeout(30_000 * slow) // a browser that draws in software beside other tests
   const troubles = []
   page.on('pageerror', (error) => troubles.push(`exception: ${error.message}`))
   page.on('dialog', (dialog) => (troubles.push(`dialog: ${dialog.message()}`), dialog.dismiss()))

@@ -3,7 +3,7 @@
 
 A server with this machine's package index, RATE slates a second (default 300) from 16 clients on the same CPUs, in blocks of five
 seconds: quiet, while a training runs, quiet again. Prints the median over the blocks of p50 and p99 and their ratio to the quiet ones (bar of p99:
-1.3); exit status 1 when it is missed. POLICY, for comparisons: `shipped` (default: what the trainer gives itself), `idle` (SCHED_IDLE), `pinned` (one
+1.3); exit status 1 when it is missed. POLICY, for comparisons: `shipped` (default: what the trainer gives itself), `nice` (nice 19, as root), `pinned` (one
 processor), each with a training of its own."""
 
 import json
@@ -55,8 +55,8 @@ def threads_of(pid):
 def change(pid, policy):
     """Threads that it starts later inherit it."""
     for task in threads_of(pid):
-        if policy == "idle":
-            os.sched_setscheduler(task, os.SCHED_IDLE, os.sched_param(0))
+        if policy == "nice":
+            os.sched_setscheduler(task, os.SCHED_BATCH, os.sched_param(0))
         elif policy == "pinned":
             os.sched_setaffinity(task, {max(os.sched_getaffinity(0))})
 

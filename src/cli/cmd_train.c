@@ -36,7 +36,7 @@ static const wn_option options[] = {
     {"no-promote", WN_OPT_FLAG, &opt.no_promote, NULL,
      "write the snapshot, but go on serving the current one"},
     {"background", WN_OPT_UINT, &opt.background, "NICE",
-     "low priority for processor (19: lowest) and disk"},
+     "low priority for processor (19: lowest; 20: idle time alone) and disk"},
     {"memory-mb", WN_OPT_UINT, &opt.memory_mb, "N", "fail rather than take more"},
     {"virtual-clock", WN_OPT_TEXT, &opt.clock, "TIME",
      "live at this time, not now: for simulations"},
@@ -244,8 +244,8 @@ int wn_cmd_train(int argc, char **argv) {
   if (opt.threads > 1024) return wn_cli_usage(&command, "--threads takes 1 to 1024");
   if (opt.force && opt.no_promote)
     return wn_cli_usage(&command, "--force and --no-promote contradict each other");
-  if (opt.background != UINT64_MAX && opt.background > 19)
-    return wn_cli_usage(&command, "--background takes 0 to 19");
+  if (opt.background != UINT64_MAX && opt.background > WN_BACKGROUND_IDLE)
+    return wn_cli_usage(&command, "--background takes 0 to 20");
   if (opt.background != UINT64_MAX) wn_background_enter((int)opt.background);
   if (opt.memory_mb > 0 && wn_background_limit(opt.memory_mb, &err) != WN_OK)
     return wn_cli_fail(&command, &err);

@@ -1,13 +1,18 @@
-/* nice 19 and SCHED_BATCH, not SCHED_IDLE: an idle task gets a third of a percent of a processor
- * that is busy all the time, and a training of seconds did not end within a minute beside a load of
- * two cores; a nice one gets 1.5%, and is preempted by whatever wakes up just the same (sched(7)).
+/* SCHED_IDLE first: beside it requests wait least (docs/operations.md has the figures), and what
+ * nobody else uses it gets like any other task. Of a processor that is busy all the time it gets a
+ * third of a percent, though, so that a training of seconds would take many minutes; nice 19 gets
+ * 1.5%. Hence wn_background_raise, for whoever watches. Leaving SCHED_IDLE takes a privilege: an
+ * RLIMIT_NICE of 1 or CAP_SYS_NICE (sched(7)).
  * RLIMIT_DATA and not RLIMIT_AS: the latter counts mapped snapshots, which cost no memory of our
  * own. */
 #include "serve/background.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -37,11 +42,37 @@ static void be_killed_first(void) {
 
 void wn_background_enter(int nice_value) {
   const struct sched_param none = {0};
+  bool idle = nice_value >= WN_BACKGROUND_IDLE;
+  int lowest = idle ? WN_BACKGROUND_IDLE - 1 : nice_value;
   end_with_parent();
-  if (getpriority(PRIO_PROCESS, 0) < nice_value) (void)setpriority(PRIO_PROCESS, 0, nice_value);
-  (void)sched_setscheduler(0, SCHED_BATCH, &none);
+  if (getpriority(PRIO_PROCESS, 0) < lowest) (void)setpriority(PRIO_PROCESS, 0, lowest);
+  (void)sched_setscheduler(0, idle ? SCHED_IDLE : SCHED_BATCH, &none);
   (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_BEST_EFFORT);
   be_killed_first();
+}
+
+/* Threads of `pid` that left SCHED_IDLE; −1: one was not allowed to. */
+static int raise_threads(pid_t pid) {
+  const struct sched_param none = {0};
+  const struct dirent *entry;
+  char path[64];
+  int raised = 0;
+  snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
+  DIR *tasks = opendir(path);
+  while (tasks != NULL && raised >= 0 && (entry = readdir(tasks)) != NULL) {
+    pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+    if (thread <= 0 || sched_getscheduler(thread) != SCHED_IDLE) continue;
+    bool left = sched_setscheduler(thread, SCHED_BATCH, &none) == 0;
+    raised = left || errno == ESRCH ? raised + left : -1;
+  }
+  if (tasks != NULL) closedir(tasks);
+  return raised;
+}
+
+bool wn_background_raise(pid_t pid) {
+  int raised = raise_threads(pid);
+  while (raised > 0) raised = raise_threads(pid); /* those that an idle thread began meanwhile */
+  return raised == 0;
 }
 
 wn_status wn_background_limit(uint64_t megabytes, wn_error *err) {

@@ -9,6 +9,7 @@
 #include "base/map64.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "serve/background.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static void training_defaults(wn_training_config *training) {
       .retries = 3,
       .retry_seconds = 60,
       .minutes_max = 360,
-      .nice = 19,
+      .nice = WN_BACKGROUND_IDLE,
       .keep = 5,
       .gate_users_min = 30,
       .gate_users_max = 2000,
@@ -263,7 +264,7 @@ static const wn_yaml_key training_keys[] = {
     {"retry_seconds", WN_YAML_U32, FIELD(wn_training_config, retry_seconds), 1, 86400, NULL},
     {"minutes_max", WN_YAML_FLOAT, FIELD(wn_training_config, minutes_max), 0.01, 10080, NULL},
     {"memory_mb", WN_YAML_U32, FIELD(wn_training_config, memory_mb), 0, 1 << 30, NULL},
-    {"nice", WN_YAML_U32, FIELD(wn_training_config, nice), 0, 19, NULL},
+    {"nice", WN_YAML_U32, FIELD(wn_training_config, nice), 0, WN_BACKGROUND_IDLE, NULL},
     {"threads", WN_YAML_U32, FIELD(wn_training_config, threads), 0, 1024, NULL},
     {"keep", WN_YAML_U32, FIELD(wn_training_config, keep), 2, 10000, NULL},
     {"gate", WN_YAML_CALL, 0, 0, 0, read_gate},

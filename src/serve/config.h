@@ -37,7 +37,7 @@ typedef struct wn_training_config {
   uint32_t retry_seconds; /* before the first; doubles each time */
   float minutes_max;
   uint32_t memory_mb;                      /* 0: no limit */
-  uint32_t nice;                           /* 0 to 19 */
+  uint32_t nice;                           /* 0 to 19, or WN_BACKGROUND_IDLE */
   uint32_t threads;                        /* 0: one less than CPUs, at least 1 */
   uint32_t keep;                           /* snapshots; the current one stays in any case */
   char gate_surface[WN_NAME_MAX + 1];      /* "": the first personal one, else the first feed */

@@ -3,11 +3,15 @@
  * posix_spawn and not fork: forking a server with gigabytes of state would copy its page tables
  * while requests wait. What must happen between fork and exec the child does itself
  * (background.c). Its standard error brings progress lines and complaints, its standard output one
- * JSON report. Should the server be killed, the kernel kills the child. */
+ * JSON report. Should the server be killed, the kernel kills the child.
+ *
+ * It begins with what nobody else wants of the processors, and is raised to nice 19 once that was
+ * next to nothing: less than a twentieth of its threads' time in a hundredth of minutes_max. */
 #include "serve/background.h"
 #include "serve/trainer_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/thread.h"
 
 #include <errno.h>
@@ -21,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REPORT_BYTES_MAX 65536
@@ -38,6 +43,11 @@ typedef struct child {
   size_t line_len;
   char complaint[400]; /* its last line that is not progress */
   uint64_t deadline_ns;
+  uint32_t threads;
+  bool idle; /* may be starved */
+  struct {
+    uint64_t at_ns, cpu_ns;
+  } seen;            /* of its processor time */
   uint64_t asked_ns; /* when it was asked to end; 0: not yet */
   bool late;
 } child;
@@ -47,17 +57,29 @@ typedef struct words {
   char threads[16], memory[16], nice[16], clock[32], dir[4096], parent[64];
 } words;
 
+static uint32_t thread_count(const wn_training_config *config) {
+  int cpus = wn_cpu_count();
+  if (config->threads > 0) return config->threads;
+  return cpus > 1 ? (uint32_t)cpus - 1 : 1;
+}
+
+static uint32_t nice_value(const wn_trainer *t) {
+  return t->starved && t->config->nice == WN_BACKGROUND_IDLE ? WN_BACKGROUND_IDLE - 1
+                                                             : t->config->nice;
+}
+
+static double minutes_ns(const wn_training_config *config) {
+  return (double)config->minutes_max * 6e10;
+}
+
 static void make_words(const wn_trainer *t, wn_training_ask ask, words *w) {
   const wn_config *config = wn_engine_config(t->engine);
   size_t n = 0;
-  int cpus = wn_cpu_count();
-  uint32_t threads =
-      t->config->threads > 0 ? t->config->threads : (uint32_t)(cpus > 1 ? cpus - 1 : 1);
   wn_str dir = wn_store_dir(wn_engine_store(t->engine));
   snprintf(w->dir, sizeof w->dir, "%.*s", WN_STR_ARG(dir));
-  snprintf(w->threads, sizeof w->threads, "%" PRIu32, threads);
+  snprintf(w->threads, sizeof w->threads, "%" PRIu32, thread_count(t->config));
   snprintf(w->memory, sizeof w->memory, "%" PRIu32, t->config->memory_mb);
-  snprintf(w->nice, sizeof w->nice, "%" PRIu32, t->config->nice);
+  snprintf(w->nice, sizeof w->nice, "%" PRIu32, nice_value(t));
   snprintf(w->parent, sizeof w->parent, WN_BACKGROUND_PARENT "=%ld", (long)getpid());
   const char *always[] = {"winnow",    "train",    "--data",       w->dir, "--json",
                           "--threads", w->threads, "--background", w->nice};
@@ -181,6 +203,29 @@ static void hurry(child *c) {
   (void)kill(c->pid, asked || atomic_load(&c->trainer->end) ? SIGKILL : SIGTERM);
 }
 
+static uint64_t cpu_ns(pid_t pid) {
+  struct timespec used = {0};
+  clockid_t clock;
+  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) return 0;
+  return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+static void raise_starved(child *c) {
+  uint64_t now = wn_mono_ns(), used = cpu_ns(c->pid), passed = now - c->seen.at_ns;
+  uint64_t got = used - c->seen.cpu_ns;
+  if (!c->idle || (double)passed < minutes_ns(c->trainer->config) / 100) return;
+  c->seen.at_ns = now;
+  c->seen.cpu_ns = used;
+  if (got >= passed / 20 * c->threads) return;
+  bool raised = wn_background_raise(c->pid);
+  c->idle = false;
+  c->trainer->starved |= !raised;
+  wn_log(WN_LOG_WARN, "training: starved seconds=%.1f processor-seconds=%.2f %s",
+         (double)passed / 1e9, (double)got / 1e9,
+         raised ? "now=nice-19"
+                : "now=idle next=nice-19 reason=\"may not raise it: RLIMIT_NICE is 0\"");
+}
+
 static int watch(child *c) {
   int status = 0;
   while (c->out >= 0 || c->err >= 0) {
@@ -189,6 +234,7 @@ static int watch(child *c) {
     if (c->out >= 0 && fds[0].revents != 0) take(c, &c->out, false);
     if (c->err >= 0 && fds[1].revents != 0) take(c, &c->err, true);
     hurry(c);
+    raise_starved(c);
   }
   while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) continue;
   return status;
@@ -238,9 +284,11 @@ static void conclude(const child *c, int status, wn_child_report *report) {
 }
 
 void wn_trainer_child(wn_trainer *trainer, wn_training_ask ask, wn_child_report *report) {
-  child c = {.trainer = trainer};
+  child c = {.trainer = trainer, .threads = thread_count(trainer->config)};
   wn_error err = {0};
-  c.deadline_ns = wn_mono_ns() + (uint64_t)((double)trainer->config->minutes_max * 6e10);
+  c.seen.at_ns = wn_mono_ns();
+  c.deadline_ns = c.seen.at_ns + (uint64_t)minutes_ns(trainer->config);
+  c.idle = nice_value(trainer) == WN_BACKGROUND_IDLE;
   if (begin(&c, ask, &err) != WN_OK) {
     report->result = WN_TRAINING_FAILED;
     snprintf(report->reason, sizeof report->reason, "%.399s", err.message);

@@ -13,7 +13,8 @@ struct wn_trainer {
   int64_t born_ms;
   pthread_t thread;
   atomic_bool end, cancel; /* cancel: of the running child */
-  pthread_mutex_t lock;    /* of what follows */
+  bool starved; /* a child could not be raised: the next ones begin at nice 19; trainer's thread */
+  pthread_mutex_t lock; /* of what follows */
   pthread_cond_t wake;
   bool asked, drifted;
   wn_training_ask ask;

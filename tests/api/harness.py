@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from urllib.parse import quote
 
 WINNOW = os.environ.get("WINNOW", "winnow")
@@ -73,11 +74,11 @@ class Client:
 
 
 class Server:
-    def __init__(self, config=None, data=None, args=()):
+    def __init__(self, config=None, data=None, args=(), env=None):
         self.own = data is None
         self.folder = tempfile.mkdtemp(prefix="winnow-test-")
         self.data = data or os.path.join(self.folder, "data")
-        self.args = list(args)
+        self.args, self.env = list(args), env
         if config is not None:
             path = os.path.join(self.folder, "winnow.yaml")
             with open(path, "w") as f:
@@ -94,7 +95,7 @@ class Server:
         self.log = open(os.path.join(self.folder, "log"), "ab")
         self.process = subprocess.Popen(
             [WINNOW, "serve", "--data", self.data, "--port", "0", "--port-file", port_file]
-            + self.args,
+            + self.args, env=self.env,
             stdout=self.log, stderr=self.log)
         until = time.monotonic() + wait
         while time.monotonic() < until:
@@ -228,6 +229,18 @@ def fill(server, items=200, users=60, each=25):
     return made
 
 
+def within(condition, seconds=60):
+    """Its value, once it is true; scaled for slow machines."""
+    until = time.monotonic() + seconds * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError("waited in vain")
+        time.sleep(0.05)
+
+
 def train(server):
     done = server.run("train", "--data", server.data)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -288,6 +301,35 @@ class ApiTest(unittest.TestCase):
         return answer.json if answer.body else None
 
 
-def main():
+def flat(suite):
+    for one in suite:
+        yield from flat(one) if isinstance(one, unittest.TestSuite) else [one]
+
+
+def run_one(test):
+    """(the test, its result, its seconds); without fixtures of its class."""
+    result, begun = unittest.TestResult(), time.monotonic()
+    test.run(result)
+    return test, result, time.monotonic() - begun
+
+
+def run_together(at_once):
+    bad = 0
+    tests = flat(unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"]))
+    with ThreadPoolExecutor(at_once) as pool:
+        for done in as_completed([pool.submit(run_one, test) for test in tests]):
+            test, result, seconds = done.result()
+            wrong = result.errors + result.failures
+            bad += bool(wrong)
+            print("%s ... %s %s(%.1f s)" % (test, "FAIL" if wrong else "skipped" if result.skipped else "ok",
+                                            "".join(reason for _, reason in result.skipped), seconds))
+            print("".join(text for _, text in wrong), end="", flush=True)
+    sys.exit(bad > 0)
+
+
+def main(at_once=1):
+    """Tests that wait more than they work, each with a server of its own, may run some at once."""
     print("binary:", WINNOW, file=sys.stderr)
+    if at_once > 1 and len(sys.argv) == 1:
+        run_together(at_once)
     unittest.main(verbosity=2)

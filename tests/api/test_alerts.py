@@ -5,10 +5,9 @@ import json
 import os
 import shutil
 import threading
-import time
 import unittest
 
-from harness import SLOW, Server, fill, main, metric
+from harness import Server, fill, main, metric, within
 
 
 class Receiver:
@@ -41,14 +40,6 @@ class Receiver:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
-
-
-def within(condition, seconds=30):
-    until = time.monotonic() + seconds * SLOW
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
 
 
 class Alerts(unittest.TestCase):
@@ -102,4 +93,4 @@ class Alerts(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=3)

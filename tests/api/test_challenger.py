@@ -3,20 +3,10 @@
 import json
 import os
 import sqlite3
-import time
 
-from harness import SLOW, ApiTest, ids, main
+from harness import ApiTest, ids, main, within
 
 ARMS = {"champion": {}, "challenger": {"surfaces": {"home": {"retrieve": [{"model": "newest"}]}}}}
-
-
-def within(seconds, condition):
-    until = time.monotonic() + seconds * SLOW
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def logged(server, experiment):
@@ -54,7 +44,7 @@ class Challenger(ApiTest):
         for n in range(20):
             answer = self.slate("s%d" % n)
             self.assertEqual((ids(answer), answer["arms"]), (before[n], {"shade": "shadow"}))
-        self.assertTrue(within(30, lambda: len(logged(self.server, "shade")) == 20))
+        within(lambda: len(logged(self.server, "shade")) == 20)
         shares = [value.split(":")[1] for value in logged(self.server, "shade").values()]
         shadow = self.verdict("shade")["shadow"]
         shared = [int(s.split("/")[0]) / int(s.split("/")[1]) for s in shares]
@@ -74,7 +64,7 @@ class Challenger(ApiTest):
             self.assertEqual(len(set(ids(answer))), 10)
             self.assertTrue(all(item["propensity"] in (1, 0.5) for item in answer["items"]), answer)
             slates[answer["slate"]] = (answer["user"], ids(answer))
-        self.assertTrue(within(30, lambda: len(logged(self.server, name)) == users))
+        within(lambda: len(logged(self.server, name)) == users)
         for n, (slate, value) in enumerate(sorted(logged(self.server, name).items())):
             teams = value.split(":")[1]
             self.assertEqual((len(teams), teams.count("1")), (10, 5))
@@ -98,7 +88,7 @@ class Challenger(ApiTest):
         for name, team, ends in (("up", "1", "promoted"), ("down", "0", "stopped")):
             self.duel(name, 60, lambda n: team if n % 10 else "10"[int(team)], rule=rule)
             state = lambda: {e["name"]: e["state"] for e in self.server.get("/v1/experiments").json["experiments"]}
-            self.assertTrue(within(60, lambda: state()[name] == ends), state())
+            within(lambda: state()[name] == ends), state()
             self.stop(name)
         with open(os.path.join(self.server.data, "audit.log")) as f:
             acts = [json.loads(line) for line in f]

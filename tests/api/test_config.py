@@ -6,7 +6,7 @@ import shutil
 import threading
 import unittest
 
-from harness import SLOW, ApiTest, Server, fill, ids, main, metric, train
+from harness import ApiTest, Server, fill, ids, main, metric, train, within
 
 START = """# a comment that stays
 surfaces:
@@ -168,7 +168,7 @@ class Config(ApiTest):
         self.assertIsNone(self.preview(text, users=0)["preview"])
         self.ok(self.server.get("/v1/surfaces/home/slate?user=user-2"))
         slates = lambda: self.ok(self.server.get("/v1/stats"))["slates"]
-        self.assertTrue(within(lambda: slates() >= log + 4))
+        within(lambda: slates() >= log + 4)
         self.assertEqual(slates(), log + 4, "previews are not logged")
 
     def test_swap_under_load(self):
@@ -200,7 +200,7 @@ class Config(ApiTest):
                 with lock:
                     at = seen[9 if i % 2 == 0 else 6]
                 # Until somebody has seen it.
-                self.assertTrue(within(lambda: seen[9 if i % 2 == 0 else 6] > at))
+                within(lambda: seen[9 if i % 2 == 0 else 6] > at)
         finally:
             stop.set()
             for thread in threads:
@@ -215,16 +215,6 @@ class Config(ApiTest):
         self.ok(self.put(START.replace("n: 6", "n: 5"), "mine", based_on))
         self.problem(self.put(START.replace("n: 6", "n: 4"), "yours", based_on), 409, "based_on")
         self.assertEqual(len(self.home()), 5)
-
-
-def within(condition, seconds=20):
-    import time
-    until = time.monotonic() + seconds * SLOW
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 class Running(unittest.TestCase):

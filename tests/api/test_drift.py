@@ -5,19 +5,11 @@ import random
 import time
 import unittest
 
-from harness import SLOW, Server, catalogue, main, metric, train
+from harness import Server, catalogue, main, metric, train, within
 
 CONFIG = ("models: {als: {factors: 8, epochs: 3}, blend: {users: 10}}\n"
           "training: {every_hours: 0, drift: %g, nice: 0, gate: {users_min: 100000}}\n"
           "alerts: {every_seconds: 1, rules: {drift_psi: 0.25, disk_free_mb: 0, p99_ms: 0}}\n")
-
-
-def within(condition, seconds=30):
-    until = time.monotonic() + seconds * SLOW
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
 
 
 def send(server, seed, n, items=(0, 200), types=("view", "view", "view", "buy")):
@@ -91,4 +83,4 @@ class Drift(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=3)

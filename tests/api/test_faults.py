@@ -37,27 +37,28 @@ class Fault:
         return os.path.exists(self.path + ".done")
 
 
+def run_clean(*args):
+    done = subprocess.run([WINNOW, *args], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="winnow-faults-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+
 @unittest.skipUnless(LIBRARY, "no library to preload under a sanitizer")
-class Training(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="winnow-faults-")
-        cls.data = os.path.join(cls.folder, "data")
-        with Server(CONFIG, data=cls.data) as server:
+class Training(Folder):
+    def setUp(self):
+        super().setUp()
+        self.data = os.path.join(self.folder, "data")
+        with Server(CONFIG, data=self.data) as server:
             fill(server)
-            shutil.copy(os.path.join(server.folder, "winnow.yaml"), cls.data)
+            shutil.copy(os.path.join(server.folder, "winnow.yaml"), self.data)
             train(server)
-        cls.digest = cls.run_clean("status", "--data", cls.data, "--digest")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder, ignore_errors=True)
-
-    @classmethod
-    def run_clean(cls, *args):
-        done = subprocess.run([WINNOW, *args], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        self.digest = run_clean("status", "--data", self.data, "--digest")
 
     def train_with(self, call, n, error):
         """(the fault came, exit status, standard error)"""
@@ -67,11 +68,11 @@ class Training(unittest.TestCase):
         return fault.struck, done.returncode, done.stderr.decode(errors="replace")
 
     def check_sound(self, what):
-        self.run_clean("snapshots", "verify", "--data", self.data)
-        listed = json.loads(self.run_clean("snapshots", "list", "--data", self.data, "--json"))
+        run_clean("snapshots", "verify", "--data", self.data)
+        listed = json.loads(run_clean("snapshots", "list", "--data", self.data, "--json"))
         self.assertEqual([s["number"] for s in listed if s["current"]], [1], what)
         self.assertTrue(all(s["readable"] for s in listed), (what, listed))
-        self.assertEqual(self.run_clean("status", "--data", self.data, "--digest"), self.digest, what)
+        self.assertEqual(run_clean("status", "--data", self.data, "--digest"), self.digest, what)
 
     def each(self, call, error):
         struck, n = 0, 0
@@ -92,8 +93,10 @@ class Training(unittest.TestCase):
         print("%s %s: %d points" % (call, errno.errorcode.get(error, "SIGKILL"), struck))
         self.assertGreater(struck, 0)
 
-    def test_write(self):
+    def test_full_disk(self):
         self.each("pwrite", errno.ENOSPC)
+
+    def test_write(self):
         self.each("write", errno.EIO)
 
     def test_fsync(self):
@@ -105,9 +108,12 @@ class Training(unittest.TestCase):
     def test_mmap(self):
         self.each("mmap", errno.ENOMEM)
 
-    def test_killed(self):
-        for call in ("pwrite", "fsync", "rename"):
-            self.each(call, 0)
+    def test_killed_at_write(self):
+        self.each("pwrite", 0)
+
+    def test_killed_elsewhere(self):
+        self.each("fsync", 0)
+        self.each("rename", 0)
 
     def test_malloc(self):
         """Every 97th and later ever rarer: libraries may give up, what is stored may not."""
@@ -121,23 +127,16 @@ class Training(unittest.TestCase):
 
 
 @unittest.skipUnless(LIBRARY, "no library to preload under a sanitizer")
-class Serving(unittest.TestCase):
-    def armed(self, folder):
-        os.environ.update(LD_PRELOAD=LIBRARY, WINNOW_FAULT_FILE=os.path.join(folder, "fault"))
-        try:
-            return Server(CONFIG).start()
-        finally:
-            del os.environ["LD_PRELOAD"], os.environ["WINNOW_FAULT_FILE"]
-
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="winnow-faults-")
-
-    def tearDown(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+class Serving(Folder):
+    def armed(self):
+        """It may fail; without `env` from its next start on it does not."""
+        server = Server(CONFIG, env=dict(os.environ, LD_PRELOAD=LIBRARY, WINNOW_FAULT_FILE=os.path.join(self.folder, "fault")))
+        server.start().env = None
+        return server
 
     def test_swap(self):
         """A snapshot that cannot be mapped is not served; the old one is, and the new one when it can be."""
-        server = self.armed(self.folder)
+        server = self.armed()
         fill(server)
         train(server)
         server.post("/v1/admin/refresh", None)
@@ -158,34 +157,45 @@ class Serving(unittest.TestCase):
                          max(s["number"] for s in server.get("/v1/snapshots").json["snapshots"]))
         self.assertEqual(server.stop(), 0)
 
-    def test_commit(self):
+    def commits(self, call, error):
         """What was acknowledged before, at and after a failing or deadly call is there after a restart, once."""
-        for call, error in (("pwrite", errno.ENOSPC), ("pwrite", 0), ("fsync", errno.EIO), ("fsync", 0)):
-            for n in range(1, 5):
-                server = self.armed(self.folder)
-                fault, acknowledged = None, 0
-                for k in range(12):
-                    if k == 3:
-                        fault = Fault(self.folder, call, n, error)
-                    try:
-                        answer = server.post("/v1/events", [{"id": "e-%d-%d" % (k, i), "user": "u", "item": "i%d" % i,
-                                                             "type": "view"} for i in range(5)])
-                        acknowledged += 5 if answer.status == 200 else 0
-                    except OSError:
-                        break
-                self.assertTrue(fault.struck, (call, n))
-                if server.process.poll() is None:
-                    server.stop()
-                server.process = None
-                os.unlink(fault.path)
-                with_log = server.start().get("/readyz").json["last_seq"]
-                status = json.loads(server.run("status", "--data", server.data, "--json").stdout)
-                self.assertGreaterEqual(status["events"], acknowledged, (call, n, error))
-                self.assertLessEqual(status["events"], acknowledged + 5, (call, n, error))
-                self.assertGreaterEqual(with_log, acknowledged)
-                self.assertEqual(server.stop(), 0)
-                shutil.rmtree(server.folder, ignore_errors=True)
+        for n in range(1, 5):
+            server = self.armed()
+            fault, acknowledged = None, 0
+            for k in range(12):
+                if k == 3:
+                    fault = Fault(self.folder, call, n, error)
+                try:
+                    answer = server.post("/v1/events", [{"id": "e-%d-%d" % (k, i), "user": "u", "item": "i%d" % i,
+                                                         "type": "view"} for i in range(5)])
+                    acknowledged += 5 if answer.status == 200 else 0
+                except OSError:
+                    break
+            self.assertTrue(fault.struck, (call, n))
+            if server.process.poll() is None:
+                server.stop()
+            server.process = None
+            os.unlink(fault.path)
+            with_log = server.start().get("/readyz").json["last_seq"]
+            status = json.loads(server.run("status", "--data", server.data, "--json").stdout)
+            self.assertGreaterEqual(status["events"], acknowledged, (call, n, error))
+            self.assertLessEqual(status["events"], acknowledged + 5, (call, n, error))
+            self.assertGreaterEqual(with_log, acknowledged)
+            self.assertEqual(server.stop(), 0)
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+    def test_commit_on_full_disk(self):
+        self.commits("pwrite", errno.ENOSPC)
+
+    def test_commit_killed_at_write(self):
+        self.commits("pwrite", 0)
+
+    def test_commit_with_failing_fsync(self):
+        self.commits("fsync", errno.EIO)
+
+    def test_commit_killed_at_fsync(self):
+        self.commits("fsync", 0)
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=4)

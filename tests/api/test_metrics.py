@@ -8,7 +8,7 @@ import re
 import time
 import unittest
 
-from harness import SLOW, ApiTest, fill, ids, main, train
+from harness import SLOW, ApiTest, fill, ids, main, train, within
 
 SOURCE = os.environ.get("WINNOW_SOURCE", os.path.join(os.path.dirname(__file__), "..", ".."))
 LINE = re.compile(r'^([a-zA-Z_:][\w:]*)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (\S+)$')
@@ -42,6 +42,8 @@ def parse(text):
 
 
 class Metrics(ApiTest):
+    config = "models: {als: {factors: 8, epochs: 3}, blend: {users: 10}}\ntraining: {every_hours: 0, nice: 0}\n"
+
     def metrics(self):
         return parse(self.server.get("/metrics").body.decode())[0]
 
@@ -126,9 +128,7 @@ class Metrics(ApiTest):
         self.assertGreater(self.total(after, "winnow_applies_total"), self.total(before, "winnow_applies_total"))
         self.assertTrue(99 <= self.total(after, "winnow_ingest_lag_seconds") <= 100 + 60 * SLOW)
         self.ok(self.server.post("/v1/train", None), 202)
-        until = time.monotonic() + 60 * SLOW
-        while self.total(self.metrics(), "winnow_trainings_total") < 1 and time.monotonic() < until:
-            time.sleep(0.1)
+        within(lambda: self.total(self.metrics(), "winnow_trainings_total"))
         values = self.metrics()
         self.assertEqual(self.total(values, "winnow_trainings_total", 'result="promoted"'), 1)
         self.assertEqual(self.total(values, "winnow_gate_verdict", 'verdict="first"'), 1)

@@ -9,18 +9,10 @@ import tempfile
 import time
 import unittest
 
-from harness import SLOW, ApiTest, Server, catalogue, events, main
+from harness import ApiTest, Server, catalogue, events, main, within
 
 DAY = 86400
 CONFIG = "models: {als: {factors: 8, epochs: 3}, blend: {users: 10}}\ntraining: {every_hours: 0, keep: 2}\n"
-
-
-def within(condition, seconds=30):
-    until = time.monotonic() + seconds * SLOW
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
 
 
 def train(server):

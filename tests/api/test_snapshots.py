@@ -3,19 +3,10 @@
 import json
 import os
 import shutil
-import time
 import unittest
 
-from harness import SLOW, ApiTest, Server, fill, main, train
+from harness import ApiTest, Server, fill, main, train, within
 
-
-
-def within(condition, seconds=30):
-    until = time.monotonic() + seconds * SLOW
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
 
 
 class Snapshots(ApiTest):

@@ -1,7 +1,7 @@
 """A soak: mixed load through three trainings, their swaps, a rollback, two kills and a full disk.
 
 No acknowledged event is lost or stored twice; no 5xx outside the windows of kills and of the full disk; memory within what
-the documentation's formula gives; nothing from a sanitizer. WINNOW_SOAK_MINUTES: its length (default 0.4; 30 for the full proof).
+the documentation's formula gives; nothing from a sanitizer. WINNOW_SOAK_MINUTES: its length (default 0.25; 30 for the full proof).
 The disk fills up only where a tmpfs may be mounted; elsewhere that part is left out, and said so.
 """
 
@@ -15,10 +15,10 @@ import threading
 import time
 import unittest
 
-from harness import SLOW, Server, fill, main, metric
+from harness import SLOW, Server, fill, main, metric, within
 from test_durability import Ingester, stored
 
-SECONDS = 60 * float(os.environ.get("WINNOW_SOAK_MINUTES", "0.4"))
+SECONDS = 60 * float(os.environ.get("WINNOW_SOAK_MINUTES", "0.25"))
 ITEMS, USERS = 200, 60
 CONFIG = ("models: {als: {factors: 8, epochs: 3}, blend: {users: 20}}\n"
           "training: {every_hours: 0, nice: 0, keep: 8}\n")
@@ -73,14 +73,6 @@ class Client(threading.Thread):
             connection.close()
 
 
-def within(condition, seconds=300):
-    until = time.monotonic() + seconds * SLOW
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError("waited in vain")
-        time.sleep(0.05)
-
-
 class Soak(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="winnow-soak-")
@@ -100,15 +92,15 @@ class Soak(unittest.TestCase):
     def train(self):
         """Three snapshots more or less; each is served although it may be worse."""
         before = metric(self.server, "winnow_snapshot_swaps_total")
-        within(lambda: self.server.post("/v1/train?force=true", None).status == 202)
-        within(lambda: metric(self.server, "winnow_snapshot_swaps_total") == before + 1)
+        within(lambda: self.server.post("/v1/train?force=true", None).status == 202, 300)
+        within(lambda: metric(self.server, "winnow_snapshot_swaps_total") == before + 1, 300)
 
     def roll_back(self):
         before = metric(self.server, "winnow_snapshot")
         client = self.server.client(600 * SLOW)  # it replays all that came since that snapshot
         self.assertEqual(client.request("POST", "/v1/snapshots/%d/serve" % (before - 1)).status, 200)
         client.close()
-        within(lambda: metric(self.server, "winnow_snapshot") == before - 1)
+        within(lambda: metric(self.server, "winnow_snapshot") == before - 1, 300)
 
     def kill(self):
         begun = time.monotonic()
@@ -123,9 +115,9 @@ class Soak(unittest.TestCase):
             return print("no tmpfs may be mounted here: the disk does not fill up")
         begun, ballast = time.monotonic(), os.path.join(self.folder, "ballast")
         with open(ballast, "wb", buffering=0) as f:
-            within(lambda: self.stuff(f) and metric(self.server, "winnow_commit_failing") == 1)
+            within(lambda: self.stuff(f) and metric(self.server, "winnow_commit_failing") == 1, 300)
         os.unlink(ballast)
-        within(lambda: self.server.get("/readyz").status == 200 and metric(self.server, "winnow_commit_failing") == 0)
+        within(lambda: self.server.get("/readyz").status == 200 and metric(self.server, "winnow_commit_failing") == 0, 300)
         self.windows.append((begun, time.monotonic() + 0.5 * SLOW))
 
     @staticmethod

@@ -80,7 +80,7 @@ static wn_status train(wn_config *config, const wn_progress *progress, wn_gate_p
   wn_store *store = NULL;
   wn_status status;
   config->train.dataset_report = &out->dataset;
-  WN_TRY(wn_store_open(opt.data, WN_STORE_READ, &store, err));
+  WN_TRY(wn_store_open_upgraded(opt.data, &store, err));
   WN_TRY(wn_signals_bind(&config->signals, store, err));
   WN_TRY(wn_gate_plan_make(store, config, &config->signals, plan, err));
   /* Who decides by hand wants all of the log in it. */

@@ -117,10 +117,11 @@ static wn_status check_file(wn_store *store, sqlite3 *db, bool *empty, wn_error 
                    store->dir, (long long)version, WN_SQLITE_VERSION));
   }
   if (version < 1 || (version < WN_SQLITE_VERSION && store->mode == WN_STORE_READ)) {
-    WN_TRY(wn_fail(err, WN_E_UNSUPPORTED, "",
-                   "\"%s\" was written by an older Winnow (schema %lld, this one knows %d): a "
-                   "command that writes, such as `winnow serve`, brings it up to date",
-                   store->dir, (long long)version, WN_SQLITE_VERSION));
+    WN_TRY(wn_fail(
+        err, WN_E_UNSUPPORTED, "",
+        "\"%s\" was written by an older Winnow (schema %lld, this one knows %d): a "
+        "command that writes, such as `winnow serve` or `winnow train`, brings it up to date",
+        store->dir, (long long)version, WN_SQLITE_VERSION));
   }
 cleanup:
   return status;

@@ -91,6 +91,16 @@ cleanup:
   return status;
 }
 
+wn_status wn_store_open_upgraded(const char *dir, wn_store **out, wn_error *err) {
+  wn_status status = wn_store_open(dir, WN_STORE_READ, out, err);
+  if (status != WN_E_UNSUPPORTED) return status;
+  WN_TRY(wn_store_open(dir, WN_STORE_WRITE, out, err)); /* refuses a newer one, too */
+  wn_store_close(*out);
+  WN_TRY(wn_store_open(dir, WN_STORE_READ, out, err));
+cleanup:
+  return status;
+}
+
 const char *wn_store_uuid(const wn_store *store) {
   return store->uuid;
 }

@@ -110,9 +110,12 @@ typedef enum wn_store_mode {
 
 /* Opens the data directory `dir`. WN_E_NOT_FOUND: READ of a folder without a store; WN_E_BUSY:
  * another writer holds it (its process id is in the message); WN_E_IO: cannot write; WN_E_CORRUPT;
- * WN_E_UNSUPPORTED: written by a newer version. */
+ * WN_E_UNSUPPORTED: written by a newer version; READ: also by an older one. */
 WN_MUST_USE wn_status wn_store_open(const char *dir, wn_store_mode mode, wn_store **out,
                                     wn_error *err);
+/* To read, after bringing a store of an older version up to date as a writer does (WN_E_BUSY: there
+ * is one). */
+WN_MUST_USE wn_status wn_store_open_upgraded(const char *dir, wn_store **out, wn_error *err);
 void wn_store_close(wn_store *store);
 /* 32 hex digits, drawn when the store was created; snapshots carry it. */
 const char *wn_store_uuid(const wn_store *store);

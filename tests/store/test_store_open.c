@@ -1,6 +1,8 @@
 /* Opening: two writers, readers beside a writer, versions, foreign files, read-only folders. */
 #include "store_testing.h"
 
+#include "base/file.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -187,9 +189,8 @@ static void test_versions(WN_UNUSED void **state) {
   assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_CORRUPT);
 }
 
-/* A store of version 1: what a reader says of it, and that a writer brings it up to date. */
-static void test_upgrade(WN_UNUSED void **state) {
-  wn_error err;
+/* A store of version 1 with an event and a slate. */
+static void make_old(void) {
   wn_store *store = open_store(WN_STORE_WRITE);
   commit_one(store, event_op(NULL, "ann", "x", "view"));
   wn_store_close(store);
@@ -201,13 +202,47 @@ static void test_upgrade(WN_UNUSED void **state) {
       "ALTER TABLE slates DROP COLUMN filter; ALTER TABLE slates DROP COLUMN excluded;"
       "ALTER TABLE slates DROP COLUMN context;"
       "PRAGMA user_version = 1");
-  assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_UNSUPPORTED);
-  assert_non_null(strstr(err.message, "older"));
-  assert_ok(open_status(WN_STORE_WRITE, &err));
+}
+
+static void check_upgraded(void) {
+  wn_error err;
   assert_ok(open_status(WN_STORE_READ, &err));
   assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND arms IS NULL"),
                    1);
+  assert_int_equal(query("SELECT count(*) FROM events"), 1);
   assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 5);
+}
+
+/* What a reader says of it, and that a writer brings it up to date. */
+static void test_upgrade(WN_UNUSED void **state) {
+  wn_error err;
+  make_old();
+  assert_int_equal(open_status(WN_STORE_READ, &err), WN_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "older"));
+  assert_ok(open_status(WN_STORE_WRITE, &err));
+  check_upgraded();
+}
+
+/* So does a reader that may: with the writers' lock, which it does not keep. */
+static void test_upgrade_to_read(WN_UNUSED void **state) {
+  wn_error err;
+  wn_store *store = NULL;
+  char path[600];
+  int lock = -1;
+  make_old();
+  snprintf(path, sizeof path, "%s/winnow.lock", test_dir);
+  assert_ok(wn_lock_file(path, &lock, &err));
+  assert_int_equal(wn_store_open_upgraded(test_dir, &store, &err), WN_E_BUSY);
+  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 1);
+  wn_unlock_file(lock);
+  assert_ok(wn_store_open_upgraded(test_dir, &store, &err));
+  assert_int_equal(counts_of(store).events, 1);
+  assert_ok(open_status(WN_STORE_WRITE, &err));
+  wn_store_close(store);
+  check_upgraded();
+  set_pragma("PRAGMA user_version = 1000");
+  assert_int_equal(wn_store_open_upgraded(test_dir, &store, &err), WN_E_UNSUPPORTED);
+  assert_non_null(strstr(err.message, "newer"));
 }
 
 static void test_foreign_files(WN_UNUSED void **state) {
@@ -313,6 +348,7 @@ int main(void) {
       IN_DIR(test_readers_in_threads),
       IN_DIR(test_versions),
       IN_DIR(test_upgrade),
+      IN_DIR(test_upgrade_to_read),
       IN_DIR(test_foreign_files),
       IN_DIR(test_damaged_ids),
       IN_DIR(test_read_only_folder),

@@ -4,7 +4,7 @@ import random
 import time
 import unittest
 
-from harness import Server, fill, main, train
+from harness import Server, fill, main, metric, train
 
 
 def digest(server):
@@ -30,7 +30,8 @@ class Digest(unittest.TestCase):
                          (0, server.get("/v1/digest").body.decode().strip().replace(": ", ":")), fresh.stderr)
 
     def test_restarts(self):
-        with Server() as server:
+        """Kills, stops, a swap, going back; with the rows of most users in a file, which a fresh start without a bound has not."""
+        with Server("server: {state_mb: 0.003}\n") as server:
             fill(server)
             untrained = digest(server)
             server.kill()
@@ -42,6 +43,7 @@ class Digest(unittest.TestCase):
             self.assertEqual((trained["digest"], trained["model"]), (untrained["digest"], 1))
             more(server, 1)
             self.assertNotEqual(digest(server)["digest"], trained["digest"])
+            self.assertGreater(metric(server, "winnow_user_rows_away"), 20)
             self.assertEqual(server.request("DELETE", "/v1/users/user-3").status, 204)
             before = digest(server)
             self.assertEqual(server.request("PATCH", "/v1/items/item-7", {"status": "hidden"}).status, 200)
@@ -50,6 +52,7 @@ class Digest(unittest.TestCase):
             server.kill()
             server.start()
             self.restarted(server, hidden)
+            self.assertGreater(metric(server, "winnow_user_rows_away"), 20)
             train(server)
             server.post("/v1/admin/refresh", None)
             more(server, 2)

@@ -8,7 +8,6 @@ import unittest
 from harness import ApiTest, Server, fill, main, train, within
 
 
-
 class Snapshots(ApiTest):
     def listed(self, query=""):
         return self.ok(self.server.get("/v1/snapshots" + query))["snapshots"]
@@ -91,6 +90,52 @@ class Snapshots(ApiTest):
             self.assertEqual(slate(), (2, 7))
             self.ok(server.request("POST", "/v1/snapshots/1/serve"))
             self.assertEqual(slate(), (1, 7))
+
+    def test_going_back_beside_an_experiment(self):
+        """An arm's snapshot stays where it is while the others go back; what would change an experiment under way does not come back."""
+        ten = "surfaces: {home: {n: %d}}\nmodels: {als: {factors: 8, epochs: 3}, blend: {users: 10}}\n"
+        with Server(ten % 4) as server:
+            fill(server)
+            put = lambda text, v: server.request("PUT", "/v1/config", {"text": text, "based_on": v})
+            def learn():
+                done = server.run("train", "--data", server.data, *server.args, "--force")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.ok(server.request("POST", "/v1/admin/refresh"))
+
+            def slates():
+                """{(snapshot, items)} over users"""
+                answers = [self.ok(server.get("/v1/surfaces/home/slate?user=user-%d" % u)) for u in range(40)]
+                return {(a["model"], len(a["items"])) for a in answers}
+
+            learn()  # 1, by version 1: n is 4
+            self.ok(put(ten % 7, 1))
+            learn()  # 2, by version 2: n is 7
+            learn()
+            pinned = {"name": "x", "surfaces": ["home"], "arms": {"a": {}, "b": {"snapshot": 2}}}
+            self.ok(server.post("/v1/experiments", pinned), 201)
+            self.assertEqual(slates(), {(3, 7), (2, 7)})
+            refused = self.problem(server.request("POST", "/v1/snapshots/1/serve"), 409, "surfaces.home")
+            self.assertIn("experiment x", refused["detail"])
+            done = server.run("snapshots", "rollback", "--data", server.data, *server.args, "1")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("experiment x", done.stderr)
+            self.assertEqual(slates(), {(3, 7), (2, 7)})
+            self.assertEqual(self.ok(server.get("/v1/config"))["version"], 2)
+            self.ok(server.request("POST", "/v1/snapshots/1/serve?config=false"))
+            self.assertEqual(slates(), {(1, 7), (2, 7)})
+            self.ok(server.request("POST", "/v1/snapshots/2/serve?config=false"))  # the arm's own
+            self.assertEqual(slates(), {(2, 7)})
+            server.kill()
+            server.start()
+            self.assertEqual(slates(), {(2, 7)})
+            self.ok(server.request("POST", "/v1/experiments/x/stop"))
+            self.ok(server.request("POST", "/v1/snapshots/1/serve"))
+            self.assertEqual(slates(), {(1, 4)})
+            # One of the file's text ends with that text.
+            self.ok(put(ten % 7 + "experiments: {y: {surfaces: [home], arms: {a: {}, b: {snapshot: 2}}}}\n", 3))
+            self.assertEqual(slates(), {(1, 7), (2, 7)})
+            self.ok(server.request("POST", "/v1/snapshots/3/serve"))
+            self.assertEqual(slates(), {(3, 7)})
 
     def test_the_command_without_a_server(self):
         with Server() as server:

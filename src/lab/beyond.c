@@ -15,9 +15,20 @@ static uint32_t *counts_of(const wn_lists *lists, uint32_t items) {
   return count;
 }
 
+typedef struct row {
+  const uint32_t *item;
+  uint64_t len;
+} row;
+
+static row row_of(const wn_lists *lists, size_t user) {
+  if (user >= lists->users) return (row){NULL, 0};
+  return (row){lists->item + lists->ptr[user], lists->ptr[user + 1] - lists->ptr[user]};
+}
+
 static bool in_row(const wn_lists *lists, size_t user, uint32_t item) {
-  for (uint64_t p = lists->ptr[user]; p < lists->ptr[user + 1]; p++)
-    if (lists->item[p] == item) return true;
+  row r = row_of(lists, user);
+  for (uint64_t p = 0; p < r.len; p++)
+    if (r.item[p] == item) return true;
   return false;
 }
 
@@ -99,19 +110,19 @@ bool wn_novelty_of(const wn_lists *recs, const wn_lists *train, const wn_lists *
   double *place = popularity != NULL ? wn_popularity_places(popularity, items) : NULL;
   double users = (double)train->users, total = (double)train->ptr[train->users];
   for (size_t u = 0; place != NULL && u < recs->users; u++) {
-    double len = (double)(recs->ptr[u + 1] - recs->ptr[u]);
+    row list = row_of(recs, u);
+    double len = (double)(list.len < sizes[1] ? list.len : sizes[1]);
     wn_novelty *n = &out[u];
     memset(n, 0, sizeof *n);
-    for (uint64_t p = recs->ptr[u]; p < recs->ptr[u + 1]; p++) {
-      uint32_t item = recs->item[p];
-      double met = popularity[item], known = fmax(met, 1);
-      double rank = ((double)items - (double)(p - recs->ptr[u])) / (double)items;
+    for (uint32_t p = 0; p < len; p++) {
+      double met = popularity[list.item[p]], known = fmax(met, 1);
+      double rank = ((double)items - p) / (double)items;
       n->arp += met / len;
       n->miuf -= log2(known / users) / len;
       n->self_information -= log2(known / total) / len;
       n->epc += (1 - met / users) / len;
-      if (p - recs->ptr[u] < sizes[1] && in_row(test, u, item))
-        n->serendipity += fmax(rank - place[item], 0) / (double)sizes[1];
+      if (in_row(test, u, list.item[p]))
+        n->serendipity += fmax(rank - place[list.item[p]], 0) / (double)sizes[1];
     }
     if (!(len > 0)) n->arp = n->miuf = n->self_information = n->epc = NAN;
   }
@@ -154,17 +165,16 @@ static double cosine(const by_item *m, uint32_t i, uint32_t j) {
 
 static void diversity_of(const wn_lists *recs, const wn_lists *train, const wn_lists *test,
                          const by_item *m, size_t u, wn_list_diversity *out) {
-  double pairs = 0, alike = 0, len = (double)(recs->ptr[u + 1] - recs->ptr[u]);
-  double history = (double)(train->ptr[u + 1] - train->ptr[u]);
-  *out = (wn_list_diversity){NAN, len > 0 ? 0 : NAN};
-  for (uint64_t p = recs->ptr[u]; p < recs->ptr[u + 1]; p++) {
+  row list = row_of(recs, u), history = row_of(train, u);
+  double pairs = 0, alike = 0;
+  *out = (wn_list_diversity){NAN, list.len > 0 ? 0 : NAN};
+  for (uint64_t p = 0; p < list.len; p++) {
     double known = 0;
-    for (uint64_t q = recs->ptr[u]; q < p; q++, pairs++)
-      alike += cosine(m, recs->item[p], recs->item[q]);
-    if (!in_row(test, u, recs->item[p])) continue;
-    for (uint64_t q = train->ptr[u]; q < train->ptr[u + 1]; q++)
-      known += cosine(m, recs->item[p], train->item[q]);
-    out->serendipity += (1 - (history > 0 ? known / history : 0)) / len;
+    for (uint64_t q = 0; q < p; q++, pairs++) alike += cosine(m, list.item[p], list.item[q]);
+    if (!in_row(test, u, list.item[p])) continue;
+    for (uint64_t q = 0; q < history.len; q++) known += cosine(m, list.item[p], history.item[q]);
+    if (history.len > 0) known /= (double)history.len;
+    out->serendipity += (1 - known) / (double)list.len;
   }
   if (pairs > 0) out->diversity = 1 - alike / pairs;
 }
@@ -203,17 +213,18 @@ bool wn_group_exposure_of(const wn_lists *recs, const wn_lists *train, const wn_
     if (group[i] < groups) size[group[i]]++;
   for (uint32_t g = 0; g < groups; g++) unseen[g] = size[g] * (double)recs->users;
   for (size_t u = 0; u < recs->users; u++) {
-    for (uint64_t p = train->ptr[u]; p < train->ptr[u + 1]; p++)
-      if (group[train->item[p]] < groups) unseen[group[train->item[p]]]--;
-    for (uint64_t p = test->ptr[u]; p < test->ptr[u + 1]; p++) {
-      uint32_t g = group[test->item[p]];
+    row past = row_of(train, u), future = row_of(test, u), list = row_of(recs, u);
+    for (uint64_t p = 0; p < past.len; p++)
+      if (group[past.item[p]] < groups) unseen[group[past.item[p]]]--;
+    for (uint64_t p = 0; p < future.len; p++) {
+      uint32_t g = group[future.item[p]];
       if (g >= groups) continue;
       relevant[g]++;
-      found[g] += in_row(recs, u, test->item[p]);
+      found[g] += in_row(recs, u, future.item[p]);
     }
-    for (uint64_t p = recs->ptr[u]; p < recs->ptr[u + 1]; p++) {
-      uint32_t g = group[recs->item[p]];
-      if (g < groups) shown[g] += !in_row(train, u, recs->item[p]);
+    for (uint64_t p = 0; p < list.len; p++) {
+      uint32_t g = group[list.item[p]];
+      if (g < groups) shown[g] += !in_row(train, u, list.item[p]);
     }
   }
   for (uint32_t g = 0; g < groups; g++) {

@@ -1,7 +1,8 @@
 #ifndef WN_LAB_BEYOND_H
 #define WN_LAB_BEYOND_H
 /* Beyond accuracy: what the lists of all users do together. Lists are compressed rows; items are
- * numbers below the catalogue's size; an item may be in a list once. */
+ * numbers below the catalogue's size; an item may be in a list once. Train and test may have fewer
+ * users than the recommendations: the others have nothing there. */
 
 #include "base/status.h"
 #include <stddef.h>
@@ -26,7 +27,7 @@ WN_MUST_USE bool wn_concentration_of(const wn_lists *recs, uint32_t items, wn_co
 WN_MUST_USE bool wn_unique_items_at(const wn_lists *recs, uint32_t items, const double *shares,
                                     size_t n, uint32_t *unique);
 
-/* Per user, NaN for an empty list. */
+/* Per user, over the first k of the list; NaN where that is empty, but for serendipity. */
 typedef struct wn_novelty {
   double arp;              /* mean popularity: train users of an item */
   double miuf;             /* mean −log2(users(i) / U), a cold item as 1 user */

@@ -8,34 +8,40 @@
 #include <string.h>
 
 #define ORDER_MAX 4096
+#define DPP_LEAST 1e-10
 
 /* --- lists --- */
 
 typedef struct world {
   wn_lists recs, train, test;
   uint32_t items;
-  const json_t *users; /* whose order the rows have */
+  json_t *users; /* whose order the rows have: train's, then others that got recommendations */
   wn_case_names names;
 } world;
 
-/* The rows of all three in the order of "train"; items of "catalog", "head", "tail" come first. */
+/* Items of "catalog", "head", "tail" come first. */
 static world read_world(wn_case *c) {
   static const char *const lists[] = {"catalog", "head", "tail"};
-  world w = {0};
+  world w = {.users = json_object()};
   for (size_t l = 0; l < 3; l++) {
     const json_t *list = json_object_get(c->input, lists[l]);
     for (size_t i = 0; i < json_array_size(list); i++)
       (void)wn_case_name(&w.names, json_array_get(list, i));
   }
-  w.users = json_object_get(c->input, "train");
-  if (w.users == NULL) w.users = wn_case_field(c, "recs");
-  if (json_object_get(c->input, "train") != NULL)
-    w.train = wn_case_lists(c, "train", w.users, &w.names);
+  json_t *train = json_object_get(c->input, "train");
+  json_object_update(w.users, train);
+  json_object_update_missing(w.users, json_object_get(c->input, "recs"));
+  if (train != NULL) w.train = wn_case_lists(c, "train", train, &w.names);
   w.recs = wn_case_lists(c, "recs", w.users, &w.names);
   if (json_object_get(c->input, "test") != NULL)
     w.test = wn_case_lists(c, "test", w.users, &w.names);
   w.items = w.names.len;
   return w;
+}
+
+static void clear_world(world *w) {
+  json_decref(w->users);
+  json_decref(w->names.map);
 }
 
 static void coverage_gini_entropy(wn_case *c) {
@@ -50,7 +56,7 @@ static void coverage_gini_entropy(wn_case *c) {
     wn_case_put(c->got, "entropy_normalised", m.entropy_normalised);
     wn_case_put(c->got, "effective_items", m.effective_items);
   }
-  json_decref(w.names.map);
+  clear_world(&w);
 }
 
 /* values[users] under the users' names, and their mean under NAME_mean. */
@@ -61,7 +67,7 @@ static void put_per_user(wn_case *c, const world *w, const char *name, const dou
   char mean[64];
   const char *user;
   size_t u = 0;
-  json_object_foreach((json_t *)(uintptr_t)w->users, user, row) {
+  json_object_foreach(w->users, user, row) {
     double value = values[stride * u++];
     wn_case_put(object, user, value);
     if (isnan(value)) continue;
@@ -82,7 +88,7 @@ static void popularity_novelty(wn_case *c) {
       wn_novelty_of(&w.recs, &w.train, &w.test, (const uint32_t[]){w.items, k}, m))
     for (size_t i = 0; i < 5; i++)
       put_per_user(c, &w, names[i], (const double *)m + i, sizeof *m / sizeof(double));
-  json_decref(w.names.map);
+  clear_world(&w);
 }
 
 static void ild_cooccurrence(wn_case *c) {
@@ -91,12 +97,12 @@ static void ild_cooccurrence(wn_case *c) {
   wn_novelty *n = wn_case_alloc(c, w.recs.users, sizeof *n);
   if (wn_case_ok(c) && w.train.ptr != NULL && w.test.ptr != NULL &&
       wn_list_diversity_of(&w.recs, &w.train, &w.test, w.items, m) &&
-      wn_novelty_of(&w.recs, &w.train, &w.test, (const uint32_t[]){w.items, 1}, n)) {
+      wn_novelty_of(&w.recs, &w.train, &w.test, (const uint32_t[]){w.items, UINT32_MAX}, n)) {
     put_per_user(c, &w, "diversity", &m->diversity, 2);
     put_per_user(c, &w, "serendipity", &m->serendipity, 2);
     put_per_user(c, &w, "novelty_selfinfo", &n->self_information, sizeof *n / sizeof(double));
   }
-  json_decref(w.names.map);
+  clear_world(&w);
 }
 
 static void pop_reo_rsp(wn_case *c) {
@@ -115,7 +121,7 @@ static void pop_reo_rsp(wn_case *c) {
       wn_case_put(c->got, "pop_rsp", m.pop_rsp);
     }
   }
-  json_decref(w.names.map);
+  clear_world(&w);
 }
 
 /* −mean over users of Spearman(popularity, rank) of their test positives. */
@@ -283,7 +289,8 @@ static void mmr(wn_case *c) {
   }
 }
 
-/* Chen et al. 2018: each pick adds ln d² of the item to ln det. */
+/* Chen et al. 2018: each pick adds ln d² of the item to ln det; items that add next to nothing
+ * (their code's bound) end it. */
 static void dpp(wn_case *c) {
   ordering o = read_ordering(c, "q", "S");
   size_t k = wn_case_count(c, "k"), n = o.n;
@@ -293,10 +300,10 @@ static void dpp(wn_case *c) {
   char name[32];
   if (!wn_case_ok(c)) return;
   for (size_t i = 0; i < n; i++) d[i] = o.relevance[i] * o.relevance[i] * o.similarity[i * n + i];
-  for (size_t t = 0; t < k && t < n; t++) {
+  for (size_t t = 0; t < n; t++) {
     size_t best = n;
     for (size_t i = 0; i < n; i++)
-      if (d[i] > 0 && (best == n || d[i] > d[best])) best = i;
+      if (d[i] > DPP_LEAST && (best == n || d[i] > d[best])) best = i;
     if (best == n) break;
     double root = sqrt(d[best]);
     log_det += log(d[best]);
@@ -313,7 +320,7 @@ static void dpp(wn_case *c) {
     json_object_set_new(c->got, name, indexes(order, t + 1));
     snprintf(name, sizeof name, "logdet_k%zu", t + 1);
     wn_case_put(c->got, name, log_det);
-    json_object_set_new(c->got, "order", indexes(order, t + 1));
+    if (t < k) json_object_set_new(c->got, "order", indexes(order, t + 1));
   }
 }
 

@@ -21,11 +21,19 @@ static uint32_t *items_of(wn_case *c, const char *field, wn_case_names *names, s
   return out;
 }
 
-static const char *name_of(const wn_case_names *names, uint32_t number) {
-  const char *name;
-  json_t *at;
-  json_object_foreach(names->map, name, at) if (json_integer_value(at) == number) return name;
-  return "";
+/* The item of that number as the case wrote it, a string or a number. */
+static const json_t *item_called(const wn_case *c, const wn_case_names *names, uint32_t number) {
+  static const char *const fields[] = {"A", "B"};
+  char room[WN_CASE_ID];
+  for (int t = 0; t < 2; t++) {
+    const json_t *list = json_object_get(c->input, fields[t]);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+      const json_t *item = json_array_get(list, i);
+      const json_t *at = json_object_get(names->map, wn_case_text(item, room));
+      if (json_integer_value(at) == number) return item;
+    }
+  }
+  return NULL;
 }
 
 typedef struct coins {
@@ -52,12 +60,14 @@ static void put_draft(wn_case *c, const wn_case_names *names, const wn_ranking_l
   size_t len = wn_team_draft(rankers, k, toss, &tossed, list, team);
   json_t *items = json_array(), *teams = json_array(), *one = json_object();
   for (size_t i = 0, at = 0; i < len; i++) {
-    const char *item = name_of(names, list[i]), *side = team[i] == 0 ? "A" : "B";
-    json_array_append_new(items, json_string(item));
+    const json_t *item = item_called(c, names, list[i]);
+    const char *side = team[i] == 0 ? "A" : "B";
+    char room[WN_CASE_ID];
+    json_array_append_new(items, json_deep_copy(item));
     json_array_append_new(teams, json_string(side));
     if (at < sizeof outcome)
-      at += (size_t)snprintf(outcome + at, sizeof outcome - at, "%s%s:%s", i > 0 ? " " : "", item,
-                             side);
+      at += (size_t)snprintf(outcome + at, sizeof outcome - at, "%s%s:%s", i > 0 ? " " : "",
+                             wn_case_text(item, room), side);
   }
   json_object_set_new(one, "list", items);
   json_object_set_new(one, "team", teams);
@@ -176,17 +186,17 @@ static void ucb1(wn_case *c) {
 /* --- audits --- */
 
 typedef struct row_of {
-  const char *user, *item;
+  const char *user, *item; /* in the event's own room where the case has numbers */
   double time;
+  char rooms[2][WN_CASE_ID];
 } row_of;
 
-static row_of event_at(wn_case *c, const json_t *rows, size_t i) {
+static void event_at(wn_case *c, const json_t *rows, size_t i, row_of *out) {
   const json_t *row = json_array_get(rows, i);
-  row_of out = {json_string_value(json_array_get(row, 0)),
-                json_string_value(json_array_get(row, 1)),
-                json_number_value(json_array_get(row, 2))};
-  if (out.user == NULL || out.item == NULL) c->wrong = "train";
-  return out;
+  out->user = wn_case_text(json_array_get(row, 0), out->rooms[0]);
+  out->item = wn_case_text(json_array_get(row, 1), out->rooms[1]);
+  out->time = json_number_value(json_array_get(row, 2));
+  if (out->user == NULL || out->item == NULL) c->wrong = "train";
 }
 
 static void count_item(json_t *counts, const char *item) {
@@ -201,11 +211,13 @@ static void future(wn_case *c) {
   double later = 0;
   json_t *users = json_object(), *items = json_object();
   for (size_t j = 0; j < m; j++) {
-    row_of e = event_at(c, test, j);
+    row_of e;
+    event_at(c, test, j, &e);
     size_t after = 0;
     bool user = false, item = false;
     for (size_t i = 0; i < n && wn_case_ok(c); i++) {
-      row_of t = event_at(c, train, i);
+      row_of t;
+      event_at(c, train, i, &t);
       after += t.time > e.time;
       user |= strcmp(t.user, e.user) == 0;
       item |= strcmp(t.item, e.item) == 0;
@@ -238,26 +250,33 @@ static void leakage_checks(wn_case *c) {
   json_object_set_new(c->got, "popularity_train", of_train);
   json_object_set_new(c->got, "popularity_full", of_all);
   for (size_t i = 0; i < n && wn_case_ok(c); i++) {
-    row_of e = event_at(c, train, i);
+    row_of e;
+    event_at(c, train, i, &e);
     if (!wn_case_ok(c)) return;
     last = fmax(last, e.time);
     count_item(of_train, e.item);
     count_item(of_all, e.item);
   }
   for (size_t j = 0; j < m && wn_case_ok(c); j++) {
-    row_of e = event_at(c, test, j);
+    row_of e;
+    event_at(c, test, j, &e);
     if (!wn_case_ok(c)) return;
     first = fmin(first, e.time);
     count_item(of_all, e.item);
     bool known = false;
     for (size_t i = 0; i < n; i++) {
-      row_of t = event_at(c, train, i);
+      row_of t;
+      event_at(c, train, i, &t);
       known |= strcmp(t.user, e.user) == 0 && strcmp(t.item, e.item) == 0;
     }
     overlap += known;
     ties += e.time == last;
   }
-  for (size_t i = 0; i < n && wn_case_ok(c); i++) late += event_at(c, train, i).time >= first;
+  for (size_t i = 0; i < n && wn_case_ok(c); i++) {
+    row_of t;
+    event_at(c, train, i, &t);
+    late += t.time >= first;
+  }
   wn_case_put(c->got, "pair_overlap", (double)overlap);
   wn_case_put(c->got, "pair_overlap_rate", m > 0 ? (double)overlap / (double)m : 0);
   wn_case_put(c->got, "boundary_ties", (double)ties);

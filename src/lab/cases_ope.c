@@ -15,25 +15,40 @@ typedef struct logged {
   double uncovered;
 } logged;
 
-/* Rows of their own: action, reward, pscore; pi_e and q_hat are the same for every context. */
+/* The values of all arms: one list for every context, or a list a row. */
+typedef struct arm_values {
+  const double *of;
+  size_t arms;
+} arm_values;
+
+static void read_arms(wn_case *c, const char *name, size_t row, arm_values *out) {
+  const json_t *all = json_object_get(c->input, name);
+  bool own = json_is_array(json_array_get(all, 0));
+  if (row == 0 || own)
+    out->of = wn_case_numbers_of(c, own ? json_array_get(all, row) : all, name, &out->arms);
+}
+
+/* Rows of their own: action, reward, pscore, pi_e, q_hat. */
 static logged from_rows(wn_case *c) {
   logged out = {0};
-  size_t m, arms, models;
-  double *action = wn_case_numbers(c, "action", &out.n), *reward = wn_case_numbers(c, "reward", &m);
-  double *pscore = wn_case_numbers(c, "pscore", &m), *pi = wn_case_numbers(c, "pi_e", &arms);
-  double *q = json_object_get(c->input, "q_hat") != NULL ? wn_case_numbers(c, "q_hat", &models)
-                                                         : wn_case_alloc(c, arms, sizeof *q);
-  double value = 0;
+  arm_values pi = {0}, q = {0};
+  size_t m[2];
+  double *action = wn_case_numbers(c, "action", &out.n);
+  double *reward = wn_case_numbers(c, "reward", &m[0]),
+         *pscore = wn_case_numbers(c, "pscore", &m[1]);
+  bool model = json_object_get(c->input, "q_hat") != NULL;
+  if (m[0] != out.n || m[1] != out.n) c->wrong = m[0] != out.n ? "reward" : "pscore";
   out.rows = wn_case_alloc(c, out.n, sizeof *out.rows);
-  if (!wn_case_ok(c)) return out;
-  for (size_t a = 0; a < arms; a++) value += pi[a] * q[a];
-  for (size_t i = 0; i < out.n; i++) {
-    size_t a = action[i] >= 0 && action[i] < (double)arms ? (size_t)action[i] : arms;
-    if (a >= arms || !(pscore[i] > 0 && pscore[i] <= 1)) {
-      c->wrong = a >= arms ? "action" : "pscore";
-      return out;
-    }
-    out.rows[i] = (wn_ope_row){pi[a] / pscore[i], reward[i], q[a], value};
+  for (size_t i = 0; wn_case_ok(c) && i < out.n; i++) {
+    read_arms(c, "pi_e", i, &pi);
+    if (model) read_arms(c, "q_hat", i, &q);
+    size_t a = action[i] >= 0 && action[i] < (double)pi.arms ? (size_t)action[i] : pi.arms;
+    if (model && q.arms != pi.arms) c->wrong = "q_hat";
+    if (a >= pi.arms) c->wrong = "action";
+    if (!(pscore[i] > 0 && pscore[i] <= 1)) c->wrong = "pscore";
+    if (!wn_case_ok(c)) break;
+    out.rows[i] = (wn_ope_row){pi.of[a] / pscore[i], reward[i], model ? q.of[a] : 0, 0};
+    for (size_t b = 0; model && b < pi.arms; b++) out.rows[i].value += pi.of[b] * q.of[b];
   }
   return out;
 }
@@ -85,6 +100,12 @@ static bool starts(const char *key, const char *name, double *lambda) {
   return end > key + len && *end == '\0';
 }
 
+static bool weighs(const logged *log) {
+  for (size_t i = 0; i < log->n; i++)
+    if (log->rows[i].weight > 0) return true;
+  return false;
+}
+
 /* What an expected name asks for; false: it is no estimator. */
 static bool estimate(const char *key, const logged *log, double *out) {
   static const struct {
@@ -101,6 +122,7 @@ static bool estimate(const char *key, const logged *log, double *out) {
     if (all[i].lambda ? !starts(key, all[i].name, &lambda) : strcmp(key, all[i].name) != 0)
       continue;
     *out = wn_ope_estimate_of(all[i].which, log->rows, log->n, lambda).value;
+    if ((all[i].which == WN_OPE_SNIPS || all[i].which == WN_OPE_SNDR) && !weighs(log)) *out = NAN;
     return true;
   }
   return false;
@@ -155,13 +177,17 @@ static void replay(wn_case *c) {
 static void ope_guard(wn_case *c) {
   size_t arms, m;
   double *pi_b = wn_case_numbers(c, "pi_b", &arms), *pi_e = wn_case_numbers(c, "pi_e", &m);
-  double uncovered = 0;
+  double uncovered = 0, least = 0, most = 1; /* rewards are shares unless some are not */
   if (arms != m) c->wrong = "pi_e";
   logged log = from_rows(c);
   wn_ope_diagnostics d;
   if (!wn_case_ok(c) || log.n == 0) return;
+  for (size_t i = 0; i < log.n; i++) {
+    least = fmin(least, log.rows[i].reward);
+    most = fmax(most, log.rows[i].reward);
+  }
   for (size_t a = 0; a < arms; a++) uncovered += pi_b[a] > 0 ? 0 : pi_e[a];
-  wn_ope_diagnose(log.rows, log.n, uncovered, 0, 1, &d);
+  wn_ope_diagnose(log.rows, log.n, uncovered, least, most, &d);
   wn_case_put(c->got, "ips", wn_ope_estimate_of(WN_OPE_IPS, log.rows, log.n, 0).value);
   wn_case_put(c->got, "uncovered_mass", d.uncovered);
   wn_case_put_pair(c->got, "bound", d.low, d.high);

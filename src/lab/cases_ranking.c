@@ -128,25 +128,32 @@ static void ranking_aggregate(wn_case *c) {
   wn_case_put(c->got, "n_users_no_recs", (double)no_recs);
 }
 
+/* Gains: of the scored items, then of relevant ones that were not scored. */
 static void ranking_ties(wn_case *c) {
-  size_t n;
+  size_t n, known;
   const json_t *items = wn_case_field(c, "items"), *relevant = wn_case_field(c, "relevant");
   double *score = wn_case_numbers(c, "scores", &n);
   size_t k = wn_case_count(c, "k");
-  double *gain = wn_case_alloc(c, n, sizeof *gain);
-  wn_tied_metrics m;
-  size_t in_all = 0;
-  json_t *of;
+  double *gain = wn_case_alloc(c, n + json_object_size(relevant), sizeof *gain);
+  json_t *scored = json_object(), *of;
   const char *item;
+  wn_tied_metrics m;
   if (json_array_size(items) != n) c->wrong = "items";
-  if (!wn_case_ok(c)) return;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; wn_case_ok(c) && i < n; i++) {
     char room[WN_CASE_ID];
     const char *name = wn_case_text(json_array_get(items, i), room);
-    gain[i] = name != NULL ? json_number_value(json_object_get(relevant, name)) : 0;
+    if (name == NULL) c->wrong = "items";
+    if (name == NULL) break;
+    gain[i] = json_number_value(json_object_get(relevant, name));
+    json_object_set_new(scored, name, json_true());
   }
-  json_object_foreach((json_t *)(uintptr_t)relevant, item, of) in_all += json_number_value(of) > 0;
-  if (!wn_tied_metrics_of(score, gain, n, in_all, k, &m)) return;
+  known = n;
+  json_object_foreach((json_t *)(uintptr_t)relevant, item, of) {
+    if (!wn_case_ok(c)) break;
+    if (json_object_get(scored, item) == NULL) gain[known++] = json_number_value(of);
+  }
+  json_decref(scored);
+  if (!wn_case_ok(c) || !wn_tied_metrics_of(score, gain, n, known, k, &m)) return;
   const struct {
     const char *name;
     const wn_ranking_metrics *m;
@@ -252,7 +259,8 @@ static void slice_ci(wn_case *c) {
   if (json_array_size(segment) != n) c->wrong = "segment";
   if (!wn_case_ok(c)) return;
   for (size_t first = 0; first < n; first++) {
-    const char *name = json_string_value(json_array_get(segment, first));
+    char room[WN_CASE_ID];
+    const char *name = wn_case_text(json_array_get(segment, first), room);
     if (name == NULL || json_object_get(slices, name) != NULL) continue;
     len = 0;
     for (size_t i = first; i < n; i++)

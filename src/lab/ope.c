@@ -201,10 +201,10 @@ bool wn_slate_ope_of(const wn_slate_table *log, wn_slate_ope *out) {
   for (size_t l = 0; l < slots; l++) {
     out->iips += own_reward[l] / n;
     out->rips += cascade_reward[l] / n;
-    if (own[l] > 0) out->sniips += own_reward[l] / own[l];
-    if (cascade[l] > 0) out->snrips += cascade_reward[l] / cascade[l];
+    out->sniips += own_reward[l] / own[l];
+    out->snrips += cascade_reward[l] / cascade[l];
   }
-  out->snsips = joint_sum > 0 ? out->sips * n / joint_sum : 0;
+  out->snsips = out->sips * n / joint_sum;
   wn_free(own);
   return true;
 }

@@ -66,7 +66,8 @@ typedef struct wn_slate_table {
   const double *p_log, *p_eval, *reward;
 } wn_slate_table;
 typedef struct wn_slate_ope {
-  double sips, iips, rips, snsips, sniips, snrips; /* joint, independent and cascade weights */
+  double sips, iips, rips;       /* joint, independent and cascade weights */
+  double snsips, sniips, snrips; /* the same, normalised; NaN where all weights are 0 */
   double pi; /* pseudo-inverse under a product logging policy: Swaminathan et al. 2017 */
 } wn_slate_ope;
 WN_MUST_USE bool wn_slate_ope_of(const wn_slate_table *log, wn_slate_ope *out);

@@ -48,40 +48,49 @@ static double first_hit(size_t before, size_t t, size_t r, size_t k) {
 
 typedef struct group {
   size_t before, len, relevant; /* positions before it; its items */
-  double gain, hits_before;
+  double gain, exp2_gain, hits_before;
 } group;
 
 static void add_group(const group *g, size_t k, double *precision_sum, wn_ranking_metrics *m) {
   size_t inside = g->before >= k ? 0 : g->len < k - g->before ? g->len : k - g->before;
-  double share = (double)g->relevant / (double)g->len;
+  double len = (double)g->len, share = (double)g->relevant / len;
   if (g->hits_before == 0 && g->relevant > 0) {
     m->mrr = first_hit(g->before, g->len, g->relevant, k);
     m->hit = 1 - none_of(g->len, g->relevant, inside);
   }
   for (size_t x = 1; x <= inside; x++) {
-    double others =
-        g->len > 1 ? (double)(x - 1) * (double)(g->relevant - 1) / (double)(g->len - 1) : 0;
-    m->dcg += g->gain / (double)g->len * discount(g->before + x);
+    double others = g->len > 1 ? (double)(x - 1) * (double)(g->relevant - 1) / (len - 1) : 0;
+    m->dcg += g->gain / len * discount(g->before + x);
+    m->dcg_exp2 += g->exp2_gain / len * discount(g->before + x);
     if (g->relevant > 0)
       *precision_sum += share * (g->hits_before + 1 + others) / (double)(g->before + x);
   }
   m->precision += share * (double)inside; /* hits, for now */
 }
 
-static void from_sums(wn_ranking_metrics *m, double precision_sum, double ideal, size_t relevant,
+typedef struct ideal_dcg {
+  size_t relevant;
+  double linear, exp2_gain;
+} ideal_dcg;
+
+/* All of them are linear in the hits and in the sums, so the same for expectations; F1 is
+ * 2·hits / (k + relevant). */
+static void from_sums(wn_ranking_metrics *m, double precision_sum, const ideal_dcg *ideal,
                       size_t k) {
-  double hits = m->precision, cap = (double)(relevant < k ? relevant : k);
+  double hits = m->precision, relevant = (double)ideal->relevant, cap = fmin(relevant, (double)k);
   m->precision = hits / (double)k;
-  m->recall = hits / (double)relevant;
+  m->recall = hits / relevant;
   m->recall_capped = hits / cap;
-  m->ap_over_R = precision_sum / (double)relevant;
+  m->f1 = 2 * hits / ((double)k + relevant);
+  m->ap_over_R = precision_sum / relevant;
   m->ap_over_min = precision_sum / cap;
-  m->ndcg = ideal > 0 ? m->dcg / ideal : 0;
+  m->ndcg = ideal->linear > 0 ? m->dcg / ideal->linear : 0;
+  m->ndcg_exp2 = ideal->exp2_gain > 0 ? m->dcg_exp2 / ideal->exp2_gain : 0;
 }
 
 /* The metrics of the list as it is sorted now. */
-static void in_order(const scored *list, size_t n, size_t relevant, double ideal,
-                     wn_ranking_metrics *m, size_t k) {
+static void in_order(const scored *list, size_t n, const ideal_dcg *ideal, size_t k,
+                     wn_ranking_metrics *m) {
   double precision_sum = 0, hits = 0;
   memset(m, 0, sizeof *m);
   for (size_t i = 0; i < n && i < k; i++) {
@@ -89,62 +98,69 @@ static void in_order(const scored *list, size_t n, size_t relevant, double ideal
     precision_sum += ++hits / (double)(i + 1);
     if (hits == 1) m->mrr = 1 / (double)(i + 1);
     m->dcg += list[i].gain * discount(i + 1);
+    m->dcg_exp2 += (exp2(list[i].gain) - 1) * discount(i + 1);
   }
   m->hit = hits > 0;
   m->precision = hits;
-  from_sums(m, precision_sum, ideal, relevant, k);
+  from_sums(m, precision_sum, ideal, k);
 }
 
-static int by_gain(const void *a, const void *b) {
-  const scored *x = a, *y = b;
-  return (x->gain < y->gain) - (x->gain > y->gain);
-}
-
-static double ideal_of(scored *copy, size_t n, size_t relevant, size_t k) {
-  double sum = 0;
-  size_t positive = 0;
-  qsort(copy, n, sizeof *copy, by_gain);
-  while (positive < n && copy[positive].gain > 0) positive++;
-  /* What was not scored has gain 1: it goes after the greater gains. */
-  size_t extra = relevant > positive ? relevant - positive : 0, at = 0;
-  for (size_t position = 1; position <= k && position <= positive + extra; position++) {
-    bool scored_one = at < positive && (copy[at].gain >= 1 || position - 1 - at >= extra);
-    sum += (scored_one ? copy[at++].gain : 1) * discount(position);
+/* Greatest gains first, whatever the scores. */
+static ideal_dcg ideal_of(const double *gain, size_t all, scored *room, size_t k) {
+  ideal_dcg out = {0, 0, 0};
+  for (size_t i = 0; i < all; i++) room[i] = (scored){0, gain[i]};
+  qsort(room, all, sizeof *room, best_first);
+  while (out.relevant < all && room[out.relevant].gain > 0) out.relevant++;
+  for (size_t i = 0; i < k && i < out.relevant; i++) {
+    out.linear += room[i].gain * discount(i + 1);
+    out.exp2_gain += (exp2(room[i].gain) - 1) * discount(i + 1);
   }
-  return sum;
+  return out;
 }
 
-bool wn_tied_metrics_of(const double *score, const double *gain, size_t n, size_t relevant,
-                        size_t k, wn_tied_metrics *out) {
-  scored *list = wn_malloc((n + 1) * sizeof *list);
+static void expectation(const scored *list, size_t n, const ideal_dcg *ideal, size_t k,
+                        wn_ranking_metrics *m) {
   double precision_sum = 0, hits = 0;
+  for (size_t i = 0, end; i < n; i = end) {
+    group g = {.before = i, .hits_before = hits};
+    for (end = i; end < n && list[end].score == list[i].score; end++) {
+      if (!(list[end].gain > 0)) continue;
+      g.relevant++;
+      g.gain += list[end].gain;
+      g.exp2_gain += exp2(list[end].gain) - 1;
+    }
+    g.len = end - i;
+    add_group(&g, k, &precision_sum, m);
+    hits += (double)g.relevant;
+  }
+  from_sums(m, precision_sum, ideal, k);
+}
+
+/* Each group of equal scores backwards. */
+static void worst_first(scored *list, size_t n) {
+  for (size_t i = 0, end; i < n; i = end) {
+    for (end = i; end < n && list[end].score == list[i].score;) end++;
+    for (size_t a = i, b = end; a + 1 < b; a++) {
+      scored swap = list[a];
+      list[a] = list[--b];
+      list[b] = swap;
+    }
+  }
+}
+
+bool wn_tied_metrics_of(const double *score, const double *gain, size_t n, size_t all, size_t k,
+                        wn_tied_metrics *out) {
+  scored *list = wn_malloc((all + 1) * sizeof *list);
   memset(out, 0, sizeof *out);
   if (list == NULL) return false;
+  const ideal_dcg ideal = ideal_of(gain, all, list, k);
   for (size_t i = 0; i < n; i++) list[i] = (scored){score[i], gain[i]};
-  double ideal = ideal_of(list, n, relevant, k);
   qsort(list, n, sizeof *list, best_first);
-  if (k > 0 && relevant > 0) {
-    for (size_t i = 0, end; i < n; i = end) {
-      group g = {i, 0, 0, 0, hits};
-      for (end = i; end < n && list[end].score == list[i].score; end++) {
-        g.relevant += list[end].gain > 0;
-        g.gain += list[end].gain;
-      }
-      g.len = end - i;
-      add_group(&g, k, &precision_sum, &out->expected);
-      hits += (double)g.relevant;
-    }
-    from_sums(&out->expected, precision_sum, ideal, relevant, k);
-    in_order(list, n, relevant, ideal, &out->best, k);
-    for (size_t i = 0, end; i < n; i = end) { /* worst: each group backwards */
-      for (end = i; end < n && list[end].score == list[i].score;) end++;
-      for (size_t a = i, b = end; a + 1 < b; a++) {
-        scored swap = list[a];
-        list[a] = list[--b];
-        list[b] = swap;
-      }
-    }
-    in_order(list, n, relevant, ideal, &out->worst, k);
+  if (k > 0 && ideal.relevant > 0) {
+    expectation(list, n, &ideal, k, &out->expected);
+    in_order(list, n, &ideal, k, &out->best);
+    worst_first(list, n);
+    in_order(list, n, &ideal, k, &out->worst);
   }
   wn_free(list);
   return true;
@@ -163,30 +179,34 @@ static void in_extreme_order(const wn_tied_group *groups, size_t n, size_t k, bo
       m->dcg += discount(x);
     }
   }
+  m->dcg_exp2 = m->dcg; /* 2¹ − 1 = 1 */
   m->hit = hits > 0;
   m->precision = hits;
 }
 
 void wn_tied_metrics_of_groups(const wn_tied_group *groups, size_t n, size_t relevant, size_t k,
                                wn_tied_metrics *out) {
-  double precision_sum = 0, hits = 0, ideal = 0;
+  double precision_sum = 0, hits = 0;
+  ideal_dcg ideal = {relevant, 0, 0};
   size_t before = 0;
   memset(out, 0, sizeof *out);
   if (k == 0 || relevant == 0) return;
-  for (size_t x = 1; x <= k && x <= relevant; x++) ideal += discount(x);
+  for (size_t x = 1; x <= k && x <= relevant; x++) ideal.linear += discount(x);
+  ideal.exp2_gain = ideal.linear;
   for (size_t i = 0; i < n && before < k; i++) {
-    group g = {before, groups[i].len, groups[i].relevant, (double)groups[i].relevant, hits};
+    double relevant_here = (double)groups[i].relevant;
+    group g = {before, groups[i].len, groups[i].relevant, relevant_here, relevant_here, hits};
     if (g.len > 0) add_group(&g, k, &precision_sum, &out->expected);
     hits += (double)g.relevant;
     before += g.len;
   }
-  from_sums(&out->expected, precision_sum, ideal, relevant, k);
+  from_sums(&out->expected, precision_sum, &ideal, k);
   precision_sum = 0;
   in_extreme_order(groups, n, k, true, &out->best, &precision_sum);
-  from_sums(&out->best, precision_sum, ideal, relevant, k);
+  from_sums(&out->best, precision_sum, &ideal, k);
   precision_sum = 0;
   in_extreme_order(groups, n, k, false, &out->worst, &precision_sum);
-  from_sums(&out->worst, precision_sum, ideal, relevant, k);
+  from_sums(&out->worst, precision_sum, &ideal, k);
 }
 
 /* --- areas --- */

@@ -6,14 +6,13 @@
 #include "lab/metrics.h"
 
 typedef struct wn_tied_metrics {
-  wn_ranking_metrics expected; /* over uniformly random orders of equal scores: precision, recall,
-                                  hit, mrr, ndcg, ap_over_R and ap_over_min; others 0 */
+  wn_ranking_metrics expected; /* over uniformly random orders of equal scores */
   wn_ranking_metrics best, worst;
 } wn_tied_metrics;
-/* n items with scores (no NaN) and gains (0: not relevant); `relevant`: how many relevant ones
- * there are in all, with those that were not scored (gain 1 each). */
-WN_MUST_USE bool wn_tied_metrics_of(const double *score, const double *gain, size_t n,
-                                    size_t relevant, size_t k, wn_tied_metrics *out);
+/* n items with scores (no NaN); gains of `all` ≥ n items (0 or less: not relevant), first of those
+ * that were scored, then of relevant ones that were not. */
+WN_MUST_USE bool wn_tied_metrics_of(const double *score, const double *gain, size_t n, size_t all,
+                                    size_t k, wn_tied_metrics *out);
 
 /* The same for binary gains from groups of equal scores, best first, of which only so much is
  * known: how many items, how many of them relevant. `relevant`: in all, ≥ 1. */

@@ -50,10 +50,20 @@ class Lab(unittest.TestCase):
 
     def test_variants(self):
         """Inputs of all kinds against definitions written elsewhere: graded and repeated items, ties, empty lists, ids that are numbers."""
-        file = pathlib.Path(__file__).with_name("variants.json")
-        done = subprocess.run([WINNOW, "lab", "cases", "--failures", file], capture_output=True, text=True, timeout=120)
+        files = [pathlib.Path(__file__).with_name(name) for name in ("variants.json", "edges.json")]
+        done = subprocess.run([WINNOW, "lab", "cases", "--failures", *files], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("(0 skipped)", done.stdout)
+
+    def test_what_json_has_no_number_for(self):
+        """NaN and Infinity, as Python writes them, are null: here a user without a past, and nothing that matched."""
+        nothing = float("nan")
+        cuped = {"y_control": [1, 2, 3], "x_control": [1, nothing, 3], "y_treatment": [2, 3, 5], "x_treatment": [1, 2, 3]}
+        done = lab([{"id": 'a "NaN" \\', "kind": "replay", "input": {"logged": [0], "chosen": [1], "reward": [1]}, "expected": {"value": nothing}},
+                    {"id": "b", "kind": "cuped", "input": cuped, "expected": {"theta": 1.25}},
+                    {"id": "c", "kind": "replay", "input": {"logged": [1], "chosen": [1], "reward": [1]}, "expected": {"value": nothing}}], "--json")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([(v["id"], v["verdict"]) for v in lines[:3]], [('a "NaN" \\', "pass"), ("b", "pass"), ("c", "FAIL")], done.stdout + done.stderr)
 
     def test_every_planted_fault_is_told(self):
         def broken(value):

@@ -27,7 +27,7 @@ typedef struct settings {
   wn_metric metric;
   uint32_t k, lists, threads, queries, filters, batch, upserts, compact, copy;
   uint32_t repeat;
-  double recall, only;
+  double recall, only, share;
   const char *train, *save, *open;
 } settings;
 
@@ -198,6 +198,7 @@ static void bench_filters(bench *b) {
   wn_rng_seed(&rng, 9);
   for (int correlated = 0; correlated < 2; correlated++) {
     for (size_t s = 0; s < 4; s++) {
+      if (b->set.share > 0 && shares[s] != b->set.share) continue;
       char name[64];
       wn_bitset allowed;
       if (!wn_bitset_init(&allowed, b->rows.count)) die("memory", "not enough");
@@ -230,7 +231,7 @@ static void bench_filters(bench *b) {
       snprintf(name, sizeof name, "%g%% %s", shares[s] * 100, correlated ? "correlated" : "random");
       if (wn_bitset_count(&allowed) >= b->set.k) {
         find_truth(b, &allowed, b->truth);
-        measure(b, name, 0, &allowed, b->truth);
+        for (uint32_t r = 0; r <= b->set.repeat; r++) measure(b, name, 0, &allowed, b->truth);
       }
       wn_bitset_clear(&allowed);
     }
@@ -358,6 +359,8 @@ static void parse(settings *set, const char *arg) {
     set->save = arg + 5;
   else if (strncmp(arg, "only=", 5) == 0)
     set->only = value;
+  else if (strncmp(arg, "share=", 6) == 0)
+    set->share = value;
   else if (strncmp(arg, "compact=", 8) == 0)
     set->compact = n;
   else if (strncmp(arg, "copy=", 5) == 0)

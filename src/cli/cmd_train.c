@@ -9,6 +9,7 @@
 #include "serve/background.h"
 #include "serve/declared.h"
 #include "serve/gate.h"
+#include "serve/retrieval.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -79,6 +80,7 @@ static wn_status train(wn_config *config, const wn_progress *progress, wn_gate_p
                        outcome *out, wn_error *err) {
   wn_store *store = NULL;
   wn_status status;
+  wn_retrieval_options index = {.items_min = config->server.index_items_min};
   config->train.dataset_report = &out->dataset;
   WN_TRY(wn_store_open_upgraded(opt.data, &store, err));
   WN_TRY(wn_signals_bind(&config->signals, store, err));
@@ -86,8 +88,11 @@ static wn_status train(wn_config *config, const wn_progress *progress, wn_gate_p
   /* Who decides by hand wants all of the log in it. */
   if (opt.no_promote || opt.force) plan->upto_seq = 0;
   config->train.upto_seq = plan->upto_seq;
+  if ((index.pool = wn_pool_create(config->train.threads)) == NULL) WN_TRY(wn_fail_memory(err));
+  config->train.extra = (wn_train_extra){&index, wn_retrieval_write};
   WN_TRY(wn_train_store(store, &config->signals, &config->train, progress, &out->about, err));
 cleanup:
+  wn_pool_free(index.pool);
   wn_store_close(store);
   return status;
 }

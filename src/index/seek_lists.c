@@ -118,6 +118,11 @@ static inline bool allows_some(const wn_seek *seek, uint32_t block) {
   return wn_scan()->test_bits(seek->allowed->words, seek->allowed->bits, ids) != 0;
 }
 
+static inline void prefetch_codes(const wn_base *base, uint32_t block, uint32_t count) {
+  const uint8_t *codes = base->codes + (size_t)block * base->groups * 64;
+  for (size_t l = 0; l < count * base->groups; l++) __builtin_prefetch(codes + l * 64);
+}
+
 static void scan_list(walk *w, uint32_t list) {
   const wn_base *base = w->seek->base;
   uint32_t run = 0, end = base->lists[list + 1];
@@ -128,6 +133,7 @@ static void scan_list(walk *w, uint32_t list) {
     bool want = wn_block_bound(base->bounds + b, l2, view, w->kappa, slack) >= w->seek->least;
     if (want && w->masks) want = allows_some(w->seek, b);
     if (want && w->done != NULL) want = ((w->done[b >> 6] >> (b & 63)) & 1) == 0;
+    if (want && run > 0) prefetch_codes(base, b, 1);
     run += want;
     if (run > 0 && (!want || run == WN_SEEK_RUN)) {
       scan_run(w, b - run + want, run);
@@ -216,26 +222,29 @@ static bool rank_lists(const walk *w, ranking *r) {
   return true;
 }
 
-static inline void prefetch_list(const wn_base *base, uint32_t list) {
-  uint32_t first = base->lists[list];
-  const uint8_t *codes = base->codes + (size_t)first * base->groups * 64;
-  __builtin_prefetch(base->bounds + first);
-  __builtin_prefetch(base->bounds + first + 6);
-  __builtin_prefetch(base->fits + first);
-  for (size_t g = 0; g < base->groups && g < 32; g++) __builtin_prefetch(codes + g * 64);
+/* What scan_list reads first: bounds, and of the first blocks codes, or with masks ids. */
+static inline void prefetch_list(const walk *w, uint32_t list) {
+  const wn_base *base = w->seek->base;
+  uint32_t first = base->lists[list], count = base->lists[list + 1] - first;
+  for (uint32_t b = 0; b < count && b < 24; b += 5) __builtin_prefetch(base->bounds + first + b);
+  for (uint32_t b = 0; b < count && b < 24; b += 8) __builtin_prefetch(base->fits + first + b);
+  uint32_t ahead = base->groups < 12 ? 24 / (uint32_t)base->groups : 1;
+  if (!w->masks) prefetch_codes(base, first, count < ahead ? count : ahead);
+  for (uint32_t b = 0; w->masks && b < count && b < 8; b++) {
+    __builtin_prefetch(base->ids + (size_t)(first + b) * WN_SCAN_LANES);
+  }
 }
 
 #define AHEAD 4u
 
 static bool walk_best(walk *w) {
-  const wn_base *base = w->seek->base;
   ranking r;
   ranked next[AHEAD]; /* a queue of the best, their memory under way */
   unsigned first = 0, waiting = 0;
   if (!rank_lists(w, &r)) return false;
   for (;;) {
     while (waiting < AHEAD && take_list(&r, w->seek->least, &next[(first + waiting) % AHEAD])) {
-      prefetch_list(base, next[(first + waiting++) % AHEAD].list);
+      prefetch_list(w, next[(first + waiting++) % AHEAD].list);
     }
     if (waiting == 0) return true;
     scan_list(w, next[first].list);

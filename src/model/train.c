@@ -418,6 +418,10 @@ static wn_status write_snapshot(run *r, const char *dir, wn_error *err) {
                                    &writer, err));
   WN_TRY(wn_models_save(&r->models, writer, err));
   WN_TRY(write_map(r, writer, err));
+  const wn_train_extra *extra = &r->options->extra;
+  if (extra->write != NULL) {
+    WN_TRY(extra->write(extra->ctx, &r->models, r->progress, writer, err));
+  }
   WN_TRY(wn_history_write(
       (wn_event_list){wn_dataset_builder_events(r->builder), wn_dataset_builder_count(r->builder)},
       r->signals, r->data.users, r->data.now_ms, writer, err));

@@ -25,6 +25,13 @@ typedef struct wn_label_log {
   int64_t since_ms;     /* slates of before do not count; 0: all do */
 } wn_label_log;
 
+/* What else a snapshot gets from whoever trains: of layers that this one does not know. */
+typedef struct wn_train_extra {
+  const void *ctx;
+  wn_status (*write)(const void *ctx, const wn_models *models, const wn_progress *progress,
+                     wn_snapshot_writer *writer, wn_error *err);
+} wn_train_extra;
+
 typedef struct wn_train_options {
   wn_train_spec models[WN_MODELS_MAX];
   size_t models_len;
@@ -39,6 +46,7 @@ typedef struct wn_train_options {
   wn_objectives objectives;          /* what the ranker predicts beside its order */
   const wn_label_log *label_log;     /* wn_train_store fills it in; NULL: no labels */
   char config[17];                   /* hash of the configuration; for the snapshot's description */
+  wn_train_extra extra;              /* write NULL: nothing */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 

@@ -12,11 +12,10 @@
 #include "online/exposure.h"
 #include "serve/engine.h"
 #include "serve/policy.h"
+#include "serve/retrieval.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-
-typedef struct wn_retrieval wn_retrieval; /* engine_index.c */
 
 /* Everything that a snapshot swap replaces. Its log position is its own: events up to last_seq are
  * in it, from the snapshot, by replay or by commits, each exactly once. */
@@ -97,7 +96,6 @@ WN_MUST_USE wn_status wn_serving_event(wn_engine *engine, wn_serving *serving,
 void wn_serving_index(wn_engine *engine, wn_serving *serving, wn_retrieval **out);
 /* Hands them to the models: exclusive, or before others see the state. */
 void wn_serving_attach(wn_serving *serving, wn_retrieval *retrieval);
-void wn_retrieval_free(wn_retrieval *retrieval);
 void wn_serving_index_stats(const wn_serving *serving, wn_engine_stats *out);
 /* The refreshing thread: indexes a state that began without, merges what events have changed. */
 void wn_engine_tend_index(wn_engine *engine);

@@ -144,7 +144,7 @@ static WN_UNUSED void world_fill(world *w) {
 }
 
 /* Trains beside the engine, as the trainer's process does; the new snapshot's number. */
-static WN_UNUSED uint64_t world_train(world *w, bool promote) {
+static WN_UNUSED uint64_t world_train_with(world *w, bool promote, wn_train_extra extra) {
   wn_error err = {0};
   wn_store *store = NULL;
   wn_config config;
@@ -153,11 +153,16 @@ static WN_UNUSED uint64_t world_train(world *w, bool promote) {
   assert_ok(wn_train_options_set(&config.train, "als.factors=8", &err));
   config.train.threads = 1;
   config.train.promote = promote;
+  config.train.extra = extra;
   assert_ok(wn_store_open(w->dir, WN_STORE_READ, &store, &err));
   assert_ok(wn_train_store(store, &config.signals, &config.train, NULL, &about, &err));
   wn_store_close(store);
   wn_config_clear(&config);
   return about.number;
+}
+
+static WN_UNUSED uint64_t world_train(world *w, bool promote) {
+  return world_train_with(w, promote, (wn_train_extra){0});
 }
 
 /* A filled, trained and open world. */

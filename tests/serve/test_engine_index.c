@@ -1,6 +1,7 @@
 /* als through an index: the same slates as by scanning, from a start, after a swap, and with what
  * events teach meanwhile. The world is small enough for the index to be exact. */
 #include "engine_fixture.h"
+#include "serve/retrieval.h"
 
 #define SURFACES                                                                                   \
   "surfaces:\n"                                                                                    \
@@ -151,11 +152,65 @@ static void test_hurry(void **state) {
   world_remove(&w);
 }
 
+static const char *const sections[] = {"index/rows", "index/items", "index/alike", "index/users"};
+
+static wn_status write_nonsense(const void *ctx, const wn_models *models,
+                                const wn_progress *progress WN_UNUSED, wn_snapshot_writer *writer,
+                                wn_error *err) {
+  wn_status status = WN_OK;
+  const wn_als *als = (const wn_als *)wn_models_find(models, "als");
+  float *rows = calloc((size_t)als->head.items * als->head.d, sizeof *rows);
+  assert_non_null(rows);
+  for (int i = *(const int *)ctx; i < 4 && status == WN_OK; i++) {
+    size_t bytes = i == 0 ? (size_t)als->head.items * als->head.d * sizeof *rows : 5;
+    status =
+        wn_snapshot_write(writer, sections[i], i == 0 ? (const void *)rows : "index", bytes, err);
+  }
+  free(rows);
+  return status;
+}
+
+/* Training puts the index into the snapshot: a server maps it and builds nothing, which one that is
+ * in a hurry shows. Sections that are missing or of no use are built afresh. */
+static void test_in_snapshot(void **state) {
+  (void)state;
+  world w;
+  view scan, index;
+  const wn_retrieval_options options = {.items_min = 1}, none = {.items_min = 1000000};
+  world_ready(&w, scanning);
+  world_train_with(&w, true, (wn_train_extra){&options, wn_retrieval_write});
+  scan = reopened(&w, scanning);
+  assert_int_equal(stats_of(&w).index_items, 0);
+  world_close(&w);
+  world_open_as(&w, indexed);
+  wn_engine_hurry(w.engine);
+  refresh(&w, false);
+  assert_true(stats_of(&w).index_items > ITEMS / 2);
+  look(&w, &index);
+  same(&scan, &index);
+  teach(&w);
+  look(&w, &index);
+  scan = reopened(&w, scanning);
+  same(&scan, &index);
+  const int from[] = {0, 1};
+  for (int i = 0; i < 3; i++) { /* nonsense; rows missing beside; nothing */
+    wn_train_extra extra = {i < 2 ? (const void *)&from[i] : &none,
+                            i < 2 ? write_nonsense : wn_retrieval_write};
+    world_train_with(&w, true, extra);
+    scan = reopened(&w, scanning);
+    index = reopened(&w, indexed);
+    assert_true(stats_of(&w).index_items > ITEMS / 2);
+    same(&scan, &index);
+  }
+  world_remove(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_slates),
       cmocka_unit_test(test_swap),
       cmocka_unit_test(test_hurry),
+      cmocka_unit_test(test_in_snapshot),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,9 @@ void wn_index_about_of(const wn_index *index, wn_index_about *about) {
   about->delta_bytes =
       (size_t)(reading.now + WN_DELTA_CHUNK - 1) / WN_DELTA_CHUNK *
       (sizeof(wn_delta_chunk) + (size_t)WN_DELTA_CHUNK * (head->dims * 4 + head->kept));
+  about->own_bytes = about->delta_bytes + (size_t)head->ids * sizeof(uint32_t) + head->ids / 8;
+  if (reading.view->base->image != NULL) about->own_bytes += about->bytes;
+  if (reading.view->base->own_rows != NULL) about->own_bytes += about->row_bytes;
   about->achieved = 1;
   for (int i = WN_INDEX_LEVELS - 1; i >= 0; i--) {
     wn_image_level level = head->levels[i];

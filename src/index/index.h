@@ -154,17 +154,18 @@ typedef struct wn_index_level {
 typedef struct wn_index_about {
   wn_metric metric;
   uint32_t dims;
-  uint32_t coded;                         /* dimensions of a code: axes, or dims */
-  uint32_t ids;                           /* 1 + the highest one that the base holds */
-  uint32_t rows;                          /* visible now */
-  uint32_t lists;                         /* 1: flat */
-  uint32_t tiers;                         /* by norm, that lists are divided into */
-  uint32_t changes;                       /* since the base was made */
-  double recall;                          /* asked for at build */
-  double achieved;                        /* at that recall */
-  size_t bytes;                           /* of the base, without rows */
-  size_t row_bytes;                       /* of its rows, wherever they are */
-  size_t delta_bytes;                     /* of the changes */
+  uint32_t coded;     /* dimensions of a code: axes, or dims */
+  uint32_t ids;       /* 1 + the highest one that the base holds */
+  uint32_t rows;      /* visible now */
+  uint32_t lists;     /* 1: flat */
+  uint32_t tiers;     /* by norm, that lists are divided into */
+  uint32_t changes;   /* since the base was made */
+  double recall;      /* asked for at build */
+  double achieved;    /* at that recall */
+  size_t bytes;       /* of the base, without rows */
+  size_t row_bytes;   /* of its rows, wherever they are */
+  size_t delta_bytes; /* of the changes */
+  size_t own_bytes;   /* memory of its own: all of these but what is mapped or borrowed */
   wn_index_level levels[WN_INDEX_LEVELS]; /* rising recall; all 0 when nothing was measured */
 } wn_index_about;
 void wn_index_about_of(const wn_index *index, wn_index_about *about);

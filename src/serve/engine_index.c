@@ -96,12 +96,12 @@ void wn_serving_index_stats(const wn_serving *serving, wn_engine_stats *out) {
   const wn_als *als = als_of(serving);
   wn_index_about about;
   if (retrieval == NULL || als == NULL || als->nearest == NULL) return;
+  out->index_bytes = wn_retrieval_row_bytes(retrieval);
   for (int kind = 0; kind < WN_NEAREST_KINDS; kind++) {
     const wn_index *index = wn_retrieval_index(retrieval, kind);
     if (index == NULL) continue;
     wn_index_about_of(index, &about);
-    out->index_bytes += about.bytes + about.delta_bytes;
-    if (kind == WN_NEAREST_ITEMS) out->index_bytes += about.row_bytes;
+    out->index_bytes += about.own_bytes;
     if (kind != WN_NEAREST_ITEMS) continue;
     out->index_items = about.rows;
     out->index_recall = about.achieved;

@@ -69,6 +69,11 @@ wn_index *wn_retrieval_index(const wn_retrieval *retrieval, int kind) {
   return retrieval->index[kind];
 }
 
+size_t wn_retrieval_row_bytes(const wn_retrieval *retrieval) {
+  if (retrieval->own_rows == NULL) return 0;
+  return (size_t)retrieval->items.count * retrieval->items.dims * sizeof(float);
+}
+
 /* ---- making one ---- */
 
 static wn_retrieval *create(const wn_als *als) {

@@ -37,6 +37,7 @@ void wn_retrieval_free(wn_retrieval *retrieval); /* NULL is fine */
 /* For wn_als_attach; lives as long as the retrieval. */
 const wn_nearest *wn_retrieval_nearest(const wn_retrieval *retrieval);
 struct wn_index *wn_retrieval_index(const wn_retrieval *retrieval, int kind); /* or NULL */
+size_t wn_retrieval_row_bytes(const wn_retrieval *retrieval); /* of rows that are not mapped */
 
 /* Training's: the sections for these models, if any are wanted. What cannot be built is left out,
  * and the log says why. `ctx`: wn_retrieval_options, but for `progress`. */

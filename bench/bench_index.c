@@ -4,8 +4,9 @@
  *
  * Files are .npy (float32, two dimensions, C order) or .fvecs. Keys: metric (ip), k (100), lists
  * (auto), recall (.99), train (a file of queries to measure on; default: rows), threads of the
- * build (2), queries (1000), filters (0/1), batch (0/1), upserts (a second, 0), verify (0/1), copy
- * (the rows into the index, 1). One thread searches; QPS is by its CPU time. */
+ * build (2), queries (1000), filters (0/1; share: one of them), batch (so many runs of 32 at once,
+ * 0), repeat (more runs of the others, 0), upserts (a second, 0), copy (the rows into the index,
+ * 1), save and open (a file). One thread searches; QPS is by its CPU time. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -445,7 +446,7 @@ int main(int argc, char **argv) {
     snprintf(name, sizeof name, "%.4g", levels[i]);
     for (uint32_t r = 0; r <= b.set.repeat; r++) measure(&b, name, levels[i], NULL, b.truth);
   }
-  if (b.set.batch > 0) {
+  for (uint32_t r = 0; r < b.set.batch; r++) {
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
       if (b.set.only > 0 ? levels[i] == b.set.only
                          : levels[i] >= .95 && (levels[i] < .999 || levels[i] == 1))

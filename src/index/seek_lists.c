@@ -133,7 +133,7 @@ static void scan_list(walk *w, uint32_t list) {
     bool want = wn_block_bound(base->bounds + b, l2, view, w->kappa, slack) >= w->seek->least;
     if (want && w->masks) want = allows_some(w->seek, b);
     if (want && w->done != NULL) want = ((w->done[b >> 6] >> (b & 63)) & 1) == 0;
-    if (want && run > 0) prefetch_codes(base, b, 1);
+    if (want && run > 0 && base->head.lists > 1) prefetch_codes(base, b, 1);
     run += want;
     if (run > 0 && (!want || run == WN_SEEK_RUN)) {
       scan_run(w, b - run + want, run);

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #define CHUNK 64u
+#define FIRST 256u /* blocks that are scanned in short runs, since `least` still rises quickly */
 
 typedef struct pass {
   const wn_base *base;
@@ -72,10 +73,11 @@ static void scan_run(pass *p, tile t, uint32_t block, uint32_t count) {
   for (size_t i = 0; i < t.count; i++) {
     wn_seek *seek = &p->seeks[t.first + i];
     const wn_scan_found *found = &p->found[i];
+    seek->trace.lanes_scanned += (uint64_t)count * WN_SCAN_LANES;
+    if (found->count == 0) continue;
     wn_hits hits = {base->ids + lane, blocks.fit,   p->queries + t.first + i,
                     found->at,        found->score, found->count};
     wn_seek_base_hits(seek, &hits);
-    seek->trace.lanes_scanned += (uint64_t)count * WN_SCAN_LANES;
   }
 }
 
@@ -109,7 +111,7 @@ static void scan_chunk(pass *p, tile t, const chunk *c) {
     if (!l2 && run == 0) all = wants(&a, c->least); /* and so each block is */
     bool want = all || (l2 ? wants_l2(p, t, c->list, b) : wants(&a, p->base->bounds[b]));
     run += want;
-    if (run > 0 && (!want || run == WN_SEEK_RUN)) {
+    if (run > 0 && (!want || (run == WN_SEEK_RUN && b < FIRST))) {
       scan_run(p, t, b - run + want, run);
       run = 0;
       ask(p, t, c->list, &a);
@@ -119,7 +121,7 @@ static void scan_chunk(pass *p, tile t, const chunk *c) {
 }
 
 static bool prepare(pass *p, size_t count, wn_arena *arena) {
-  size_t room = (WN_SEEK_RUN + 1) * WN_SCAN_LANES, lists = p->base->head.lists;
+  size_t room = (CHUNK + 1) * WN_SCAN_LANES, lists = p->base->head.lists;
   p->queries = wn_arena_alloc(arena, count * sizeof *p->queries);
   p->views = wn_arena_alloc(arena, count * sizeof *p->views);
   if (p->queries == NULL || p->views == NULL) return false;

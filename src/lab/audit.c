@@ -131,7 +131,7 @@ static int by_pair(const void *a, const void *b) {
 }
 
 typedef struct pair_counts {
-  uint64_t test_pairs, both_sides, repeats, conflicts, out_of_range, labelled;
+  uint64_t test_pairs, both_sides, repeats, conflicts, changes, out_of_range, labelled;
 } pair_counts;
 
 static bool same_value(const wn_event *a, const wn_event *b) {
@@ -155,6 +155,7 @@ static pair_counts count_pairs(const wn_audit_sides *s, const sided *all, size_t
       bool together = !s->timed || before->time_ms == e->time_ms;
       c.repeats += together && same_value(before, e) && all[end].is_test == all[end - 1].is_test;
       c.conflicts += together && !same_value(before, e);
+      c.changes += !together && !same_value(before, e);
     }
     c.test_pairs += test;
     c.both_sides += train && test;
@@ -164,6 +165,11 @@ static pair_counts count_pairs(const wn_audit_sides *s, const sided *all, size_t
 
 static void report_pairs(const wn_audit_sides *s, const pair_counts *c, size_t n, wn_audit *out) {
   bool given = s->kind == WN_SPLIT_GIVEN;
+  char apart[128] = "(there are no times: one of them is wrong, or old)";
+  if (s->timed)
+    snprintf(apart, sizeof apart,
+             "at the same time, %" PRIu64 " at another: a changed mind, an amount, or an error",
+             c->changes);
   wn_audit_add(out, "duplicates",
                c->both_sides == 0 ? WN_GUARD_PASS
                : given            ? WN_GUARD_FAIL
@@ -178,11 +184,12 @@ static void report_pairs(const wn_audit_sides *s, const pair_counts *c, size_t n
   wn_audit_add(out, "repeats", c->repeats == 0 ? WN_GUARD_PASS : WN_GUARD_WARN,
                (uint64_t[]){c->repeats, n}, "%.1f%% of the events repeat another of their side",
                percent(c->repeats, n));
-  wn_audit_add(out, "labels", c->conflicts == 0 ? WN_GUARD_PASS : WN_GUARD_FAIL,
-               (uint64_t[]){c->conflicts, c->labelled},
-               "%" PRIu64 " events give a pair another value %s", c->conflicts,
-               s->timed ? "at the same time"
-                        : "(there are no times: one of them is wrong, or old)");
+  wn_audit_add(out, "labels",
+               c->conflicts > 0 ? WN_GUARD_FAIL
+               : c->changes > 0 ? WN_GUARD_WARN
+                                : WN_GUARD_PASS,
+               (uint64_t[]){c->conflicts > 0 ? c->conflicts : c->changes, c->labelled},
+               "%" PRIu64 " events give a pair another value %s", c->conflicts, apart);
   if (isnan(s->value_min) && isnan(s->value_max)) return;
   wn_audit_add(out, "range", c->out_of_range == 0 ? WN_GUARD_PASS : WN_GUARD_FAIL,
                (uint64_t[]){c->out_of_range, c->labelled},

@@ -108,7 +108,10 @@ class Dataset(unittest.TestCase):
         self.assertEqual((checks["labels"]["count"], checks["range"]["count"]), (1, 1))
         self.assertEqual((checks["labels"]["state"], checks["range"]["state"]), ("fail", "fail"))
         twice = self.audit(self.train + self.train[:7], self.test)
-        self.assertEqual((twice["repeats"]["state"], twice["repeats"]["count"]), ("warn", 7))
+        self.assertEqual((twice["repeats"]["state"], twice["repeats"]["count"], twice["labels"]["state"]), ("warn", 7, "pass"))
+        user, item, value, time = self.train[5]
+        again = self.audit(self.train + [(user, item, value + (1 if value < 5 else -1), time + 1)], self.test)
+        self.assertEqual((again["labels"]["state"], again["labels"]["count"]), ("warn", 1))
 
     def test_bad_input(self):
         good = self.write("good.tsv", self.train)

@@ -88,7 +88,7 @@ typedef struct job {
   wn_dataset dataset;     /* of train */
   wn_dataset_report report;
   wn_user_items shown;
-  uint64_t dataset_hash, split_hash;
+  uint64_t dataset_hash, split_hash, fitted_hash;
   wn_audit audit;
   wn_dataset_written written;
   wn_meter meter;
@@ -244,7 +244,11 @@ static wn_status prepare(job *j, wn_error *err) {
                              .signals = &j->config.signals,
                              .users = j->split.users,
                              .items = j->split.items};
-  return wn_dataset_prepare(&in, &j->options, &j->dataset, &j->report, err);
+  wn_status status;
+  WN_TRY(wn_dataset_prepare(&in, &j->options, &j->dataset, &j->report, err));
+  WN_TRY(wn_pairs_hash(&j->dataset, j->store != NULL ? &j->ids : NULL, &j->fitted_hash, err));
+cleanup:
+  return status;
 }
 
 /* --- the audit --- */
@@ -415,6 +419,7 @@ static void print_json(const job *j, bool built, wn_buf *out) {
   wn_json_object(&json);
   put_hash(&json, "dataset_hash", j->dataset_hash);
   put_hash(&json, "split_hash", j->split_hash);
+  put_hash(&json, "fitted_hash", j->fitted_hash);
   wn_json_key(&json, "split");
   wn_json_cstring(&json, wn_split_name(j->split.kind));
   put(&json, "users", j->split.users);
@@ -483,9 +488,10 @@ static void print_audit(const job *j, wn_buf *out) {
 }
 
 static void print_text(const job *j, bool built, wn_buf *out) {
-  char dataset[WN_HASH_TEXT], split[WN_HASH_TEXT];
+  char dataset[WN_HASH_TEXT], split[WN_HASH_TEXT], fitted[WN_HASH_TEXT];
   wn_hash_text(j->dataset_hash, dataset);
   wn_hash_text(j->split_hash, split);
+  wn_hash_text(j->fitted_hash, fitted);
   wn_buf_printf(out, "dataset %s, split %s (%s: %s)\n", dataset, split,
                 wn_split_name(j->split.kind), j->split.why);
   wn_buf_printf(out, "%" PRIu32 " users, %" PRIu32 " items; train %zu events, test %zu events\n",
@@ -496,7 +502,7 @@ static void print_text(const job *j, bool built, wn_buf *out) {
   if (opt.exclude != NULL)
     wn_buf_printf(out, "left out: %" PRIu64 " items by --exclude, %" PRIu64 " events\n",
                   j->excluded_items, j->excluded_events);
-  wn_buf_str(out, "kept of train: ");
+  wn_buf_printf(out, "kept of train (%s): ", fitted);
   wn_dataset_report_print(&j->report, out);
   wn_buf_char(out, '\n');
   if (j->near.group != NULL) print_near(j, out);

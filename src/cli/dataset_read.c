@@ -65,10 +65,12 @@ wn_status wn_dataset_read_shown(wn_store *store, const wn_split *split, wn_user_
   if (store == NULL)
     return wn_fail(err, WN_E_ARGUMENT, "negatives", "shown needs --data: impressions are there");
   WN_TRY(wn_store_scan_slates(store, 0, false, add_slate, &list, err));
+  if (list.pairs.len == 0)
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "negatives", "shown: the log has no impressions"));
   out->ptr = wn_calloc((size_t)list.users + 1, sizeof *out->ptr);
   out->item = wn_reallocarray(NULL, list.pairs.len + 1, sizeof *out->item);
   if (out->ptr == NULL || out->item == NULL) WN_TRY(wn_fail_memory(err));
-  if (list.pairs.len > 0) qsort(list.pairs.data, list.pairs.len, sizeof(shown_pair), by_pair);
+  qsort(list.pairs.data, list.pairs.len, sizeof(shown_pair), by_pair);
   for (size_t i = 0; i < list.pairs.len; i++) {
     out->item[i] = list.pairs.data[i].item;
     out->ptr[list.pairs.data[i].user + 1]++;

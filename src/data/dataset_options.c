@@ -83,8 +83,8 @@ wn_status wn_dataset_options_set(wn_dataset_options *options, const char *assign
                      equals + 1);
     return wn_dataset_key_put(key, value, options, err);
   }
-  return wn_fail(err, WN_E_ARGUMENT, "dataset",
-                 "must be KEY=VALUE, got \"%.100s\"; the keys are %s", assignment, names);
+  return wn_fail(err, WN_E_ARGUMENT, "dataset", "%s \"%.100s\"; the keys are %s",
+                 equals == NULL ? "must be KEY=VALUE, got" : "has no such key:", assignment, names);
 }
 
 bool wn_dataset_options_none(const wn_dataset_options *options) {

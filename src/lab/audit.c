@@ -166,7 +166,9 @@ static pair_counts count_pairs(const wn_audit_sides *s, const sided *all, size_t
 static void report_pairs(const wn_audit_sides *s, const pair_counts *c, size_t n, wn_audit *out) {
   bool given = s->kind == WN_SPLIT_GIVEN;
   char apart[128] = "(there are no times: one of them is wrong, or old)";
-  if (s->timed)
+  if (s->timed && c->changes == 0)
+    snprintf(apart, sizeof apart, "at the same time");
+  else if (s->timed)
     snprintf(apart, sizeof apart,
              "at the same time, %" PRIu64 " at another: a changed mind, an amount, or an error",
              c->changes);

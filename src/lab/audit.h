@@ -31,7 +31,8 @@ typedef struct wn_audit_sides {
 
 /* Checks "future" (test events with later train events), "own future" (… of the same user),
  * "duplicates" (pairs on both sides), "repeats" (the same event twice), "labels" (two values for
- * one pair: at one time an error, at two to be looked at), "range", "cold users", "cold items", "sizes". */
+ * one pair: at one time an error, at two to be looked at), "range", "cold users", "cold items",
+ * "sizes". */
 WN_MUST_USE wn_status wn_audit_split(const wn_audit_sides *sides, wn_audit *out, wn_error *err);
 
 /* A feature of items or users, one number each (NaN: none). */

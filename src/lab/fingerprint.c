@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TRAIN 0x7472ULL
-#define TEST  0x7465ULL
+#define TRAIN  0x7472ULL
+#define TEST   0x7465ULL
+#define FITTED 0x6669ULL
 
 /* [count] the hash of each id. */
 static uint64_t *hashes_of(const wn_dict *ids, uint32_t count, uint64_t seed) {
@@ -79,6 +80,23 @@ wn_status wn_split_hash(const wn_split *split, const wn_content_ids *ids, uint64
     for (uint64_t p = split->test.ptr[u]; p < split->test.ptr[u + 1]; p++)
       test += pair_hash(&h, u, split->test.item[p]);
   *out = wn_mix64(train ^ TRAIN) + wn_mix64(test ^ TEST);
+  wn_free(h.user);
+  wn_free(h.item);
+  return status;
+}
+
+wn_status wn_pairs_hash(const wn_dataset *fitted, const wn_content_ids *ids, uint64_t *out,
+                        wn_error *err) {
+  const wn_csr *m = &fitted->by_user;
+  hashes h = {0};
+  wn_status status = open(ids, fitted->users, fitted->items, &h, err);
+  *out = 0;
+  for (uint32_t u = 0; status == WN_OK && u < fitted->users; u++)
+    for (uint64_t p = m->row_ptr[u]; p < m->row_ptr[u + 1]; p++) {
+      uint32_t weight;
+      memcpy(&weight, &m->weight[p], sizeof weight);
+      *out += wn_mix64(pair_hash(&h, u, m->col[p]) ^ wn_mix64(weight + FITTED));
+    }
   wn_free(h.user);
   wn_free(h.item);
   return status;

@@ -17,6 +17,10 @@ WN_MUST_USE wn_status wn_dataset_hash(wn_event_list events, const wn_content_ids
 /* Of the train events and the relevant test pairs. */
 WN_MUST_USE wn_status wn_split_hash(const wn_split *split, const wn_content_ids *ids, uint64_t *out,
                                     wn_error *err);
+/* Of the pairs that models are fitted on, with their weights: what the `dataset:` options make of
+ * train. */
+WN_MUST_USE wn_status wn_pairs_hash(const wn_dataset *fitted, const wn_content_ids *ids,
+                                    uint64_t *out, wn_error *err);
 /* "9f3b…", 16 digits */
 #define WN_HASH_TEXT 17
 void wn_hash_text(uint64_t hash, char out[WN_HASH_TEXT]);

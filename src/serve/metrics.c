@@ -262,19 +262,24 @@ static void render_stages(const wn_metrics *metrics, wn_buf *out) {
                   sum_at(metrics, offsetof(shard, stage_out) + i * sizeof(counter)));
 }
 
-static void render_commits(const wn_commit_stats *stats, wn_buf *out) {
+static void render_times(const wn_commit_times *times, const char *name, const char *help,
+                         wn_buf *out) {
   uint64_t below = 0;
-  wn_metrics_head(out, "winnow_commit_seconds", "histogram",
-                  "Group commits, write and fsync together.");
-  for (size_t b = 0; b < WN_COMMIT_BUCKETS; b++) {
-    below += stats->buckets[b];
-    if (b + 1 < WN_COMMIT_BUCKETS)
-      wn_buf_printf(out, "winnow_commit_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
-                    wn_commit_bounds[b], below);
+  wn_metrics_head(out, name, "histogram", help);
+  for (size_t b = 0; b + 1 < WN_COMMIT_BUCKETS; b++) {
+    below += times->buckets[b];
+    wn_buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, wn_commit_bounds[b], below);
   }
-  wn_buf_printf(out, "winnow_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", below);
-  wn_buf_printf(out, "winnow_commit_seconds_sum %.9g\n", stats->commit_seconds);
-  wn_buf_printf(out, "winnow_commit_seconds_count %" PRIu64 "\n", below);
+  below += times->buckets[WN_COMMIT_BUCKETS - 1];
+  wn_buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, below);
+  wn_buf_printf(out, "%s_sum %.9g\n%s_count %" PRIu64 "\n", name, times->seconds, name, below);
+}
+
+static void render_commits(const wn_commit_stats *stats, wn_buf *out) {
+  render_times(&stats->whole, "winnow_commit_seconds", "Group commits, write and fsync together.",
+               out);
+  render_times(&stats->disk, "winnow_fsync_seconds",
+               "Of these, the end: pages to the log, its fsync, now and then a checkpoint.", out);
 }
 
 static void render_slates(const wn_metrics *metrics, wn_buf *out) {

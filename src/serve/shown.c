@@ -28,7 +28,7 @@ typedef struct slate {
 } slate;
 
 typedef struct tally {
-  uint64_t impressions, clicks;
+  uint64_t impressions, clicks, conversions;
 } tally;
 
 /* A surface under certain arms. */
@@ -36,7 +36,7 @@ typedef struct row {
   char surface[WN_NAME_MAX + 1];
   char arms[128]; /* "": in no experiment */
   tally at[POSITIONS];
-  uint64_t conversions, slates, fell_back;
+  uint64_t slates, fell_back;
   uint64_t explored[WN_EXPLORES]; /* items, by what put them */
 } row;
 
@@ -131,8 +131,9 @@ void wn_shown_event(wn_shown *s, const wn_event_record *event, wn_item_ix item,
   for (size_t i = 0; at != NULL && i < at->len; i++) {
     uint32_t bit = UINT32_C(1) << i;
     if (at->item[i] != item) continue;
-    if ((at->clicked & bit) == 0) s->rows[at->row].at[slot_of(i)].clicks++;
-    if (done && (at->converted & bit) == 0) s->rows[at->row].conversions++;
+    tally *t = &s->rows[at->row].at[slot_of(i)];
+    t->clicks += (at->clicked & bit) == 0;
+    t->conversions += done && (at->converted & bit) == 0;
     at->clicked |= bit;
     at->converted |= done ? bit : 0;
   }
@@ -154,41 +155,53 @@ static void label(const row *r, const char *name, wn_buf *out) {
   wn_buf_str(out, "\"");
 }
 
-static void render_positions(const wn_shown *s, bool clicks, wn_buf *out) {
-  const char *name = clicks ? "winnow_clicks_total" : "winnow_impressions_total";
-  head(out, name, "counter",
-       clicks ? "Items shown that a positive event came back for, by where they stood."
-              : "Items shown, by surface, arms and position.");
+/* A counter among the members of a struct. */
+typedef struct member {
+  const char *name, *help;
+  size_t offset;
+} member;
+
+static uint64_t value_of(const void *of, const member *m) {
+  return *(const uint64_t *)(const void *)((const char *)of + m->offset);
+}
+
+static void render_positions(const wn_shown *s, const member *m, wn_buf *out) {
+  head(out, m->name, "counter", m->help);
   for (size_t i = 0; i < s->rows_len; i++) {
     for (size_t p = 0; p < POSITIONS; p++) {
       const tally *t = &s->rows[i].at[p];
       if (t->impressions == 0) continue;
-      label(&s->rows[i], name, out);
-      wn_buf_printf(out, ",position=\"%s\"} %" PRIu64 "\n", position_names[p],
-                    clicks ? t->clicks : t->impressions);
+      label(&s->rows[i], m->name, out);
+      wn_buf_printf(out, ",position=\"%s\"} %" PRIu64 "\n", position_names[p], value_of(t, m));
     }
   }
 }
 
-static void render_rows(const wn_shown *s, wn_buf *out) {
-  static const struct {
-    const char *name, *help;
-    size_t offset;
-  } counters[] = {{"winnow_conversions_total", "Items shown that an event finished with.",
-                   offsetof(row, conversions)},
-                  {"winnow_slates_shown_total", "Slates with items, by surface and arms.",
-                   offsetof(row, slates)},
-                  {"winnow_slates_fell_back_total",
-                   "Of these, filled up by fallbacks or the catalogue.", offsetof(row, fell_back)}};
-  for (size_t c = 0; c < 3; c++) {
-    head(out, counters[c].name, "counter", counters[c].help);
-    for (size_t i = 0; i < s->rows_len; i++) {
-      label(&s->rows[i], counters[c].name, out);
-      wn_buf_printf(
-          out, "} %" PRIu64 "\n",
-          *(const uint64_t *)(const void *)((const char *)&s->rows[i] + counters[c].offset));
-    }
+static void render_row(const wn_shown *s, const member *m, wn_buf *out) {
+  head(out, m->name, "counter", m->help);
+  for (size_t i = 0; i < s->rows_len; i++) {
+    label(&s->rows[i], m->name, out);
+    wn_buf_printf(out, "} %" PRIu64 "\n", value_of(&s->rows[i], m));
   }
+}
+
+static void render_counters(const wn_shown *s, wn_buf *out) {
+  static const member by_position[] = {
+      {"winnow_impressions_total", "Items shown, by surface, arms and position.",
+       offsetof(tally, impressions)},
+      {"winnow_clicks_total",
+       "Items shown that a positive event came back for, by where they stood.",
+       offsetof(tally, clicks)},
+      {"winnow_conversions_total", "Items shown that an event finished with, by where they stood.",
+       offsetof(tally, conversions)}};
+  static const member by_row[] = {
+      {"winnow_slates_shown_total", "Slates with items, by surface and arms.",
+       offsetof(row, slates)},
+      {"winnow_slates_fell_back_total", "Of these, filled up by fallbacks or the catalogue.",
+       offsetof(row, fell_back)}};
+  for (size_t c = 0; c < sizeof by_position / sizeof *by_position; c++)
+    render_positions(s, &by_position[c], out);
+  for (size_t c = 0; c < sizeof by_row / sizeof *by_row; c++) render_row(s, &by_row[c], out);
 }
 
 static void render_explored(const wn_shown *s, wn_buf *out) {
@@ -237,9 +250,7 @@ void wn_shown_render(wn_shown *s, uint32_t items, wn_buf *out) {
   slate *copy = wn_malloc(sizeof s->ring);
   pthread_mutex_lock(&s->lock);
   if (copy != NULL) memcpy(copy, s->ring, sizeof s->ring);
-  render_positions(s, false, out);
-  render_positions(s, true, out);
-  render_rows(s, out);
+  render_counters(s, out);
   render_explored(s, out);
   pthread_mutex_unlock(&s->lock);
   if (copy != NULL) render_window(copy, items, out);

@@ -49,12 +49,16 @@ void wn_committer_stop(wn_committer *committer);
 #define WN_COMMIT_BUCKETS 12
 extern const double wn_commit_bounds[WN_COMMIT_BUCKETS - 1];
 
-typedef struct wn_commit_stats {
+typedef struct wn_commit_times {
   uint64_t buckets[WN_COMMIT_BUCKETS]; /* commits by how long they took */
+  double seconds;                      /* sum */
+} wn_commit_times;
+
+typedef struct wn_commit_stats {
+  wn_commit_times whole, disk; /* disk: of it, what the end took: pages to the log, and fsync */
   uint64_t commits, ops, failures, refused;
   size_t queued_ops;
-  double commit_seconds; /* sum */
-  wn_status last;        /* how the last group ended */
+  wn_status last; /* how the last group ended */
 } wn_commit_stats;
 void wn_committer_stats(wn_committer *committer, wn_commit_stats *out);
 

@@ -125,7 +125,7 @@ wn_status wn_store_get_item(wn_store *store, wn_item_ix ix, wn_arena *arena, wn_
   wn_item_row row = {0};
   WN_TRY(store->backend->get_item(store, ix, arena, &row, err));
   if (row.status == WN_ITEM_DELETED) {
-    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "item", "item %u is deleted", ix));
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "item", "item \"%.*s\" is deleted", WN_STR_ARG(row.id)));
   }
   WN_TRY(item_of_row(ix, &row, arena, out, err));
 cleanup:
@@ -137,7 +137,8 @@ wn_status wn_store_get_user(wn_store *store, wn_user_ix ix, wn_arena *arena, wn_
   wn_status status;
   wn_user_row row = {0};
   WN_TRY(store->backend->get_user(store, ix, arena, &row, err));
-  if (row.deleted) WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "user", "user %u is deleted", ix));
+  if (row.deleted)
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "user", "user \"%.*s\" is deleted", WN_STR_ARG(row.id)));
   *out = (wn_user_record){.id = row.id};
   WN_TRY(parse_attributes(row.attributes, "users", ix, arena, &out->attrs, err));
 cleanup:

@@ -67,6 +67,17 @@ class Deploy(unittest.TestCase):
             wrong = [line for line in done.stderr.splitlines() if "winnow.service" in line and "Man" not in line]
             self.assertEqual(wrong, [], done.stderr)
 
+    @unittest.skipUnless(shutil.which("promtool"), "no promtool here (Debian: prometheus)")
+    def test_prometheus(self):
+        """Its own tool takes the rules, the way to scrape, and what is scraped."""
+        folder = os.path.join(DEPLOY, "prometheus")
+        for kind, name in (("rules", "winnow-rules.yml"), ("config", "scrape.yml")):
+            done = subprocess.run(["promtool", "check", kind, os.path.join(folder, name)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with Server() as server:
+            done = subprocess.run(["promtool", "check", "metrics"], input=server.get("/metrics").body, capture_output=True)
+            self.assertEqual((done.returncode, done.stdout + done.stderr), (0, b""))
+
     def test_notify(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "notify")

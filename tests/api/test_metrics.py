@@ -104,6 +104,7 @@ class Metrics(ApiTest):
         self.assertEqual(grown("winnow_clicks_total", home, 'position="3"'), 1)
         self.assertEqual(grown("winnow_clicks_total"), 2)
         self.assertEqual(grown("winnow_conversions_total", home), 1)
+        self.assertEqual(grown("winnow_conversions_total", home, 'position="3"'), 1)
         self.assertEqual(grown("winnow_slates_shown_total", home), 1)
         self.assertGreater(self.total(after, "winnow_coverage_ratio"), 0)
         self.assertLessEqual(self.total(after, "winnow_top10_share_ratio"), 1)

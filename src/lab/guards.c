@@ -6,9 +6,10 @@
 #include <math.h>
 #include <stdio.h>
 
-#define SIGMAS   4 /* a fair difference is beyond in one run of 16,000 */
-#define Z95      1.96
-#define FEW_HITS 10 /* in sum over all users */
+#define SIGMAS    4 /* a fair difference is beyond in one run of 16,000 */
+#define Z95       1.96
+#define FEW_HITS  10 /* in sum over all users */
+#define FEW_LISTS 20 /* no list for more than one user in so many is told */
 
 static void guard(wn_evaluation *e, const char *name, wn_guard_state state, const char *format, ...)
     WN_PRINTF(4, 5);
@@ -141,6 +142,19 @@ static void lists_are_new(wn_evaluation *e) {
             e->rows[i].name, e->rows[i].seen_items);
 }
 
+/* A user without a list counts 0: a row that has none to give looks bad for another reason. */
+static void lists_are_there(wn_evaluation *e) {
+  const wn_model_result *worst = NULL;
+  for (size_t i = 0; i < e->rows_len; i++)
+    if (e->rows[i].users_without_list * FEW_LISTS > e->users_evaluated &&
+        (worst == NULL || e->rows[i].users_without_list > worst->users_without_list))
+      worst = &e->rows[i];
+  if (worst == NULL) return;
+  guard(e, "lists", WN_GUARD_WARN,
+        "%s gives %" PRIu64 " of %" PRIu64 " users no list: they count 0", worst->name,
+        worst->users_without_list, e->users_evaluated);
+}
+
 static void population(wn_evaluation *e) {
   bool small = e->users_evaluated < 100;
   guard(e, "population", small ? WN_GUARD_WARN : WN_GUARD_PASS, "%" PRIu64 " users%s",
@@ -156,5 +170,6 @@ void wn_bench_guards(const wn_bench *b WN_UNUSED, wn_evaluation *out) {
   ties_do_not_matter(out);
   someone_beats_popular(out);
   plain_rule(out);
+  lists_are_there(out);
   lists_are_new(out);
 }

@@ -42,8 +42,8 @@ const char *wn_page_name(const wn_page *p, size_t i) {
 }
 
 bool wn_page_baseline(const char *model) {
-  return strcmp(model, "random") == 0 || strstr(model, "popular") != NULL ||
-         strcmp(model, "trending") == 0 || strcmp(model, "newest") == 0;
+  return strcmp(model, "random") == 0 || strcmp(model, "popular") == 0 ||
+         strcmp(model, "recent-popular") == 0;
 }
 
 double wn_page_metric(const json_t *row, size_t c, const char *metric, double *low, double *high) {
@@ -98,7 +98,8 @@ static void arrange(wn_page *p) {
   for (size_t i = 0; i < p->len; i++) {
     char *style = p->style[p->order[i]];
     if (wn_page_baseline(wn_page_name(p, i)))
-      snprintf(style, sizeof p->style[0], "base");
+      snprintf(style, sizeof p->style[0], "%s",
+               strcmp(wn_page_name(p, i), "recent-popular") == 0 ? "base dots" : "base");
     else if (colours < WN_REPORT_STYLE)
       snprintf(style, sizeof p->style[0], "s%zu", colours++);
     else
@@ -263,9 +264,30 @@ static void table_at(wn_page *p, size_t c) {
       else
         wn_buf_printf(p->out, "<td>%.4f <small>%.4f–%.4f</small></td>", mean, low, high);
     }
-    wn_buf_printf(p->out, "<td>%.1f</td></tr>\n", wn_page_number(row, "fit_seconds"));
+    double fit = wn_page_number(row, "fit_seconds");
+    wn_buf_printf(p->out, fit > 0 ? "<td>%.1f</td></tr>\n" : "<td>–</td></tr>\n", fit);
   }
   wn_buf_str(p->out, "</table></div>\n");
+}
+
+/* The same models under another split: does it matter which one was asked? */
+static void second_protocol(wn_page *p) {
+  const json_t *second = json_object_get(p->in->evaluation, "second_protocol"), *value;
+  const json_t *values = json_object_get(second, "values");
+  const char *name, *best = NULL;
+  double most = -INFINITY;
+  json_object_foreach((json_t *)(uintptr_t)values, name, value) {
+    if (!(json_number_value(value) > most)) continue;
+    most = json_number_value(value);
+    best = name;
+  }
+  if (best == NULL) return;
+  wn_buf_printf(p->out, "<p>Under a second protocol, %s (%.0f users), the best is ",
+                wn_page_text(second, "split"), wn_page_number(second, "users"));
+  wn_html_text(p->out, best);
+  wn_buf_printf(p->out,
+                " (%s %.4f); the orders of the %zu models agree with Kendall's τ %.2f.</p>\n",
+                p->label, most, json_object_size(values), wn_page_number(second, "kendall"));
 }
 
 static void tables(wn_page *p) {
@@ -278,6 +300,7 @@ static void tables(wn_page *p) {
     for (size_t c = 1; c < n; c++) table_at(p, c);
     wn_buf_str(p->out, "</details>");
   }
+  second_protocol(p);
   wn_page_end(p);
 }
 

@@ -89,7 +89,7 @@ void wn_page_forest(wn_page *p) {
 
 /* --- curves --- */
 
-static void curve_chart(wn_page *p, const char *metric) {
+static void curve_chart(wn_page *p, const char *metric, const char *label) {
   double x[CUTOFFS_MAX], y[CURVES_MAX][CUTOFFS_MAX], low[CURVES_MAX][CUTOFFS_MAX],
       high[CURVES_MAX][CUTOFFS_MAX], most = 0;
   size_t n = json_array_size(json_object_get(wn_page_row(p, 0), "at")), lines = 0;
@@ -112,7 +112,7 @@ static void curve_chart(wn_page *p, const char *metric) {
                 .x = wn_scale_nice(0, x[n - 1]),
                 .y = wn_scale_nice(0, most),
                 .x_label = "length of the list (k)",
-                .y_label = metric};
+                .y_label = label};
   wn_buf_str(p->out, "<div>");
   wn_chart_begin(&c, metric);
   for (size_t i = lines; i-- > 0;) {
@@ -122,7 +122,7 @@ static void curve_chart(wn_page *p, const char *metric) {
     wn_points points = {x, y[i], interval ? low[i] : NULL, interval ? high[i] : NULL, n};
     wn_chart_line(&c, &points, style, name);
     for (size_t k = 0; k < n; k++) {
-      snprintf(title, sizeof title, "%s: %s@%.0f %.4f%s", name, metric, x[k], y[i][k],
+      snprintf(title, sizeof title, "%s: %s@%.0f %.4f%s", name, label, x[k], y[i][k],
                wn_page_span(low[i][k], high[i][k], false).text);
       wn_chart_dot(&c, x[k], y[i][k], style, title);
     }
@@ -136,8 +136,8 @@ void wn_page_curves(wn_page *p) {
                   "Means over users; bands are 95% intervals by bootstrap over users.");
   wn_page_legend(p, CURVES_MAX);
   wn_buf_str(p->out, "<div class=\"grid2\">");
-  curve_chart(p, "ndcg");
-  curve_chart(p, "recall");
+  curve_chart(p, "ndcg", "NDCG");
+  curve_chart(p, "recall", "recall");
   wn_buf_str(p->out, "</div>");
   wn_page_end(p);
 }
@@ -293,8 +293,12 @@ static void slice_chart(wn_page *p, const json_t *first) {
                wn_page_span(low, wn_page_number(value, "high"), false).text,
                wn_page_number(mine, "users"),
                wn_page_p("adjusted p", wn_page_number(mine, "p_adjusted")).text);
-      wn_chart_interval(&c, (const double[]){fmax(0, low), mean, wn_page_number(value, "high")},
-                        y + 0.26 * (1 - (double)i), p->style[p->order[i]], title);
+      double high = wn_page_number(value, "high"), height = y + 0.26 * (1 - (double)i);
+      wn_chart_interval(&c, (const double[]){fmax(0, low), mean, high}, height,
+                        p->style[p->order[i]], title);
+      if (wn_page_number(mine, "p_adjusted") < 0.05)
+        wn_chart_text(&c, &(wn_label){isnan(high) ? mean : high, height, 4, 6, "start", "name"},
+                      "*");
     }
   }
   wn_chart_end(&c);
@@ -306,9 +310,10 @@ void wn_page_slices(wn_page *p) {
   const json_t *slice, *before = NULL;
   size_t s;
   if (json_array_size(slices) == 0) return;
-  wn_page_section(p, "slices", "For whom, and for what",
-                  "The best three by group. Tests against the rest are adjusted for the number of "
-                  "groups (Benjamini–Hochberg); hover for them.");
+  wn_page_section(
+      p, "slices", "For whom, and for what",
+      "The best three by group. * differs from the rest of its row: p &lt; .05, adjusted "
+      "for the number of groups (Benjamini–Hochberg).");
   wn_page_legend(p, SLICE_ROWS);
   wn_buf_str(p->out, "<div class=\"grid2\">");
   json_array_foreach((json_t *)(uintptr_t)slices, s, slice) {

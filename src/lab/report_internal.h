@@ -17,7 +17,7 @@ typedef struct wn_page {
   const char *incumbent;        /* NULL: none */
   size_t order[WN_REPORT_ROWS]; /* rows by the primary metric, best first */
   size_t len;
-  char style[WN_REPORT_ROWS][8]; /* of row i */
+  char style[WN_REPORT_ROWS][12]; /* of row i: sN, base, base dots, rest */
 } wn_page;
 
 extern const char wn_report_css[];

@@ -72,7 +72,7 @@ class Report(unittest.TestCase):
         winnow("import", "--data", cls.data, events)
         cls.page = cls.folder / "out.html"
         done = winnow("evaluate", "--data", cls.data, "--model", "covisit", "--model", "als", "--set", "als.factors=8",
-                      "--bootstrap", 50, "--report", cls.page, "--incumbent", "covisit", "--json")
+                      "--bootstrap", 50, "--report", cls.page, "--incumbent", "covisit", "--protocols", 2, "--json")
         cls.json, cls.text = json.loads(done.stdout), cls.page.read_text()
 
     @classmethod
@@ -84,13 +84,16 @@ class Report(unittest.TestCase):
         for section in ("table", "differences", "curves", "users", "slices", "popularity", "tradeoffs", "timeline", "population",
                         "provenance"):
             self.assertIn(section, page.sections)
+        self.assertIn(f"agree with Kendall's τ {self.json['second_protocol']['kendall']:.2f}", self.text)
+        self.assertEqual("*</text>" in self.text, any((cut.get("p_adjusted") or 1) < 0.05 for row in sorted(
+            self.json["rows"], key=lambda row: -row["at"][0]["ndcg"]["mean"])[:3] for cut in row["slices"]))
         for formula in ("gain 1, discount log2(rank + 1)", "h / |R|", "evaluated: "):
             self.assertIn(formula, self.text)
         self.assertNotIn("<i>data", self.text)
         self.assertEqual(re.findall(r"https?://|@import|url\(|<link|<img|onload", self.text), [])
         visible = re.sub(r"<style>.*?</style>", "", self.text, flags=re.S).split("<script")[0]
         self.assertEqual(re.findall(r"[^a-z]nan[^a-z]|[^a-z]inf[^a-z]", visible), [])
-        self.assertTrue(any(re.fullmatch(r"als: ndcg@10 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)", title) for title in page.titles))
+        self.assertTrue(any(re.fullmatch(r"als: NDCG@10 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)", title) for title in page.titles))
 
     def test_same_numbers(self):
         numbers = json.loads(Page(self.text).numbers)

@@ -49,7 +49,7 @@ static float *add_row(table *t, uint64_t unit, unsigned place, double propensity
 static void fit(table *t, unsigned method, uint64_t seed, wn_objective_model *out) {
   wn_error err = {0};
   wn_fit_env env = {.seed = seed};
-  wn_boost_options o = {100, 4, 0.1, false, seed, "", (uint32_t)t->rows.features - 1};
+  wn_boost_options o = {100, 4, 0.1, false, seed, "", (uint32_t)t->rows.features - 1, NULL};
   memset(out, 0, sizeof *out);
   snprintf(out->head.spec.name, sizeof out->head.spec.name, "bench");
   out->head.spec.position = method;

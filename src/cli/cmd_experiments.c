@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "lab/heads.h"
 #include "lab/ledger.h"
 #include "lab/verdict.h"
 #include "serve/declared.h"
@@ -20,19 +21,22 @@ static struct {
 static const wn_option options[] = {
     {"data", WN_OPT_TEXT, &opt.data, "DIR", "the data directory"},
     {"config", WN_OPT_TEXT, &opt.config, "FILE", "default: DIR/winnow.yaml"},
-    {"surface", WN_OPT_TEXT, &opt.surface, "NAME", "plan: where it would run (default home)"},
+    {"surface", WN_OPT_TEXT, &opt.surface, "NAME",
+     "plan: where it would run; weights: whose (default home)"},
     {"kind", WN_OPT_TEXT, &opt.kind, "KIND", "plan: metric, as in `metrics:` (default conversion)"},
     {"type", WN_OPT_TEXT, &opt.type, "TYPE", "plan: event type of the metric (default any)"},
-    {"days", WN_OPT_REAL, &opt.days, "N", "plan: from the slates of so many days (default 28)"},
+    {"days", WN_OPT_REAL, &opt.days, "N",
+     "plan, weights: from the slates of so many days (default 28)"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"},
 };
 static const wn_command command = {
     "experiments",
     "what experiments show, or how long one would take",
-    "--data DIR [NAME | plan]",
+    "--data DIR [NAME | plan | weights]",
     "Without a name: a line for each experiment. With one: its arms by all metrics. `plan`: units "
     "and "
-    "days to see an effect, from the slates logged so far.\n"
+    "days to see an effect, from the slates logged so far. `weights`: what each objective's weight "
+    "does,\nfrom slates whose weights were perturbed (score.perturb, docs/objectives.md).\n"
     "Intervals are always valid: look as often as you like (docs/experiments.md).",
     options,
     sizeof options / sizeof options[0]};
@@ -240,6 +244,84 @@ cleanup:
   return status;
 }
 
+/* What a tenth more of a weight does to each outcome, as a share of its mean. */
+static void print_heads(const wn_heads *h, const char *surface, wn_buf *out) {
+  const wn_objectives *all = &h->objectives;
+  wn_table table;
+  wn_buf_printf(out, "%s: %" PRIu64 " slates of %zu users with perturbed weights\n\n", surface,
+                h->slates, h->users);
+  wn_table_init(&table, 6, 0x3C);
+  static const char *const head[] = {
+      "10% more weight of", "outcome", "a slate", "change", "low", "high"};
+  for (size_t i = 0; i < 6; i++) wn_table_cell(&table, "%s", head[i]);
+  for (size_t k = 0; k < all->len; k++)
+    for (size_t j = 0; j < all->len; j++) {
+      const wn_head_effect *e = &h->effect[k][j];
+      double scale = h->mean[j] > 0 ? log(1.1) / h->mean[j] : NAN;
+      wn_table_cell(&table, "%s", all->data[k].name);
+      wn_table_cell(&table, "%s", all->data[j].name);
+      wn_table_cell(&table, "%.4f", h->mean[j]);
+      cell_percent(&table, e->slope * scale);
+      cell_percent(&table, (e->slope - 1.96 * e->se) * scale);
+      cell_percent(&table, (e->slope + 1.96 * e->se) * scale);
+    }
+  wn_table_print(&table, out);
+}
+
+static void heads_to_json(const wn_heads *h, const char *surface, wn_buf *out) {
+  wn_json json;
+  wn_json_init(&json, out);
+  wn_json_object(&json);
+  wn_json_key(&json, "surface");
+  wn_json_cstring(&json, surface);
+  wn_json_key(&json, "slates");
+  wn_json_int(&json, (int64_t)h->slates);
+  wn_json_key(&json, "users");
+  wn_json_int(&json, (int64_t)h->users);
+  wn_json_key(&json, "effects");
+  wn_json_array(&json);
+  for (size_t k = 0; k < h->objectives.len; k++)
+    for (size_t j = 0; j < h->objectives.len; j++) {
+      wn_json_object(&json);
+      wn_json_key(&json, "weight");
+      wn_json_cstring(&json, h->objectives.data[k].name);
+      wn_json_key(&json, "outcome");
+      wn_json_cstring(&json, h->objectives.data[j].name);
+      wn_json_key(&json, "a_slate");
+      wn_json_double(&json, h->mean[j]);
+      wn_json_key(&json, "slope");
+      wn_json_double(&json, h->effect[k][j].slope);
+      wn_json_key(&json, "se");
+      wn_json_double(&json, h->effect[k][j].se);
+      wn_json_end_object(&json);
+    }
+  wn_json_end_array(&json);
+  wn_json_end_object(&json);
+}
+
+static wn_status weights(sight *s, wn_buf *out, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_heads heads = {.objectives = s->config.train.objectives};
+  const char *surface = opt.surface != NULL ? opt.surface : "home";
+  const wn_heads_ask ask = {wn_str_of(surface), wn_now_ms() - (int64_t)(opt.days * 86400000.0)};
+  if (heads.objectives.len == 0)
+    WN_TRY(wn_fail(err, WN_E_CONFIG, "objectives", "none are configured"));
+  WN_TRY(wn_signals_bind(&s->config.signals, s->store, err));
+  WN_TRY(wn_heads_read(s->store, &s->config.signals, &ask, &heads, err));
+  if (heads.slates == 0)
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "surface",
+                   "no slate of %s in the last %g days was made with perturbed weights: set "
+                   "score.perturb of that surface",
+                   surface, opt.days));
+  if (opt.json)
+    heads_to_json(&heads, surface, out);
+  else
+    print_heads(&heads, surface, out);
+cleanup:
+  wn_heads_clear(&heads);
+  return status;
+}
+
 static wn_status run(const char *name, wn_buf *out, wn_error *err) {
   wn_status status = WN_OK;
   sight s = {0};
@@ -251,6 +333,8 @@ static wn_status run(const char *name, wn_buf *out, wn_error *err) {
     list(&s, out);
   } else if (strcmp(name, "plan") == 0) {
     WN_TRY(plan(&s, out, err));
+  } else if (strcmp(name, "weights") == 0) {
+    WN_TRY(weights(&s, out, err));
   } else {
     const wn_experiment *e = wn_experiments_find(&s.config.experiments, wn_str_of(name));
     if (e == NULL)

@@ -177,15 +177,15 @@ static wn_status apply_fatigue(wn_funnel *funnel, wn_error *err) {
   for (size_t i = 0; i < len; i++) funnel->candidates[i].fatigue = 1.0f;
   if (surface->fatigue_rate <= 0 || exposed == NULL) return WN_OK;
   wn_item_ix *items = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *items);
-  float *repeats = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *repeats);
-  if (items == NULL || repeats == NULL) return wn_fail_memory(err);
+  wn_before *before = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *before);
+  const wn_before_ask ask = {funnel->query.now_ms, (double)surface->fatigue_hours * HOUR_MS, false};
+  if (items == NULL || before == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < len; i++) items[i] = funnel->candidates[i].item;
-  exposed->repeats(exposed->ctx, funnel->query.now_ms, (double)surface->fatigue_hours * HOUR_MS,
-                   items, len, repeats);
+  exposed->before(exposed->ctx, &ask, items, len, before);
   for (size_t i = 0; i < len; i++) {
     wn_candidate *candidate = &funnel->candidates[i];
-    if (repeats[i] <= 0) continue;
-    candidate->fatigue = powf(1.0f - surface->fatigue_rate, repeats[i]);
+    if (before[i].times == 0) continue;
+    candidate->fatigue = powf(1.0f - surface->fatigue_rate, before[i].faded);
     candidate->boost *= candidate->fatigue;
     tired++;
   }

@@ -117,8 +117,9 @@ static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len,
   if (item == NULL || margin == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < len; i++) item[i] = funnel->candidates[i].item;
   known_lists(funnel, wn_ranker_features(ranker), known);
-  wn_status status = wn_ranker_score(ranker, &funnel->query, &(wn_feature_ask){known, item, len},
-                                     by_objectives ? NULL : margin, &rows, err);
+  const wn_feature_ask about = {known, item, len, funnel->request->exposed};
+  wn_status status =
+      wn_ranker_score(ranker, &funnel->query, &about, by_objectives ? NULL : margin, &rows, err);
   if (status != WN_OK) return status;
   for (size_t i = 0; i < len; i++) {
     if (!by_objectives) funnel->candidates[i].margin = margin[i];

@@ -461,6 +461,8 @@ wn_status wn_surface_validate(const wn_surface *surface, wn_error *err) {
     REFUSE(&c, path_of(&c, "score.heavy", -1, ""), "must be 0 to %d, got %u", WN_HEAVY_MAX,
            surface->heavy);
   }
+  if (!(surface->perturb >= 0.0f && surface->perturb <= 1.0f))
+    REFUSE(&c, path_of(&c, "score.perturb", -1, ""), "must be 0 to 1");
   if (!(surface->fatigue_rate >= 0.0f && surface->fatigue_rate <= 1.0f))
     REFUSE(&c, path_of(&c, "score.fatigue.rate", -1, ""), "must be 0 to 1");
   if (!(surface->fatigue_hours > 0.0f && surface->fatigue_hours <= 8760.0f))

@@ -134,6 +134,7 @@ typedef struct wn_surface {
   float fatigue_hours;    /* half-life of that */
   wn_objective_weight objectives[WN_OBJECTIVES_MAX];
   size_t objectives_len; /* 0: the ranker's own order */
+  float perturb;         /* deviation of the logarithms of weights between users; 0: none */
   /* order */
   float mmr_lambda; /* 1: relevance alone; 0: diversity alone */
   char diversity_by[WN_NAME_MAX +

@@ -82,6 +82,8 @@ static wn_status add_slate(void *ctx, const wn_slate_log *slate, wn_error *err) 
                       .len = slate->len,
                       .filter = wn_arena_str(&out->arena, slate->filter),
                       .context = wn_arena_str(&out->arena, slate->context),
+                      .request = wn_arena_str(&out->arena, slate->request),
+                      .weights = wn_arena_str(&out->arena, slate->weights),
                       .exclude_len = slate->exclude_len};
   if (slate->exclude_len > 0) {
     wn_item_ix *exclude = wn_arena_alloc(&out->arena, slate->exclude_len * sizeof *exclude);

@@ -24,8 +24,8 @@ typedef struct wn_own_slate {
   uint64_t snapshot, policy;
   int64_t time_ms;
   size_t first, len;
-  wn_str filter;  /* the request's own; absent: none */
-  wn_str context; /* as of wn_slate_log */
+  wn_str filter;                    /* the request's own; absent: none */
+  wn_str context, request, weights; /* as of wn_slate_log */
   const wn_item_ix *exclude;
   size_t exclude_len;
 } wn_own_slate;

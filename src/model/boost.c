@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <xgboost/c_api.h>
 
 static wn_status booster_fail(wn_error *err) {
@@ -50,6 +51,22 @@ typedef struct boosting {
   size_t rows;
 } boosting;
 
+/* Boosting goes on where the old trees' sums are: XGBoost's own continued training, without its
+ * model. */
+static wn_status go_on(const boosting *b, const wn_boost_data *data, const wn_forest *warm,
+                       wn_error *err) {
+  wn_status status = WN_OK;
+  wn_forest raw = *warm;
+  float *margin = wn_reallocarray(NULL, data->rows + 1, sizeof *margin);
+  if (margin == NULL) return wn_fail_memory(err);
+  raw.link = WN_FOREST_RAW;
+  wn_forest_predict(&raw, data->feature, data->rows, data->features, margin);
+  XGB(XGDMatrixSetFloatInfo(b->matrix, "base_margin", margin, data->rows));
+cleanup:
+  wn_free(margin);
+  return status;
+}
+
 /* One tree along a gradient of the caller's. */
 static wn_status step(const boosting *b, const wn_boost_loss *loss, uint32_t tree, wn_error *err) {
   wn_status status = WN_OK;
@@ -70,10 +87,12 @@ wn_status wn_boost_forest(const wn_boost_data *data, const wn_boost_options *o,
   boosting b = {.rows = data->rows};
   bst_ulong bytes = 0;
   const char *json = NULL;
+  wn_forest fresh = {0};
   wn_status status = WN_OK;
   XGB(XGDMatrixCreateFromMat(data->feature, data->rows, data->features, NAN, &b.matrix));
   if (data->label != NULL) XGB(XGDMatrixSetFloatInfo(b.matrix, "label", data->label, data->rows));
   if (data->size != NULL) XGB(XGDMatrixSetUIntInfo(b.matrix, "group", data->size, data->groups));
+  if (o->warm != NULL) WN_TRY(go_on(&b, data, o->warm, err));
   XGB(XGBoosterCreate(&b.matrix, 1, &b.booster));
   WN_TRY(set_params(b.booster, o, loss, err));
   if (loss != NULL) {
@@ -89,8 +108,15 @@ wn_status wn_boost_forest(const wn_boost_data *data, const wn_boost_options *o,
       WN_TRY(step(&b, loss, i, err));
   }
   XGB(XGBoosterSaveModelToBuffer(b.booster, "{\"format\": \"json\"}", &bytes, &json));
-  WN_TRY(wn_forest_parse((wn_str){json, bytes}, out, err));
+  WN_TRY(wn_forest_parse((wn_str){json, bytes}, &fresh, err));
+  if (o->warm != NULL) {
+    WN_TRY(wn_forest_join(o->warm, &fresh, out, err));
+  } else {
+    *out = fresh;
+    memset(&fresh, 0, sizeof fresh);
+  }
 cleanup:
+  wn_forest_clear(&fresh);
   wn_free(b.scratch);
   if (b.booster != NULL) (void)XGBoosterFree(b.booster);
   if (b.matrix != NULL) (void)XGDMatrixFree(b.matrix);

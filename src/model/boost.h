@@ -13,6 +13,8 @@ typedef struct wn_boost_options {
   uint64_t seed;
   const char *stage;     /* for progress */
   uint32_t place_column; /* of objectives: the feature that is the place shown at; WN_NO_IX: none */
+  const wn_forest *warm; /* goes on from these trees, which stay as they are, of the same features;
+                            NULL: from nothing */
 } wn_boost_options;
 
 typedef struct wn_boost_data {
@@ -31,6 +33,7 @@ typedef struct wn_boost_loss {
   float base; /* probability before the first tree, with a gradient */
 } wn_boost_loss;
 
+/* `trees` new ones, behind those of `warm`. */
 WN_MUST_USE wn_status wn_boost_forest(const wn_boost_data *data, const wn_boost_options *options,
                                       const wn_boost_loss *loss, const wn_progress *progress,
                                       wn_forest *out, wn_error *err);

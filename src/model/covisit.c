@@ -218,6 +218,23 @@ static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query 
   return WN_OK;
 }
 
+void wn_covisit_pairs(const wn_covisit *m, wn_item_ix item, uint32_t from, wn_covisit_pair_fn *each,
+                      void *ctx) {
+  uint32_t bits = m->head.level_bits, mask = (1u << bits) - 1, i = item << bits | from;
+  if (item >= m->live.items) return;
+  const wn_covisit_row *row = changed_row(m, i);
+  float source = (float)worth_now(m, row_epoch(m, i)) * m->live.source[item];
+  uint64_t begin = row == NULL && row_len(m, i) > 0 ? m->row_ptr[i] : 0;
+  uint64_t end = row != NULL ? row->slots : begin + row_len(m, i);
+  for (uint64_t k = begin; k < end; k++) {
+    uint32_t col = row != NULL ? row->cell[k].col : m->col[k];
+    float weight = row != NULL ? row->cell[k].weight : m->weight[k];
+    if (col == WN_NO_IX || !(weight > 0)) continue;
+    float x = powf(source * weight * m->live.target[col >> bits], (float)m->head.power);
+    each(ctx, col >> bits, col & mask, x);
+  }
+}
+
 static wn_status covisit_candidates(const wn_model *model, const wn_query *query, size_t k,
                                     wn_scored *out, size_t *count, wn_error *err) {
   wn_topk top;

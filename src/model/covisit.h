@@ -103,6 +103,16 @@ typedef struct wn_covisit {
 WN_MUST_USE wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *params,
                                      const wn_fit_env *env, wn_model **out, wn_error *err);
 
+/* Levels that the model tells apart: 1 or 2 or 4. */
+static inline uint32_t wn_covisit_levels(const wn_covisit *m) {
+  return 1u << m->head.level_bits;
+}
+/* Calls `each` with what an item of level `from` says of each item of its row, and the level that
+ * it says it of; neither `cross` nor `lift` count. */
+typedef void wn_covisit_pair_fn(void *ctx, wn_item_ix item, uint32_t to, float strength);
+void wn_covisit_pairs(const wn_covisit *m, wn_item_ix item, uint32_t from, wn_covisit_pair_fn *each,
+                      void *ctx);
+
 static inline uint32_t wn_covisit_rows(const wn_covisit_head *head) {
   return head->items << head->level_bits;
 }

@@ -15,19 +15,31 @@ static const char *const crowd_names[] = {"users who took it", "against the newe
 static const char *const pulse_names[] = {
     "1 h", "1 d", "7 d", "28 d", "1 h of its 1 d", "1 d of its 7 d", "7 d of its 28 d"};
 static const char *const taste_names[] = {"share of the history", "share of the newest ten",
-                                          "like the newest item"};
+                                          "like the newest item", "fading share of the history"};
 static const char *const own_names[] = {"weight", "hours since"};
 static const char *const user_names[] = {"items of the history", "items of the last session",
                                          "hours since the last event"};
 static const char *const shown_names[] = {"click-through against its places'", "conversion",
                                           "impressions"};
 static const char *const position_names[] = {"shown at"};
+static const char *const pair_names[] = {"sum", "most", "fading sum"};
+static const char *const text_names[] = {"newest", "nearest of ten", "the profile"};
+static const char *const impression_names[] = {"times in vain", "fading times", "hours since"};
+static const char *const context_names[] = {"value", "answers", "answers to the item"};
 static const char *const moment_names[] = {"hour", "weekday"};
 
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
 
 /* What a family has columns of. */
-typedef enum per { PER_SET, PER_OPINION, PER_ECHO, PER_NEAR, PER_ATTRIBUTE } per;
+typedef enum per {
+  PER_SET,
+  PER_OPINION,
+  PER_ECHO,
+  PER_NEAR,
+  PER_ATTRIBUTE,
+  PER_PAIR,
+  PER_CONTEXT
+} per;
 
 typedef struct family {
   const char *name, *doc;
@@ -68,6 +80,14 @@ static const family families[WN_FEATURE_FAMILIES] = {
                               position_names, COUNT(position_names)},
     [WN_FEATURES_MOMENT] = {"moment", "hour and weekday of the request, UTC", PER_SET, moment_names,
                             COUNT(moment_names)},
+    [WN_FEATURES_PAIR] = {"pair", "co-visitation of each pair of levels of signals", PER_PAIR,
+                          pair_names, COUNT(pair_names)},
+    [WN_FEATURES_TEXT] = {"text", "cosine of texts and attributes to the history", PER_SET,
+                          text_names, COUNT(text_names)},
+    [WN_FEATURES_IMPRESSION] = {"impression", "how often this user was shown the item in vain",
+                                PER_SET, impression_names, COUNT(impression_names)},
+    [WN_FEATURES_CONTEXT] = {"context", "what the request says of itself, and what comes of it",
+                             PER_CONTEXT, context_names, COUNT(context_names)},
 };
 
 const char *wn_feature_family_name(unsigned f) {
@@ -122,6 +142,8 @@ static uint32_t groups_of(const wn_feature_set *set, per of) {
   uint32_t n = 0;
   if (of == PER_SET) return 1;
   if (of == PER_ATTRIBUTE) return set->attrs;
+  if (of == PER_PAIR) return (uint32_t)set->levels * set->levels;
+  if (of == PER_CONTEXT) return set->contexts;
   for (uint32_t o = 0; o < set->opinions; o++) n += counts(&set->opinion[o], of);
   return n;
 }
@@ -155,6 +177,11 @@ const char *wn_feature_name(const wn_feature_set *set, const wn_item_facts *fact
     snprintf(buf, size, "%s: %s", of->name, name);
   } else if (of->per == PER_ATTRIBUTE) {
     snprintf(buf, size, "%s of %s: %s", of->name, facts->head.attr[group], name);
+  } else if (of->per == PER_PAIR) {
+    snprintf(buf, size, "%s, level %" PRIu32 " to %" PRIu32 ": %s", of->name, group / set->levels,
+             group % set->levels, name);
+  } else if (of->per == PER_CONTEXT) {
+    snprintf(buf, size, "%s %s: %s", of->name, facts->head.context[group], name);
   } else {
     const wn_opinion *o = opinion_of(set, of->per, group);
     char newest[24] = "";
@@ -171,7 +198,8 @@ wn_status wn_feature_set_check(const wn_feature_set *set, const char *section, w
                    "features of version %" PRIu32 ", this build makes version %d: train again",
                    set->version, WN_FEATURES_VERSION);
   if (set->families >> WN_FEATURE_FAMILIES != 0 || set->opinions > WN_OPINIONS_MAX ||
-      set->depth < 1 || set->depth > WN_OPINION_DEPTH_MAX || set->attrs > WN_FACTS_ATTRS)
+      set->depth < 1 || set->depth > WN_OPINION_DEPTH_MAX || set->attrs > WN_FACTS_ATTRS ||
+      set->levels > WN_SIGNAL_LEVEL_MAX + 1 || set->contexts > WN_FACTS_CONTEXTS)
     return wn_fail(err, WN_E_CORRUPT, section, "%" PRIu32 " opinions, lists of %" PRIu32,
                    set->opinions, set->depth);
   for (uint32_t o = 0; o < set->opinions; o++)

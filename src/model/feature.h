@@ -4,13 +4,14 @@
  * families; each fills its columns for the candidates of one query. What is not known is NaN:
  * trees learn on which side that belongs. */
 
+#include "model/exposed.h"
 #include "model/item_facts.h"
 
 #define WN_OPINIONS_MAX     32
 #define WN_OPINION_NAME_MAX 31
 #define WN_FEATURES_MAX     256
 #define WN_FEATURE_NAME_MAX 95
-#define WN_FEATURES_VERSION 1 /* of the definitions: another one cannot score with these trees */
+#define WN_FEATURES_VERSION 2 /* of the definitions: another one cannot score with these trees */
 
 /* A model's list for a user, made from all of her history or from its newest items alone. */
 typedef struct wn_opinion {
@@ -34,9 +35,13 @@ typedef enum wn_feature_family_ix {
   WN_FEATURES_PRICE,
   WN_FEATURES_OWN, /* what the user did with this very item */
   WN_FEATURES_USER,
-  WN_FEATURES_MOMENT,   /* the request's time */
-  WN_FEATURES_POSITION, /* 1: what if it stood first; training has where it stood */
-  WN_FEATURES_SHOWN,    /* what came of showing the item, as of training */
+  WN_FEATURES_MOMENT,     /* the request's time */
+  WN_FEATURES_POSITION,   /* 1: what if it stood first; training has where it stood */
+  WN_FEATURES_SHOWN,      /* what came of showing the item, as of training */
+  WN_FEATURES_PAIR,       /* co-visitation, each pair of kinds of facts by itself */
+  WN_FEATURES_TEXT,       /* cosines of what texts and attributes say */
+  WN_FEATURES_IMPRESSION, /* what this user was shown in vain */
+  WN_FEATURES_CONTEXT,    /* what the request says of itself */
   WN_FEATURE_FAMILIES
 } wn_feature_family_ix;
 
@@ -45,14 +50,16 @@ typedef struct wn_feature_set {
   uint32_t version;
   uint32_t families; /* bit f: family f */
   uint32_t opinions;
-  uint32_t depth; /* of each opinion's list */
-  uint32_t attrs; /* of the facts */
-  uint32_t reserved;
+  uint32_t depth;    /* of each opinion's list */
+  uint32_t attrs;    /* of the facts */
+  uint16_t levels;   /* kinds of facts that co-visitation tells apart; 0: one */
+  uint16_t contexts; /* of the facts */
   wn_opinion opinion[WN_OPINIONS_MAX];
 } wn_feature_set;
 
 #define WN_FEATURES_DEFAULT                                                                        \
-  (((1u << WN_FEATURE_FAMILIES) - 1) & ~(1u << WN_FEATURES_MOMENT | 1u << WN_FEATURES_POSITION))
+  (((1u << WN_FEATURE_FAMILIES) - 1) & ~(1u << WN_FEATURES_MOMENT | 1u << WN_FEATURES_POSITION |   \
+                                         1u << WN_FEATURES_TEXT | 1u << WN_FEATURES_IMPRESSION))
 
 const char *wn_feature_family_name(unsigned family); /* "place"; NULL past the last */
 const char *wn_feature_family_doc(unsigned family);
@@ -95,6 +102,7 @@ typedef struct wn_feature_ask {
   const wn_feature_list *lists; /* of each opinion */
   const uint32_t *item;         /* [len]; NULL: all that the lists name, in order of first naming */
   size_t len;
+  const wn_exposed *exposed; /* what the user was shown before; NULL: not known */
 } wn_feature_ask;
 
 /* Every opinion's list; `known` (of each opinion, or NULL) saves the asking. */

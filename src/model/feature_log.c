@@ -27,6 +27,8 @@ uint64_t wn_feature_set_hash(const wn_feature_set *set, const wn_item_facts *fac
   uint64_t hash = wn_hash64(&bare, sizeof bare, 0);
   for (uint32_t a = 0; a < set->attrs && a < facts->head.attrs; a++)
     hash = wn_hash64(facts->head.attr[a], strlen(facts->head.attr[a]), hash);
+  for (uint32_t c = 0; c < set->contexts && c < facts->head.contexts; c++)
+    hash = wn_hash64(facts->head.context[c], strlen(facts->head.context[c]), hash);
   return hash;
 }
 

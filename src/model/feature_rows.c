@@ -4,6 +4,8 @@
  * cosines cost items · 10 · d multiply-adds. */
 #include "base/simd/simd.h"
 #include "model/blend.h"
+#include "model/content.h"
+#include "model/covisit.h"
 #include "model/feature_internal.h"
 #include "model/query.h"
 
@@ -14,6 +16,9 @@
 #define HOUR_MS    3600000.0
 #define SESSION_MS 1800000 /* a longer pause begins another session */
 #define PRICES_MAX 64
+#define TASTE_MS   (7 * 24 * HOUR_MS) /* half-life of the fading share of the history */
+#define SHOWN_MS   (24 * HOUR_MS)     /* half-life of impressions in vain */
+#define VALUES     1024               /* texts of a request are told apart by so many codes */
 
 /* Item → row + 1, open addressing. */
 typedef struct finder {
@@ -27,6 +32,7 @@ typedef struct filling {
   const wn_query *query;
   const wn_feature_list *lists;
   wn_feature_rows *rows;
+  const wn_exposed *exposed;
   finder finder;
   wn_positive newest[WN_ECHO_ITEMS];
   size_t newest_len;
@@ -234,13 +240,13 @@ static void fill_age(filling *f, wn_error *err WN_UNUSED) {
 /* How much of a history has a value, and whether its newest item does. */
 typedef struct tasted {
   uint32_t key; /* 0: free */
-  float all, newest, last;
+  float all, newest, last, fading;
 } tasted;
 
 typedef struct profile {
   tasted *slot;
   size_t mask;
-  float total, newest_total;
+  float total, newest_total, fading_total;
   float last_len; /* values of the newest item; NaN: none is known */
 } profile;
 
@@ -261,8 +267,14 @@ static void taste_item(profile *p, const filling *f, uint32_t a, uint32_t item, 
   for (uint64_t v = facts->value_ptr[a][item]; v < facts->value_ptr[a][item + 1]; v++) {
     tasted *t = tasted_of(p, facts->value[a][v]);
     *t = (tasted){facts->value[a][v] | 1, t->all + weigh.all, t->newest + weigh.newest,
-                  t->last + weigh.last};
+                  t->last + weigh.last, t->fading + weigh.fading};
   }
+}
+
+/* 0 where times are no times. */
+static float faded_of(const filling *f, int64_t time_ms) {
+  double age = fmax((double)(f->query->now_ms - time_ms), 0);
+  return f->world->facts->head.timed ? (float)exp2(-age / TASTE_MS) : 0;
 }
 
 static bool profile_init(profile *p, const filling *f, uint32_t a) {
@@ -286,7 +298,9 @@ static bool profile_init(profile *p, const filling *f, uint32_t a) {
     bool new = positives++ < WN_ECHO_ITEMS;
     p->total += 1;
     p->newest_total += new;
-    taste_item(p, f, a, e->item, (tasted){.all = 1, .newest = new});
+    float fading = faded_of(f, e->time_ms);
+    p->fading_total += fading;
+    taste_item(p, f, a, e->item, (tasted){.all = 1, .newest = new, .fading = fading});
   }
   if (last < facts->head.items) taste_item(p, f, a, last, (tasted){.last = 1});
   return true;
@@ -297,7 +311,7 @@ static void taste_of(filling *f, const profile *p, uint32_t a) {
   const uint64_t *ptr = facts->value_ptr[a];
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
-    float all = 0, newest = 0, shared = 0, *cell = cell_at(f, r) + 3 * a;
+    float all = 0, newest = 0, shared = 0, fading = 0, *cell = cell_at(f, r) + 4 * a;
     if (item >= facts->head.items || ptr[item + 1] == ptr[item]) continue;
     float len = (float)(ptr[item + 1] - ptr[item]);
     for (uint64_t v = ptr[item]; v < ptr[item + 1]; v++) {
@@ -305,10 +319,12 @@ static void taste_of(filling *f, const profile *p, uint32_t a) {
       all += t->all;
       newest += t->newest;
       shared += t->last;
+      fading += t->fading;
     }
     if (p->total > 0) cell[0] = all / (len * p->total);
     if (p->newest_total > 0) cell[1] = newest / (len * p->newest_total);
     if (!isnan(p->last_len)) cell[2] = shared / (len + p->last_len - shared); /* Jaccard's index */
+    if (p->fading_total > 0) cell[3] = fading / (len * p->fading_total);
   }
 }
 
@@ -400,16 +416,170 @@ static void fill_position(filling *f, wn_error *err WN_UNUSED) {
   for (size_t r = 0; r < f->rows->len; r++) *cell_at(f, r) = 1;
 }
 
+/* --- kinds of facts --- */
+
+typedef struct pairing {
+  filling *f;
+  float *first; /* of the family */
+  uint32_t from, levels;
+  float fade;
+} pairing;
+
+static void add_pair(void *ctx, wn_item_ix item, uint32_t to, float strength) {
+  const pairing *p = ctx;
+  float *cell = cell_of(p->f, item);
+  if (cell == NULL || to >= p->levels || !isfinite(strength)) return;
+  cell += 3 * (p->from * p->levels + to);
+  cell[0] = plus(cell[0], strength);
+  cell[1] = fmaxf(cell[1], strength);
+  cell[2] = plus(cell[2], strength * p->fade);
+}
+
+static void fill_pair(filling *f, wn_error *err WN_UNUSED) {
+  const wn_feature_world *w = f->world;
+  const wn_covisit *m = NULL;
+  for (uint32_t o = 0; o < w->set->opinions && m == NULL; o++)
+    if (w->model[o] != NULL && w->model[o]->cls == &wn_model_covisit)
+      m = (const wn_covisit *)w->model[o];
+  if (m == NULL || wn_covisit_levels(m) > w->set->levels || f->query->history_type == NULL) return;
+  for (size_t h = 0; h < f->newest_len; h++) {
+    pairing p = {f, f->column, m->head.level_of[f->newest[h].type], w->set->levels,
+                 expf(-(float)h / 3)};
+    wn_covisit_pairs(m, f->newest[h].item, p.from, add_pair, &p);
+  }
+}
+
+/* --- texts --- */
+
+/* What the newest items' vectors weigh a term by. */
+typedef struct worded {
+  uint32_t key; /* term + 1; 0: free */
+  float all, by[WN_ECHO_ITEMS];
+} worded;
+
+typedef struct words {
+  worded *slot;
+  size_t mask;
+  float norm; /* of the sum */
+} words;
+
+static worded *worded_of(const words *w, uint32_t term) {
+  size_t at = ((term + 1) * (size_t)2654435761u) & w->mask;
+  while (w->slot[at].key != 0 && w->slot[at].key != term + 1) at = (at + 1) & w->mask;
+  return &w->slot[at];
+}
+
+static bool words_init(words *w, const filling *f, const wn_content *m) {
+  wn_term_weight vector[WN_CONTENT_TERMS_MAX];
+  size_t slots = 64;
+  while (slots < 2 * f->newest_len * WN_CONTENT_TERMS_MAX) slots *= 2;
+  *w = (words){wn_arena_calloc(f->query->arena, slots, sizeof *w->slot), slots - 1, 0};
+  if (w->slot == NULL) return false;
+  for (size_t h = 0; h < f->newest_len; h++) {
+    size_t len = wn_content_vector_of(m, f->newest[h].item, vector);
+    for (size_t t = 0; t < len; t++) {
+      worded *of = worded_of(w, vector[t].term);
+      of->key = vector[t].term + 1;
+      of->by[h] = vector[t].weight;
+      of->all += vector[t].weight;
+    }
+  }
+  for (size_t s = 0; s < slots; s++) w->norm += w->slot[s].all * w->slot[s].all;
+  w->norm = sqrtf(w->norm);
+  return true;
+}
+
+/* Vectors have the norm 1. */
+static void words_of(const words *w, const filling *f, const wn_term_weight *vector, size_t len,
+                     float *cell) {
+  float dot[WN_ECHO_ITEMS] = {0}, all = 0, most = 0;
+  for (size_t t = 0; t < len; t++) {
+    const worded *of = worded_of(w, vector[t].term);
+    if (of->key == 0) continue;
+    all += of->all * vector[t].weight;
+    for (size_t h = 0; h < f->newest_len; h++) dot[h] += of->by[h] * vector[t].weight;
+  }
+  for (size_t h = 0; h < f->newest_len; h++) most = fmaxf(most, dot[h]);
+  cell[0] = dot[0];
+  cell[1] = most;
+  cell[2] = all / w->norm;
+}
+
+static void fill_text(filling *f, wn_error *err) {
+  const wn_model *found = NULL;
+  wn_term_weight vector[WN_CONTENT_TERMS_MAX];
+  words w;
+  for (uint32_t o = 0; o < f->world->set->opinions && found == NULL; o++)
+    if (f->world->model[o] != NULL && f->world->model[o]->cls == &wn_model_content)
+      found = f->world->model[o];
+  if (found == NULL || f->newest_len == 0) return;
+  if (!words_init(&w, f, (const wn_content *)found)) {
+    err->status = wn_fail_memory(err);
+    return;
+  }
+  for (size_t r = 0; r < f->rows->len && w.norm > 0; r++) {
+    size_t len = wn_content_vector_of((const wn_content *)found, f->rows->item[r], vector);
+    if (len > 0) words_of(&w, f, vector, len, cell_at(f, r));
+  }
+}
+
+/* --- what was shown, and where --- */
+
+static void fill_impression(filling *f, wn_error *err) {
+  const wn_before_ask ask = {f->query->now_ms, SHOWN_MS, true};
+  if (f->exposed == NULL || f->rows->len == 0) return;
+  wn_before *before = wn_arena_alloc(f->query->arena, f->rows->len * sizeof *before);
+  if (before == NULL) {
+    err->status = wn_fail_memory(err);
+    return;
+  }
+  f->exposed->before(f->exposed->ctx, &ask, f->rows->item, f->rows->len, before);
+  for (size_t r = 0; r < f->rows->len; r++) {
+    float *cell = cell_at(f, r);
+    cell[0] = log1pf((float)before[r].times);
+    cell[1] = before[r].faded;
+    if (before[r].times > 0)
+      cell[2] = log1pf((float)fmax((double)(f->query->now_ms - before[r].last_ms) / HOUR_MS, 0));
+  }
+}
+
+static void context_of(const filling *f, uint32_t c, const wn_attr *attr) {
+  const wn_item_facts *facts = f->world->facts;
+  uint32_t value = wn_context_value(attr);
+  float code = attr->kind == WN_ATTR_NUMBER ? (float)attr->number : (float)(value % VALUES);
+  float rate = value != 0 ? wn_context_rate(facts, wn_context_key(WN_NO_IX, c, value)) : NAN;
+  for (size_t r = 0; r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    float *cell = cell_at(f, r) + 3 * c;
+    cell[0] = code;
+    cell[1] = rate;
+    if (value == 0 || item >= facts->head.items || facts->shown == NULL) continue;
+    cell[2] = wn_context_rate(facts, wn_context_key(item, c, value));
+    if (isnan(cell[2])) cell[2] = facts->shown[(size_t)item * WN_SHOWN_COLUMNS];
+  }
+}
+
+static void fill_context(filling *f, wn_error *err WN_UNUSED) {
+  const wn_item_facts *facts = f->world->facts;
+  for (uint32_t c = 0; f->query->context != NULL && c < f->world->set->contexts; c++) {
+    const wn_attr *attr =
+        c < facts->head.contexts ? wn_attrs_find(f->query->context, facts->head.context[c]) : NULL;
+    if (attr != NULL) context_of(f, c, attr);
+  }
+}
+
 typedef void fill_fn(filling *f, wn_error *err);
 static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
-    [WN_FEATURES_PLACE] = fill_place,   [WN_FEATURES_SCORE] = fill_score,
-    [WN_FEATURES_JOINT] = fill_joint,   [WN_FEATURES_ECHO] = fill_echo,
-    [WN_FEATURES_NEAR] = fill_near,     [WN_FEATURES_CROWD] = fill_crowd,
-    [WN_FEATURES_PULSE] = fill_pulse,   [WN_FEATURES_AGE] = fill_age,
-    [WN_FEATURES_TASTE] = fill_taste,   [WN_FEATURES_PRICE] = fill_price,
-    [WN_FEATURES_OWN] = fill_own,       [WN_FEATURES_USER] = fill_user,
-    [WN_FEATURES_MOMENT] = fill_moment, [WN_FEATURES_POSITION] = fill_position,
-    [WN_FEATURES_SHOWN] = fill_shown,
+    [WN_FEATURES_PLACE] = fill_place,     [WN_FEATURES_SCORE] = fill_score,
+    [WN_FEATURES_JOINT] = fill_joint,     [WN_FEATURES_ECHO] = fill_echo,
+    [WN_FEATURES_NEAR] = fill_near,       [WN_FEATURES_CROWD] = fill_crowd,
+    [WN_FEATURES_PULSE] = fill_pulse,     [WN_FEATURES_AGE] = fill_age,
+    [WN_FEATURES_TASTE] = fill_taste,     [WN_FEATURES_PRICE] = fill_price,
+    [WN_FEATURES_OWN] = fill_own,         [WN_FEATURES_USER] = fill_user,
+    [WN_FEATURES_MOMENT] = fill_moment,   [WN_FEATURES_POSITION] = fill_position,
+    [WN_FEATURES_SHOWN] = fill_shown,     [WN_FEATURES_PAIR] = fill_pair,
+    [WN_FEATURES_TEXT] = fill_text,       [WN_FEATURES_IMPRESSION] = fill_impression,
+    [WN_FEATURES_CONTEXT] = fill_context,
 };
 
 /* --- rows --- */
@@ -450,7 +620,8 @@ static void fill_family(filling *f, unsigned family, wn_error *err) {
 
 wn_status wn_feature_rows_of(const wn_feature_world *w, const wn_query *query,
                              const wn_feature_ask *ask, wn_feature_rows *out, wn_error *err) {
-  filling f = {.world = w, .query = query, .lists = ask->lists, .rows = out};
+  filling f = {
+      .world = w, .query = query, .lists = ask->lists, .rows = out, .exposed = ask->exposed};
   wn_error own = {0};
   size_t most = ask->len;
   *out = (wn_feature_rows){.features = wn_features_count(w->set)};

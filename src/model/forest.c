@@ -3,10 +3,9 @@
  * row takes the same number of steps. Sums run in the order of the trees from the base score, in
  * single precision, as XGBoost's own predictor does: equal bits, not nearly equal.
  *
- * Contributions are those of A. Saabas (2014), XGBoost's approx_contribs: exact in their sum,
- * cheap, and biased towards splits near the leaves, where SHAP would average over orders of splits.
+ * Contributions: forest_explain.c.
  *
- * Memory: 20 bytes × trees × 2^depth, and what base/simd/coded.h takes. */
+ * Memory: 16 bytes × trees × 2^depth, and what base/simd/coded.h takes. */
 #include "model/forest.h"
 
 #include "base/mem.h"
@@ -79,16 +78,16 @@ static uint32_t depth_below(const source *s, double node, uint32_t above) {
 typedef struct target {
   float *threshold;
   uint32_t *feature;
-  float *leaf, *expect;
+  float *leaf, *share;
   float *gain; /* of the whole forest */
   uint32_t depth, features;
 } target;
 
-/* The mean below a node by the hessians of the training rows; halves where these are not known. */
-static float mean_of(const source *s, size_t left, size_t right, float of_left, float of_right) {
+/* The share of the training rows that go left, by their hessians; half where these are not known.
+ */
+static float share_of(const source *s, size_t left, size_t right) {
   double a = number_at(s->cover, left), b = number_at(s->cover, right);
-  if (!(a + b > 0)) a = b = 1;
-  return (float)((a * (double)of_left + b * (double)of_right) / (a + b));
+  return a + b > 0 ? (float)(a / (a + b)) : 0.5f;
 }
 
 /* Writes `node` and what is below to place `at` of the padded tree; false: a feature out of range.
@@ -96,13 +95,13 @@ static float mean_of(const source *s, size_t left, size_t right, float of_left, 
 static bool place(const source *s, size_t node, const target *t, size_t at) {
   double value = number_at(s->value, node), left = number_at(s->left, node);
   if (at >= nodes_of(t->depth)) {
-    t->leaf[at - nodes_of(t->depth)] = t->expect[at] = (float)value;
+    t->leaf[at - nodes_of(t->depth)] = (float)value;
     return isfinite((float)value);
   }
   if (left < 0) { /* the same leaf on both sides */
     t->threshold[at] = INFINITY;
     t->feature[at] = WN_TREES_LEFT;
-    t->expect[at] = (float)value;
+    t->share[at] = 1;
     return place(s, node, t, 2 * at + 1) && place(s, node, t, 2 * at + 2);
   }
   double feature = number_at(s->feature, node);
@@ -113,20 +112,20 @@ static bool place(const source *s, size_t node, const target *t, size_t at) {
   double gain = number_at(s->gain, node);
   if (gain > 0) t->gain[(size_t)feature] += (float)gain;
   if (!place(s, (size_t)left, t, 2 * at + 1) || !place(s, right, t, 2 * at + 2)) return false;
-  t->expect[at] = mean_of(s, (size_t)left, right, t->expect[2 * at + 1], t->expect[2 * at + 2]);
+  t->share[at] = share_of(s, (size_t)left, right);
   return true;
 }
 
 static wn_status allocate(wn_forest *f, wn_error *err) {
   size_t nodes = nodes_of(f->trees.depth), count = f->trees.count;
-  float *block = wn_calloc(count * (5 * nodes + 2) + f->features + 1, sizeof *block);
+  float *block = wn_calloc(count * (4 * nodes + 1) + f->features + 1, sizeof *block);
   if (block == NULL) return wn_fail_memory(err);
   f->owned = block;
   f->trees.threshold = block;
   f->trees.feature = (uint32_t *)(void *)(block + count * nodes);
   f->trees.leaf = block + 2 * count * nodes;
-  f->expect = f->trees.leaf + count * (nodes + 1);
-  f->gain = f->expect + count * (2 * nodes + 1);
+  f->share = f->trees.leaf + count * (nodes + 1);
+  f->gain = f->share + count * nodes;
   return WN_OK;
 }
 
@@ -155,7 +154,7 @@ static wn_status read_trees(const json_t *trees, wn_forest *f, wn_error *err) {
     target t = {.threshold = (float *)f->owned + i * nodes,
                 .feature = (uint32_t *)(uintptr_t)f->trees.feature + i * nodes,
                 .leaf = (float *)(uintptr_t)f->trees.leaf + i * (nodes + 1),
-                .expect = (float *)(uintptr_t)f->expect + i * (2 * nodes + 1),
+                .share = (float *)(uintptr_t)f->share + i * nodes,
                 .gain = (float *)(uintptr_t)f->gain,
                 .depth = f->trees.depth,
                 .features = f->features};
@@ -215,6 +214,49 @@ wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err) {
   return status;
 }
 
+/* Tree `from` at place `to`, a leaf above the depth being repeated below itself. */
+static void copy_tree(const wn_forest *from, size_t tree, wn_forest *out, size_t to) {
+  size_t few = nodes_of(from->trees.depth), many = nodes_of(out->trees.depth);
+  float *threshold = (float *)(uintptr_t)out->trees.threshold + to * many;
+  float *share = (float *)(uintptr_t)out->share + to * many;
+  float *leaf = (float *)(uintptr_t)out->trees.leaf + to * (many + 1);
+  uint32_t *feature = (uint32_t *)(uintptr_t)out->trees.feature + to * many;
+  memcpy(threshold, from->trees.threshold + tree * few, few * sizeof *threshold);
+  memcpy(share, from->share + tree * few, few * sizeof *share);
+  memcpy(feature, from->trees.feature + tree * few, few * sizeof *feature);
+  for (size_t at = few; at < many; at++) {
+    threshold[at] = INFINITY;
+    share[at] = 1;
+    feature[at] = WN_TREES_LEFT;
+  }
+  size_t below = (many + 1) / (few + 1);
+  for (size_t l = 0; l <= many; l++) leaf[l] = from->trees.leaf[tree * (few + 1) + l / below];
+}
+
+wn_status wn_forest_join(const wn_forest *first, const wn_forest *second, wn_forest *out,
+                         wn_error *err) {
+  const wn_trees *a = &first->trees, *b = &second->trees;
+  memset(out, 0, sizeof *out);
+  if (first->features != second->features)
+    return wn_fail(err, WN_E_UNSUPPORTED, "trees", "of %" PRIu32 " features and of %" PRIu32,
+                   first->features, second->features);
+  *out = (wn_forest){
+      .trees = {.count = a->count + b->count, .depth = a->depth > b->depth ? a->depth : b->depth},
+      .features = first->features,
+      .link = first->link,
+      .base = first->base};
+  wn_status status = allocate(out, err);
+  if (status != WN_OK) return status;
+  float *gain = (float *)(uintptr_t)out->gain;
+  for (size_t t = 0; t < a->count; t++) copy_tree(first, t, out, t);
+  for (size_t t = 0; t < b->count; t++) copy_tree(second, t, out, a->count + t);
+  for (uint32_t i = 0; i < out->features; i++)
+    gain[i] = (first->gain[i] * (float)a->count + second->gain[i] * (float)b->count) /
+              (float)(out->trees.count > 0 ? out->trees.count : 1);
+  code(out);
+  return WN_OK;
+}
+
 void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count, size_t ld,
                        float *out) {
   for (size_t i = 0; i < count; i++) out[i] = forest->base;
@@ -224,25 +266,6 @@ void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count,
     wn_trees_sum()(&forest->trees, rows, count, ld, out);
   for (size_t i = 0; forest->link == WN_FOREST_LOGISTIC && i < count; i++)
     out[i] = 1.0f / (1.0f + expf(-out[i]));
-}
-
-float wn_forest_contributions(const wn_forest *f, const float *row, float *contribution) {
-  size_t nodes = nodes_of(f->trees.depth);
-  float base = f->base;
-  memset(contribution, 0, f->features * sizeof *contribution);
-  for (uint32_t t = 0; t < f->trees.count; t++) {
-    const float *expect = f->expect + t * (2 * nodes + 1);
-    base += expect[0];
-    for (size_t at = 0; at < nodes;) {
-      uint32_t word = f->trees.feature[t * nodes + at], feature = word & ~WN_TREES_LEFT;
-      float x = row[feature];
-      bool left = isnan(x) ? (word & WN_TREES_LEFT) != 0 : x < f->trees.threshold[t * nodes + at];
-      size_t next = 2 * at + (left ? 1 : 2);
-      contribution[feature] += expect[next] - expect[at];
-      at = next;
-    }
-  }
-  return base;
 }
 
 /* --- snapshots --- */
@@ -256,7 +279,7 @@ wn_status wn_forest_save(const wn_forest *f, const char *prefix, wn_snapshot_wri
                          wn_error *err) {
   char name[64];
   uint64_t nodes = f->trees.count * (uint64_t)nodes_of(f->trees.depth);
-  forest_head head = {2, f->trees.count, f->trees.depth, f->features, (uint32_t)f->link, f->base};
+  forest_head head = {3, f->trees.count, f->trees.depth, f->features, (uint32_t)f->link, f->base};
   wn_status status;
   WN_TRY(wn_snapshot_write(writer, section(name, sizeof name, prefix, "head"), &head, sizeof head,
                            err));
@@ -266,8 +289,8 @@ wn_status wn_forest_save(const wn_forest *f, const char *prefix, wn_snapshot_wri
                            nodes * sizeof(uint32_t), err));
   WN_TRY(wn_snapshot_write(writer, section(name, sizeof name, prefix, "leaf"), f->trees.leaf,
                            (nodes + f->trees.count) * sizeof(float), err));
-  WN_TRY(wn_snapshot_write(writer, section(name, sizeof name, prefix, "expect"), f->expect,
-                           (2 * nodes + f->trees.count) * sizeof(float), err));
+  WN_TRY(wn_snapshot_write(writer, section(name, sizeof name, prefix, "share"), f->share,
+                           nodes * sizeof(float), err));
   WN_TRY(wn_snapshot_write(writer, section(name, sizeof name, prefix, "gain"), f->gain,
                            f->features * sizeof(float), err));
 cleanup:
@@ -275,7 +298,7 @@ cleanup:
 }
 
 static wn_status check_head(const forest_head *h, const char *name, wn_error *err) {
-  if (h->version != 2 || h->trees > TREES_MAX || h->depth > WN_TREES_DEPTH_MAX ||
+  if (h->version != 3 || h->trees > TREES_MAX || h->depth > WN_TREES_DEPTH_MAX ||
       (h->features == 0 && h->trees > 0) || h->features > FEATURES_MAX ||
       h->link > WN_FOREST_LOGISTIC || !isfinite(h->base))
     return wn_fail(err, WN_E_CORRUPT, name, "%" PRIu32 " trees of depth %" PRIu32, h->trees,
@@ -294,8 +317,7 @@ wn_status wn_forest_validate(const wn_forest *forest, const char *prefix, wn_err
       WN_TRY(wn_fail(err, WN_E_CORRUPT, name, "a feature is not below %" PRIu32, forest->features));
   WN_TRY(
       wn_check_finite(section(name, sizeof name, prefix, "leaf"), t->leaf, nodes + t->count, err));
-  WN_TRY(wn_check_finite(section(name, sizeof name, prefix, "expect"), forest->expect,
-                         2 * nodes + t->count, err));
+  WN_TRY(wn_check_finite(section(name, sizeof name, prefix, "share"), forest->share, nodes, err));
   WN_TRY(wn_check_finite(section(name, sizeof name, prefix, "gain"), forest->gain, forest->features,
                          err));
 cleanup:
@@ -326,8 +348,8 @@ wn_status wn_forest_map(const wn_snapshot *snapshot, const char *prefix, wn_fore
   out->trees.feature = raw;
   WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "leaf"), nodes + h->trees,
                             &out->trees.leaf, err));
-  WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "expect"),
-                            2 * nodes + h->trees, &out->expect, err));
+  WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "share"), nodes,
+                            &out->share, err));
   WN_TRY(wn_section_numbers(snapshot, section(name, sizeof name, prefix, "gain"), h->features,
                             &out->gain, err));
   WN_TRY(wn_forest_validate(out, prefix, err));

@@ -16,11 +16,10 @@ typedef struct wn_forest {
   wn_trees trees;
   uint32_t features; /* a row's length at least */
   wn_forest_link link;
-  float base; /* sum before the first tree */
-  const float
-      *expect; /* [count × (2^(depth + 1) − 1)] the mean of the training rows below a node */
-  const float *gain; /* [features] what splits by it gained in training, all sums to 1 */
-  wn_coded *coded;   /* the trees again, where the CPU is faster so; or NULL */
+  float base;         /* sum before the first tree */
+  const float *share; /* [count × (2^depth − 1)] of a node's training rows, those that go left */
+  const float *gain;  /* [features] what splits by it gained in training, all sums to 1 */
+  wn_coded *coded;    /* the trees again, where the CPU is faster so; or NULL */
   void *owned;
 } wn_forest;
 
@@ -28,14 +27,19 @@ typedef struct wn_forest {
  * output, numerical splits, gbtree, depth up to WN_TREES_DEPTH_MAX. WN_E_FORMAT, WN_E_UNSUPPORTED
  * say what is otherwise. */
 WN_MUST_USE wn_status wn_forest_parse(wn_str json, wn_forest *out, wn_error *err);
+/* The trees of `first`, then those of `second`, which were boosted behind them: the base and the
+ * link are the first's, the gain is their mean by trees. WN_E_UNSUPPORTED: other features. */
+WN_MUST_USE wn_status wn_forest_join(const wn_forest *first, const wn_forest *second,
+                                     wn_forest *out, wn_error *err);
 /* Scores of `rows` rows, ld ≥ features floats apart; NaN: absent. Many threads may. */
 void wn_forest_predict(const wn_forest *forest, const float *rows, size_t count, size_t ld,
                        float *out);
-/* What each feature adds to one row's sum, contribution[features]: along a row's way down each tree
- * the change of the training rows' mean at a split is that feature's. They add up to the sum less
- * the value returned, which is that of a row of which nothing is known. */
+/* What each feature adds to one row's sum, contribution[features]: its Shapley value. They add up
+ * to the sum less the value returned, which is the mean of the training rows. More than
+ * WN_FOREST_FEATURES_MAX features: all 0. */
+#define WN_FOREST_FEATURES_MAX 1024
 float wn_forest_contributions(const wn_forest *forest, const float *row, float *contribution);
-/* Sections PREFIX/head, /feature, /threshold, /leaf, /expect, /gain. */
+/* Sections PREFIX/head, /feature, /threshold, /leaf, /share, /gain. */
 WN_MUST_USE wn_status wn_forest_save(const wn_forest *forest, const char *prefix,
                                      wn_snapshot_writer *writer, wn_error *err);
 /* Of trees fitted or mapped: features in range, leaves finite. */

@@ -213,7 +213,7 @@ wn_status wn_facts_fit(const wn_dataset *data, const char *attribute, wn_item_fa
   wn_status status = WN_OK;
   survey *s = wn_calloc(1, sizeof *s);
   memset(out, 0, sizeof *out);
-  out->head = (wn_facts_head){.version = 1, .items = data->items, .timed = wn_dataset_timed(data)};
+  out->head = (wn_facts_head){.version = 2, .items = data->items, .timed = wn_dataset_timed(data)};
   int64_t *created = out->owned[0] = wn_calloc((size_t)data->items + 1, sizeof *created);
   float *price = out->owned[1] = wn_reallocarray(NULL, (size_t)data->items + 1, sizeof *price);
   out->pulse = wn_calloc((size_t)data->items + 1, sizeof *out->pulse);
@@ -271,6 +271,24 @@ wn_status wn_facts_replay(const wn_dataset *data, wn_item_facts *facts, wn_error
   return WN_OK;
 }
 
+uint32_t wn_context_value(const wn_attr *attr) {
+  if (attr->kind == WN_ATTR_BOOL) return attr->boolean ? 2 : 1;
+  return attr->kind == WN_ATTR_STRING ? hash_of(attr->string) | 4 : 0;
+}
+
+float wn_context_rate(const wn_item_facts *facts, uint64_t key) {
+  size_t low = 0, high = facts->context_rates;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (facts->context_key[middle] < key)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < facts->context_rates && facts->context_key[low] == key ? facts->context_rate[low]
+                                                                      : NAN;
+}
+
 size_t wn_facts_bytes(const wn_item_facts *facts) {
   return facts->pulses_cap * sizeof *facts->pulse;
 }
@@ -313,6 +331,10 @@ wn_status wn_facts_save(const wn_item_facts *f, const char *prefix, wn_snapshot_
     snprintf(part, sizeof part, "value%u", a);
     PUT(part, f->value[a], f->value_ptr[a][items] * sizeof *f->value[a]);
   }
+  if (f->context_rates > 0) {
+    PUT("context_key", f->context_key, f->context_rates * sizeof *f->context_key);
+    PUT("context_rate", f->context_rate, f->context_rates * sizeof *f->context_rate);
+  }
   if (f->shown != NULL) PUT("shown", f->shown, items * WN_SHOWN_COLUMNS * sizeof *f->shown);
 #undef PUT
 cleanup:
@@ -320,9 +342,12 @@ cleanup:
 }
 
 static wn_status check_head(const wn_facts_head *h, const char *name, wn_error *err) {
-  bool good = h->version == 1 && h->items < WN_NO_IX && h->attrs <= WN_FACTS_ATTRS && h->timed <= 1;
+  bool good = h->version == 2 && h->contexts <= WN_FACTS_CONTEXTS && h->items < WN_NO_IX &&
+              h->attrs <= WN_FACTS_ATTRS && h->timed <= 1;
   for (uint32_t a = 0; good && a < h->attrs; a++)
     good = memchr(h->attr[a], '\0', sizeof h->attr[a]) != NULL;
+  for (uint32_t c = 0; good && c < h->contexts; c++)
+    good = memchr(h->context[c], '\0', sizeof h->context[c]) != NULL;
   return good ? WN_OK
               : wn_fail(err, WN_E_CORRUPT, name, "version %u, %u attributes", h->version, h->attrs);
 }
@@ -368,6 +393,12 @@ wn_status wn_facts_map(const wn_snapshot *snapshot, const char *prefix, wn_item_
   }
   if (wn_snapshot_has(snapshot, NAME("shown")))
     WN_TRY(wn_section_floats(snapshot, NAME("shown"), items * WN_SHOWN_COLUMNS, &out->shown, err));
+  if (wn_snapshot_has(snapshot, NAME("context_key"))) {
+    WN_TRY(wn_snapshot_section(snapshot, name, sizeof(uint64_t), &raw, &values, err));
+    out->context_key = raw;
+    out->context_rates = (size_t)values;
+    WN_TRY(wn_section_floats(snapshot, NAME("context_rate"), values, &out->context_rate, err));
+  }
 #undef NAME
 cleanup:
   if (status != WN_OK) wn_facts_clear(out);

@@ -10,7 +10,8 @@
 #define WN_PULSE_WINDOWS  4
 #define WN_FACTS_ATTRS    4
 #define WN_FACTS_NAME_MAX 47
-#define WN_FACTS_OWNED    (3 + 2 * WN_FACTS_ATTRS)
+#define WN_FACTS_CONTEXTS 4
+#define WN_FACTS_OWNED    (5 + 2 * WN_FACTS_ATTRS)
 #define WN_SHOWN_COLUMNS  3 /* click-through, conversion, ln(1 + impressions) */
 
 /* One item's counts. Each window's is Σ exp(−age / window) as of time_ms: the same recurrence,
@@ -43,6 +44,9 @@ typedef struct wn_facts_head {
   uint32_t timed; /* the data's times are times, not an order alone */
   uint32_t attrs;
   char attr[WN_FACTS_ATTRS][WN_FACTS_NAME_MAX + 1];
+  uint32_t contexts; /* members of requests' contexts that most slates have */
+  uint32_t reserved;
+  char context[WN_FACTS_CONTEXTS][WN_FACTS_NAME_MAX + 1];
 } wn_facts_head;
 
 typedef struct wn_item_facts {
@@ -53,9 +57,23 @@ typedef struct wn_item_facts {
   const float *price;                        /* [items] NaN: none */
   const uint64_t *value_ptr[WN_FACTS_ATTRS]; /* [items + 1] */
   const uint32_t *value[WN_FACTS_ATTRS];     /* hashes of an item's values */
+  /* What came of showing items in a context: rates as of training, by ascending key
+   * (wn_context_key). */
+  const uint64_t *context_key;
+  const float *context_rate;
+  size_t context_rates;
   const float *shown; /* [items × WN_SHOWN_COLUMNS] what came of showing it; NULL: not known */
   void *owned[WN_FACTS_OWNED];
 } wn_item_facts;
+
+/* A value of member `context`, for an item; WN_NO_IX: for all. */
+static inline uint64_t wn_context_key(uint32_t item, uint32_t context, uint32_t value) {
+  return (uint64_t)item << 32 | (value ^ (context * 0x9e3779b1u));
+}
+/* A text's or a bool's hash, 0 of what is neither. */
+uint32_t wn_context_value(const wn_attr *attr);
+/* The rate at that key; NaN: not known. */
+float wn_context_rate(const wn_item_facts *facts, uint64_t key);
 
 /* Who took what in the order of time; heap. */
 typedef struct wn_taken {

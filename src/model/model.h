@@ -34,6 +34,7 @@ typedef struct wn_query {
   const uint8_t *history_type;
   wn_user_ix user;            /* WN_NO_IX: unknown; models need not have seen it */
   const wn_attrs *user_attrs; /* of one without a history; NULL: not known */
+  const wn_attrs *context;    /* what the client says of the request; NULL: nothing */
   wn_item_ix anchor;          /* the item of a flat surface; WN_NO_IX: none */
   const wn_bitset
       *allowed; /* only these items; NULL: all. Lists are full when enough items are allowed. */

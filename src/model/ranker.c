@@ -31,6 +31,9 @@ static const wn_param_spec ranker_params[] = {
     {"tree_depth", 6, 1, WN_TREES_DEPTH_MAX, "comparisons from root to leaf"},
     {"eta", 0.1, 0.001, 1, "share of each tree that counts"},
     {"objective_trees", 100, 1, 2000, "boosted for each objective"},
+    {"warm", 0, 0, 2000,
+     "trees boosted behind those of the snapshot that serves, until there are twice as many as "
+     "fitted anew; 0: always anew"},
     {"listwise", 1, 0, 1, "1: trees lift NDCG (rank:ndcg); 0: each item by itself (logistic)"},
 };
 
@@ -173,6 +176,30 @@ cleanup:
   return status;
 }
 
+/* Kinds of facts of the data; 0: one alone. */
+static uint16_t levels_of(const wn_dataset *data) {
+  uint16_t most = 0, levels = 1;
+  for (size_t t = 0; t < sizeof data->level_of; t++)
+    if (data->level_of[t] > most) most = data->level_of[t];
+  while (levels <= most) levels = (uint16_t)(2 * levels);
+  return levels > 1 ? levels : 0;
+}
+
+/* The incumbent's ranker, if its trees look at the same features and are not too many yet. */
+static const ranker *incumbent_of(const ranker *m, const wn_params *params, const wn_fit_env *env) {
+  const ranker *old = (const ranker *)env->warm;
+  if (old == NULL || old->base.cls != &wn_model_ranker ||
+      wn_param(&wn_model_ranker, params, "warm") < 1 ||
+      wn_feature_set_hash(&old->set, &old->facts) != wn_feature_set_hash(&m->set, &m->facts))
+    return NULL;
+  return old;
+}
+
+/* NULL: from nothing. */
+static const wn_forest *go_on_from(const wn_forest *old, uint32_t trees, uint32_t warm) {
+  return old->trees.count > 0 && old->trees.count + warm <= 2 * trees ? old : NULL;
+}
+
 static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                             wn_model **out, wn_error *err) {
   const wn_model_class *cls = &wn_model_ranker;
@@ -195,7 +222,8 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
                                     false,
                                     env->seed,
                                     "objectives",
-                                    WN_NO_IX};
+                                    WN_NO_IX,
+                                    NULL};
   m->head.version = RANKER_VERSION;
   wn_train_options_defaults(&defaults);
   WN_TRY(wn_facts_fit(data, "", &m->facts, err));
@@ -204,7 +232,9 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
     WN_TRY(wn_facts_count_shown(env->run->label_log, &m->facts, err));
   m->set = (wn_feature_set){.version = WN_FEATURES_VERSION,
                             .depth = (uint32_t)wn_param(cls, params, "depth"),
-                            .attrs = m->facts.head.attrs};
+                            .attrs = m->facts.head.attrs,
+                            .levels = levels_of(data),
+                            .contexts = (uint16_t)m->facts.head.contexts};
   const wn_train_options *run = env->run != NULL ? env->run : &defaults;
   WN_TRY(wn_feature_families_parse(params->text, &m->set.families, err));
   for (size_t k = 0; k < run->objectives.len; k++)
@@ -214,6 +244,13 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
   per_objective.place_column = (m->set.families >> WN_FEATURES_POSITION & 1) != 0
                                    ? wn_features_begin(&m->set, WN_FEATURES_POSITION)
                                    : WN_NO_IX;
+  const ranker *old = incumbent_of(m, params, env);
+  if (old != NULL) {
+    o.warm_trees = (uint32_t)wn_param(cls, params, "warm");
+    o.warm = go_on_from(&old->forest, o.trees, o.warm_trees);
+    wn_log(WN_LOG_INFO, "ranker: %u trees %s", o.warm != NULL ? o.warm_trees : o.trees,
+           o.warm != NULL ? "behind the incumbent's" : "anew, the incumbent has enough");
+  }
   WN_TRY(fit_forests(m, data, &o, &per_objective, env, err));
   WN_TRY(wn_light_places_init(&m->light, &m->set, &m->places, err));
   report(m);
@@ -221,6 +258,17 @@ static wn_status ranker_fit(const wn_dataset *data, const wn_params *params, con
 cleanup:
   if (status != WN_OK) ranker_free(&m->base);
   return status;
+}
+
+bool wn_ranker_wants(const wn_train_options *run, unsigned family) {
+  wn_error why;
+  for (size_t i = 0; i < run->models_len; i++) {
+    uint32_t families;
+    if (run->models[i].cls == &wn_model_ranker && !run->models[i].left_out &&
+        wn_feature_families_parse(run->models[i].params.text, &families, &why) == WN_OK)
+      return (families >> family & 1) != 0;
+  }
+  return false;
 }
 
 static wn_status check_features(const char *text, wn_error *err) {

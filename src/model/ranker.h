@@ -32,6 +32,8 @@ typedef struct wn_ranker_fit_options {
   uint32_t ahead; /* of a moment with a time: things taken next that count; 0: those of one time */
   double eta;
   bool listwise;
+  const wn_forest *warm; /* the incumbent's order, to go on from; NULL: from nothing */
+  uint32_t warm_trees;   /* that are new then */
   const wn_feature_set *set;
   const wn_label_index *labels; /* of objectives; NULL: none */
 } wn_ranker_fit_options;
@@ -144,6 +146,8 @@ const wn_model *wn_ranker_of(const wn_models *models);
 /* Which features a snapshot's trees gained most by: a line for the order and one an objective, each
  * after a line break; nothing without a ranker. */
 WN_MUST_USE wn_status wn_ranker_importance(const wn_snapshot *snapshot, wn_buf *out, wn_error *err);
+/* Is a ranker to be trained that looks at features of this family? */
+bool wn_ranker_wants(const struct wn_train_options *run, unsigned family);
 bool wn_ranker_orders(const wn_model *ranker); /* it learnt an order, and not objectives alone */
 const wn_feature_set *wn_ranker_features(const wn_model *ranker);
 /* Its objectives, of which those without trees have nothing to say. */

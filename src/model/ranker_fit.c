@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/past_shown.h"
 #include "model/train.h"
 
 #include <math.h>
@@ -50,7 +51,8 @@ typedef struct fit {
   wn_item_facts facts;
   wn_feature_world world;
   wn_models fitted;
-  group *groups; /* [past.len] */
+  wn_past_shown *shown; /* NULL: no feature asks for it, or nothing is known */
+  group *groups;        /* [past.len] */
   scratch *scratch;
 } fit;
 
@@ -167,14 +169,15 @@ static wn_status one_moment(fit *f, size_t at, scratch *s) {
   wn_feature_list lists[WN_OPINIONS_MAX];
   wn_feature_rows rows;
   wn_query query;
+  wn_past_view view;
   wn_arena_reset(&s->arena);
   if (!wn_moment_query(m, &s->arena, &query)) return wn_fail_memory(&s->err);
   query.allowed = &s->allowed;
   for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_unset(&s->allowed, m->rows->col[p]);
+  const wn_feature_ask ask = {.lists = lists,
+                              .exposed = wn_past_shown_at(f->shown, m->user, m->time_ms, &view)};
   wn_status status = wn_feature_lists(&f->world, &query, NULL, lists, &s->err);
-  if (status == WN_OK)
-    status =
-        wn_feature_rows_of(&f->world, &query, &(wn_feature_ask){.lists = lists}, &rows, &s->err);
+  if (status == WN_OK) status = wn_feature_rows_of(&f->world, &query, &ask, &rows, &s->err);
   for (uint64_t p = m->begin; p < m->end; p++) wn_bitset_set(&s->allowed, m->rows->col[p]);
   return status == WN_OK ? choose_rows(f, at, &rows, &s->arena, &s->err) : status;
 }
@@ -327,6 +330,7 @@ static void clear(fit *f) {
   wn_free(f->scratch);
   wn_free(f->groups);
   wn_facts_clear(&f->facts);
+  wn_past_shown_free(f->shown);
   wn_replay_clear(&f->past);
 }
 
@@ -345,6 +349,9 @@ wn_status wn_ranker_table_make(const wn_dataset *data, const wn_ranker_fit_optio
   if (f.past.len < GROUPS_MIN) goto cleanup;
   WN_TRY(wn_facts_fit(data, "", &f.facts, err));
   f.world.facts = &f.facts;
+  if (f.past.rounds == 0 && env->run != NULL && env->run->label_log != NULL &&
+      (options->set->families >> WN_FEATURES_IMPRESSION & 1) != 0)
+    WN_TRY(wn_past_shown_create(env->run->label_log, data->users, &f.shown, err));
   WN_TRY(fit_models(&f, env->run != NULL ? env->run : &defaults, err));
   WN_TRY(make_groups(&f, err));
   WN_TRY(follow_time(&f, err));
@@ -377,7 +384,8 @@ wn_status wn_ranker_fit(const wn_ranker_table *t, const wn_ranker_table *whole,
   wn_status status = WN_OK;
   wn_boost_data data = {t->feature, t->label, t->size, t->rows, t->features, t->groups};
   wn_boost_options boost = {options->trees, options->depth, options->eta, options->listwise,
-                            env->seed,      "ranker",       WN_NO_IX};
+                            env->seed,      "ranker",       WN_NO_IX,     options->warm};
+  if (options->warm != NULL) boost.trees = options->warm_trees;
   memset(out->forest, 0, sizeof *out->forest);
   out->head->rows = (uint32_t)t->rows;
   out->head->groups = (uint32_t)t->groups;

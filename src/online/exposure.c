@@ -395,10 +395,10 @@ wn_status wn_exposure_cold(wn_exposure *e, wn_str name, uint32_t below, wn_bitse
 }
 
 /* What is asked for, by item: its place in `out`, + 1; negative once it was answered. */
-void wn_exposure_repeats(wn_exposure *e, const wn_exposure_whom *whom, const wn_item_ix *items,
-                         size_t len, float *out) {
+void wn_exposure_before(wn_exposure *e, const wn_exposure_whom *whom, const wn_item_ix *items,
+                        size_t len, wn_before *out) {
   wn_map64 places = {0};
-  for (size_t i = 0; i < len; i++) out[i] = 0;
+  for (size_t i = 0; i < len; i++) out[i] = (wn_before){0};
   pthread_mutex_lock(&e->lock);
   const slate *s = newest_of(e, whom->user);
   size_t surface = surface_of(e, whom->surface);
@@ -407,16 +407,15 @@ void wn_exposure_repeats(wn_exposure *e, const wn_exposure_whom *whom, const wn_
     if (place != NULL) *place = i + 1;
   }
   for (; s != NULL; s = slate_of(e, s->user_before)) {
-    double age = (double)(whom->now_ms - s->time_ms);
-    float weight = (float)exp2(-fmax(age, 0) / whom->half_life_ms);
+    float weight = wn_before_weight(&whom->ask, s->time_ms);
     for (size_t i = 0; i < s->len; i++) {
       size_t at = item_at(e, s, i);
       uint64_t *place = wn_map64_find(&places, e->items[at]);
       if (place == NULL || *place == 0) continue;
       if (e->answered[at])
         *place = 0; /* what came before does not count */
-      else if (s->surface == surface)
-        out[*place - 1] += weight;
+      else if (whom->ask.everywhere || s->surface == surface)
+        wn_before_add(&out[*place - 1], weight, s->time_ms);
     }
   }
   pthread_mutex_unlock(&e->lock);

@@ -60,15 +60,14 @@ void wn_exposure_tally(wn_exposure *exposure, wn_str surface, const wn_item_ix *
 /* Takes the items out of `set` that were shown `below` times or more on the surface. WN_E_MEMORY */
 WN_MUST_USE wn_status wn_exposure_cold(wn_exposure *exposure, wn_str surface, uint32_t below,
                                        wn_bitset *set, wn_error *err);
-/* Σ 2^(−age / half_life) over the times that an item was shown to the user there since she last
- * answered it. */
+/* The times that each item was shown to the user (there, or everywhere) since she last answered it.
+ */
 typedef struct wn_exposure_whom {
   wn_str surface, user;
-  int64_t now_ms;
-  double half_life_ms;
+  wn_before_ask ask;
 } wn_exposure_whom;
-void wn_exposure_repeats(wn_exposure *exposure, const wn_exposure_whom *whom,
-                         const wn_item_ix *items, size_t len, float *out);
+void wn_exposure_before(wn_exposure *exposure, const wn_exposure_whom *whom,
+                        const wn_item_ix *items, size_t len, wn_before *out);
 
 /* What was learnt of slates with a context. */
 void wn_exposure_linear(wn_exposure *exposure, wn_str surface, wn_linear *out);

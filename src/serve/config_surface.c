@@ -134,6 +134,7 @@ static const wn_yaml_key score_keys[] = {
     {"light", WN_YAML_BOOL, FIELD(light), 0, 0, NULL},
     {"fatigue", WN_YAML_CALL, 0, 0, 0, read_fatigue},
     {"objectives", WN_YAML_CALL, 0, 0, 0, wn_config_read_objective_weights},
+    {"perturb", WN_YAML_FLOAT, FIELD(perturb), 0, 1, NULL},
 };
 
 static wn_status read_score(wn_yaml *y, const yaml_node_t *node, void *target) {

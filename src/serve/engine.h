@@ -49,6 +49,7 @@ typedef struct wn_slate_request {
   wn_str surface;
   wn_str user, item, session; /* absent: none */
   wn_str filter;
+  wn_str context; /* what the client says of the request, {"device":"tv"}; absent: nothing */
   const wn_str *exclude;
   size_t exclude_len;
   uint32_t n; /* 0: the surface's */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/ranker.h"
 #include "store/answered.h"
 
 #include <string.h>
@@ -32,12 +33,15 @@ static bool arm_asks(const wn_surfaces *surfaces, const wn_arm_spec *arm, wn_sur
   return false;
 }
 
-wn_status wn_policy_asks_exposed(const wn_policy *policy, bool *asks, wn_error *err) {
+wn_status wn_engine_asks_exposed(const wn_engine *engine, const wn_policy *policy, bool *asks,
+                                 wn_error *err) {
+  bool ranker_asks = wn_ranker_wants(&engine->config.train, WN_FEATURES_IMPRESSION);
   wn_surface *scratch = wn_malloc(sizeof *scratch);
   if (scratch == NULL) return wn_fail_memory(err);
   *asks = false;
   for (size_t i = 0; i < policy->surfaces.len && !*asks; i++)
     *asks = wn_surface_asks_exposed(&policy->surfaces.data[i]);
+  *asks = *asks || ranker_asks;
   for (size_t e = 0; e < policy->experiments.len; e++)
     for (size_t a = 0; a < policy->experiments.data[e].arms_len && !*asks; a++)
       *asks = arm_asks(&policy->surfaces, &policy->experiments.data[e].arms[a], scratch);
@@ -94,7 +98,7 @@ wn_status wn_engine_expose(wn_engine *engine, const wn_policy *policy, wn_error 
   bool asks = false;
   uint64_t start = wn_mono_ns();
   if (wn_engine_exposure(engine) != NULL) return WN_OK;
-  WN_TRY(wn_policy_asks_exposed(policy, &asks, err));
+  WN_TRY(wn_engine_asks_exposed(engine, policy, &asks, err));
   if (!asks) return WN_OK;
   wn_exposure_options_defaults(&options);
   options.impressions_max = engine->config.server.impressions_remembered;
@@ -139,11 +143,10 @@ static wn_status cold(void *ctx, uint32_t below, wn_bitset *set, wn_error *err) 
   return WN_OK;
 }
 
-static void repeats(void *ctx, int64_t now_ms, double half_life_ms, const wn_item_ix *items,
-                    size_t len, float *out) {
+static void before(void *ctx, const wn_before_ask *ask, const wn_item_ix *items, size_t len,
+                   wn_before *out) {
   const wn_asked_exposure *a = ctx;
-  wn_exposure_repeats(a->exposure, &(wn_exposure_whom){a->surface, a->user, now_ms, half_life_ms},
-                      items, len, out);
+  wn_exposure_before(a->exposure, &(wn_exposure_whom){a->surface, a->user, *ask}, items, len, out);
 }
 
 static void linear(void *ctx, wn_linear *out) {
@@ -155,7 +158,7 @@ const wn_exposed *wn_asked_exposure_of(wn_exposure *exposure, wn_str surface, wn
                                        wn_asked_exposure *out) {
   *out = (wn_asked_exposure){.exposure = exposure, .surface = surface, .user = user};
   out->exposed =
-      (wn_exposed){.ctx = out, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+      (wn_exposed){.ctx = out, .tally = tally, .cold = cold, .before = before, .linear = linear};
   return out->exposure != NULL ? &out->exposed : NULL;
 }
 

@@ -26,8 +26,9 @@ typedef struct wn_asked_exposure {
 const wn_exposed *wn_asked_exposure_of(wn_exposure *exposure, wn_str surface, wn_str user,
                                        wn_asked_exposure *out);
 wn_exposure *wn_engine_exposure(const wn_engine *engine); /* NULL: likewise */
-/* Whether a surface or an arm of it depends on what was shown. */
-WN_MUST_USE wn_status wn_policy_asks_exposed(const wn_policy *policy, bool *asks, wn_error *err);
+/* Whether a surface, an arm of it or the ranker depends on what was shown. */
+WN_MUST_USE wn_status wn_engine_asks_exposed(const wn_engine *engine, const wn_policy *policy,
+                                             bool *asks, wn_error *err);
 /* Counts a slate that is about to be shown. *refused: what was put for want of impressions has had
  * them meanwhile; nothing was counted. */
 WN_MUST_USE wn_status wn_engine_exposed_take(wn_engine *engine, wn_slate_answer *answer,

@@ -21,6 +21,8 @@ typedef struct wn_passage {
   wn_str arms;               /* as they are logged */
   uint64_t pin;              /* the snapshot that an arm pins; 0: none */
   const wn_serving *serving; /* under the lock */
+  wn_str request;            /* its context, as it is logged; absent: none */
+  wn_str weights;            /* perturbed, as they are logged; absent: as configured */
   wn_str session;            /* name in the session table; absent: no feed */
   wn_slate slate;
   wn_request funnel;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "funnel/perturb.h"
 #include "model/feature_log.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 
 #define SIMILAR_USERS_MAX 1000
 #define TRIES_MAX         4
+#define CONTEXT_MAX       16  /* members of a request's context, */
+#define CONTEXT_BYTES     100 /* each name and text of at most so many bytes */
 
 /* Whether every generator of the surface starts from an anchor item. */
 static bool needs_anchor(const wn_surface *surface) {
@@ -54,6 +57,36 @@ static wn_status check_context(const wn_passage *p, wn_error *err) {
     break;
   }
   return WN_OK;
+}
+
+/* What the client says of the request: read once, and logged with its members in order. */
+static wn_status read_context(wn_passage *p, wn_error *err) {
+  wn_attrs *attrs = wn_arena_alloc(p->arena, sizeof *attrs);
+  wn_buf text = {0};
+  wn_status status = WN_OK;
+  if (p->in->context.len == 0) return WN_OK;
+  if (attrs == NULL) return wn_fail_memory(err);
+  status = wn_attrs_from_json(p->in->context, p->arena, attrs, err);
+  if ((status == WN_E_FORMAT || status == WN_E_ARGUMENT) && err != NULL)
+    snprintf(err->field, sizeof err->field, "context");
+  if (status != WN_OK) return status;
+  if (attrs->len > CONTEXT_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "context", "must be at most %d members, got %zu",
+                   CONTEXT_MAX, attrs->len);
+  for (size_t i = 0; i < attrs->len; i++) {
+    const wn_attr *a = &attrs->data[i];
+    if (a->kind == WN_ATTR_LIST || a->name.len > CONTEXT_BYTES ||
+        (a->kind == WN_ATTR_STRING && a->string.len > CONTEXT_BYTES))
+      return wn_fail(err, WN_E_ARGUMENT, "context",
+                     "\"%.*s\" must be a number, a bool or a string of at most %d bytes",
+                     (int)(a->name.len < 40 ? a->name.len : 40), a->name.ptr, CONTEXT_BYTES);
+  }
+  wn_attrs_to_json(attrs, &text);
+  p->request = wn_arena_str(p->arena, (wn_str){text.data, text.len});
+  if (text.failed || p->request.ptr == NULL) status = wn_fail_memory(err);
+  wn_buf_clear(&text);
+  p->funnel.query.context = attrs;
+  return status;
 }
 
 static wn_status find_anchor(wn_passage *p, wn_error *err) {
@@ -288,7 +321,7 @@ static wn_status log_slate(const wn_passage *p, wn_str features, wn_error *err) 
   bool waits = p->session.len > 0 || (committer != NULL && wn_committer_last(committer) != WN_OK);
   size_t texts = strlen(out->slate_id) + strlen(p->surface->name) + p->in->session.len +
                  p->in->user.len + p->arms.len + features.len + p->in->filter.len +
-                 out->context.len;
+                 out->context.len + p->request.len + p->weights.len;
   size_t items =
       out->len * (sizeof(wn_item_ix) + sizeof(float)) + p->funnel.exclude_len * sizeof(wn_item_ix);
   size_t size = sizeof(slate_batch) + items + texts;
@@ -324,6 +357,8 @@ static wn_status log_slate(const wn_passage *p, wn_str features, wn_error *err) 
                                  .exclude = exclude,
                                  .exclude_len = p->funnel.exclude_len,
                                  .context = put_str(&at, out->context),
+                                 .request = put_str(&at, p->request),
+                                 .weights = put_str(&at, p->weights),
                                  .features = put_str(&at, features)};
   if (waits && p->in->hold) {
     out->unlogged = &b->op;
@@ -393,12 +428,31 @@ cleanup:
   return status;
 }
 
+/* Weights of this user's own, where the surface perturbs them. A champion and its challenger are
+ * compared as they are. */
+static wn_status perturb(wn_passage *p, wn_error *err) {
+  wn_buf factors = {0};
+  wn_status status = WN_OK;
+  if (!(p->surface->perturb > 0) || p->duel != SIZE_MAX) return WN_OK;
+  wn_surface *own = wn_arena_alloc(p->arena, sizeof *own);
+  if (own == NULL) return wn_fail_memory(err);
+  if (wn_perturb(p->surface, p->in->user, p->now_ms, own, &factors)) {
+    p->surface = own;
+    p->weights = wn_arena_str(p->arena, (wn_str){factors.data, factors.len});
+    if (factors.failed || p->weights.ptr == NULL) status = wn_fail_memory(err);
+  }
+  wn_buf_clear(&factors);
+  return status;
+}
+
 static wn_status make_slate(wn_passage *p, wn_error *err) {
   wn_status status = WN_OK;
   const wn_slate_request *in = p->in;
   WN_TRY(wn_passage_surface(p, err));
   WN_TRY(wn_passage_take_arms(p, err));
+  WN_TRY(perturb(p, err));
   WN_TRY(check_context(p, err));
+  WN_TRY(read_context(p, err));
   WN_TRY(make_slate_id(p, err));
   /* The policy may be gone when the answer is read. */
   p->out->surface = wn_arena_str(p->arena, wn_str_of(p->surface->name));

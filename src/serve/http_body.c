@@ -394,6 +394,18 @@ static wn_status text_member(const json_t *json, const char *name, wn_arena *are
   return value == NULL || json_is_null(value) ? WN_OK : copy_id(value, name, arena, out, err);
 }
 
+/* An object, as text: the engine reads it. */
+static wn_status context_member(const json_t *json, wn_arena *arena, wn_str *out, wn_error *err) {
+  const json_t *value = json_object_get(json, "context");
+  if (value == NULL || json_is_null(value)) return WN_OK;
+  if (!json_is_object(value)) return wn_fail(err, WN_E_ARGUMENT, "context", "must be an object");
+  char *text = json_dumps(value, JSON_COMPACT);
+  if (text == NULL) return wn_fail_memory(err);
+  *out = wn_arena_str(arena, wn_str_of(text));
+  free(text);
+  return out->ptr != NULL ? WN_OK : wn_fail_memory(err);
+}
+
 typedef struct id_list {
   const wn_str *ids;
   size_t len;
@@ -431,10 +443,10 @@ static wn_status number_member(const json_t *json, wn_slate_request *out, wn_err
 }
 
 wn_status wn_body_to_slate(wn_str text, wn_arena *arena, wn_slate_request *out, wn_error *err) {
-  static const char *const members[] = {"user",   "item",    "session", "n",
-                                        "filter", "exclude", "explain", NULL};
-  static const char *const look_members[] = {"user",   "item",    "session", "n",
-                                             "filter", "exclude", "why",     NULL};
+  static const char *const members[] = {"user",    "item",    "session", "n", "filter",
+                                        "exclude", "explain", "context", NULL};
+  static const char *const look_members[] = {"user",    "item", "session", "n", "filter",
+                                             "exclude", "why",  "context", NULL};
   wn_status status = WN_OK;
   json_t *json = NULL;
   id_list exclude = {NULL, 0}, why = {NULL, 0};
@@ -445,6 +457,7 @@ wn_status wn_body_to_slate(wn_str text, wn_arena *arena, wn_slate_request *out, 
   WN_TRY(text_member(json, "item", arena, &out->item, err));
   WN_TRY(text_member(json, "session", arena, &out->session, err));
   WN_TRY(text_member(json, "filter", arena, &out->filter, err));
+  WN_TRY(context_member(json, arena, &out->context, err));
   WN_TRY(number_member(json, out, err));
   WN_TRY(ids_member(json, "exclude", arena, &exclude, err));
   WN_TRY(ids_member(json, "why", arena, &why, err));

@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "funnel/perturb.h"
 #include "serve/engine_exposed.h"
 
 #include <inttypes.h>
@@ -158,6 +159,17 @@ static wn_status session_of(rerun *r, const wn_own_slate *slate, wn_str *name, w
   return wn_engine_session_name(slate->session, name_of_user(r, slate), &r->arena, name, err);
 }
 
+/* The weights that the user would have had on that day. */
+static wn_status perturb(rerun *r, const wn_own_slate *slate, wn_request *request, wn_error *err) {
+  wn_buf factors = {0};
+  wn_surface *own = wn_arena_alloc(&r->arena, sizeof *own);
+  if (own == NULL) return wn_fail_memory(err);
+  if (wn_perturb(request->surface, name_of_user(r, slate), slate->time_ms, own, &factors))
+    request->surface = own;
+  wn_buf_clear(&factors);
+  return WN_OK;
+}
+
 static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surface,
                      wn_error *err) {
   wn_engine *engine = r->engine;
@@ -182,6 +194,13 @@ static wn_status ask(rerun *r, const wn_own_slate *slate, const wn_surface *surf
     request.served = served.data;
     request.served_len = served.len;
   }
+  if (slate->request.len > 0) {
+    wn_attrs *context = wn_arena_alloc(&r->arena, sizeof *context);
+    if (context == NULL) WN_TRY(wn_fail_memory(err));
+    WN_TRY(wn_attrs_from_json(slate->request, &r->arena, context, err));
+    request.query.context = context;
+  }
+  if (surface->perturb > 0) WN_TRY(perturb(r, slate, &request, err));
   request.filter = slate->filter;
   request.exclude = slate->exclude;
   request.exclude_len = slate->exclude_len;
@@ -234,7 +253,7 @@ static wn_status begin_exposure(rerun *r, wn_error *err) {
   wn_exposure_options options;
   wn_answered_options how;
   bool asks;
-  WN_TRY(wn_policy_asks_exposed(r->engine->policy, &asks, err));
+  WN_TRY(wn_engine_asks_exposed(r->engine, r->engine->policy, &asks, err));
   if (!asks) return WN_OK;
   wn_exposure_options_defaults(&options);
   options.impressions_max = r->engine->config.server.impressions_remembered;

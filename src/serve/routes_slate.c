@@ -45,6 +45,7 @@ static wn_status query_slate(wn_http *http, const char *const *allowed, wn_slate
   out->user = wn_query_get(query, "user");
   out->session = wn_query_get(query, "session");
   out->filter = wn_query_get(query, "filter");
+  out->context = wn_query_get(query, "context");
   out->n = (uint32_t)n;
 cleanup:
   return status;
@@ -87,8 +88,8 @@ cleanup:
 }
 
 wn_status wn_route_slate_get(wn_http *http, wn_error *err) {
-  static const char *const allowed[] = {"user",   "item",    "session", "n",
-                                        "filter", "exclude", "explain", NULL};
+  static const char *const allowed[] = {"user",    "item",    "session", "n", "filter",
+                                        "exclude", "explain", "context", NULL};
   wn_status status = WN_OK;
   wn_slate_request request = {.surface = http->id};
   WN_TRY(query_slate(http, allowed, &request, err));
@@ -132,7 +133,8 @@ wn_status wn_route_slate_done(wn_http *http, wn_error *err) {
 }
 
 wn_status wn_route_item_similar(wn_http *http, wn_error *err) {
-  static const char *const allowed[] = {"n", "filter", "user", "exclude", "explain", NULL};
+  static const char *const allowed[] = {"n",       "filter",  "user", "exclude",
+                                        "explain", "context", NULL};
   wn_status status = WN_OK;
   wn_slate_request request = {.surface = WN_STR("similar"), .item = http->id};
   WN_TRY(query_slate(http, allowed, &request, err));

@@ -11,7 +11,7 @@
 
 #include <sqlite3.h>
 
-#define WN_SQLITE_VERSION        5          /* PRAGMA user_version: of the schema */
+#define WN_SQLITE_VERSION        6          /* PRAGMA user_version: of the schema */
 #define WN_SQLITE_APPLICATION_ID 0x57696E6E /* "Winn" */
 
 /* The log's pages are moved into the database when there are so many (of 4 KiB). */

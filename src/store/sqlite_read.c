@@ -313,13 +313,15 @@ static wn_status slate_of_row(sqlite3_stmt *s, shown_items *shown, wn_slate_log 
                         .exclude = shown->excluded.data,
                         .exclude_len = shown->excluded.len,
                         .features = blob_of(s, 13),
-                        .context = blob_of(s, 16)};
+                        .context = blob_of(s, 16),
+                        .request = wn_sqlite_column(s, 17),
+                        .weights = wn_sqlite_column(s, 18)};
   return WN_OK;
 }
 
 #define SELECT_SLATES                                                                              \
   "SELECT seq, id, time_ms, surface, user, user_id, session, anchor, snapshot, feed, items, "      \
-  "policy, arms, features, filter, excluded, context FROM slates "
+  "policy, arms, features, filter, excluded, context, request, weights FROM slates "
 
 wn_status wn_sqlite_scan_slates(wn_store *store, int64_t since_ms, bool feeds_only,
                                 wn_slate_fn *each, void *ctx, wn_error *err) {

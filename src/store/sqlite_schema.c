@@ -54,7 +54,9 @@ const char wn_sqlite_schema[] =
     "  features BLOB,\n"
     "  filter TEXT,\n"
     "  excluded TEXT,\n"
-    "  context BLOB\n"
+    "  context BLOB,\n"
+    "  request TEXT,\n"
+    "  weights TEXT\n"
     ");\n"
     "CREATE INDEX slates_feed ON slates(time_ms) WHERE feed = 1;\n";
 
@@ -65,6 +67,8 @@ const char *const wn_sqlite_upgrades[WN_SQLITE_VERSION - 1] = {
     "ALTER TABLE slates ADD COLUMN filter TEXT;\n"
     "ALTER TABLE slates ADD COLUMN excluded TEXT;\n",
     "ALTER TABLE slates ADD COLUMN context BLOB;\n",
+    "ALTER TABLE slates ADD COLUMN request TEXT;\n"
+    "ALTER TABLE slates ADD COLUMN weights TEXT;\n",
 };
 
 /* Made anew by each upgrade. */

@@ -19,9 +19,10 @@ static const char *const statement_sql[WN_ST_COUNT] = {
     [WN_ST_USER] = "INSERT OR REPLACE INTO users(ix, " WN_USER_COLUMNS ") "
                    "VALUES(?1, ?2, ?3, ?4, ?5)",
     [WN_ST_SLATE] = "INSERT INTO slates(seq, id, time_ms, surface, user, user_id, session, anchor, "
-                    "snapshot, feed, items, policy, arms, features, filter, excluded, context) "
+                    "snapshot, feed, items, policy, arms, features, filter, excluded, context, "
+                    "request, weights) "
                     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
-                    "?17)",
+                    "?17, ?18, ?19)",
     /* No index on user: it would double the cost of every event for the sake of a rare scan. */
     [WN_ST_ERASED] = "INSERT OR REPLACE INTO erased(user, seq) VALUES(?1, ?2)",
     [WN_ST_NOTE_ERASURE] = "INSERT OR REPLACE INTO erasures(id, user, event_seq, slate_seq, "
@@ -36,7 +37,8 @@ static const char *const statement_sql[WN_ST_COUNT] = {
                           "ORDER BY e.slate_seq DESC LIMIT 1) AS number FROM slates s "
                           "WHERE (s.user NOTNULL OR s.user_id NOTNULL) AND number NOTNULL",
     [WN_ST_ERASE_SLATE] = "UPDATE slates SET user = NULL, user_id = NULL, session = NULL, "
-                          "features = NULL, filter = NULL, excluded = NULL, context = NULL "
+                          "features = NULL, filter = NULL, excluded = NULL, context = NULL, "
+                          "request = NULL, weights = NULL "
                           "WHERE seq = ?1",
     [WN_ST_ERASURES_DONE] = "DELETE FROM erasures",
     [WN_ST_EXPIRE] = "DELETE FROM events WHERE seq >= ?1 AND seq <= ?2 AND time_ms < ?3",
@@ -259,6 +261,8 @@ wn_status wn_sqlite_put_slate(wn_store *store, uint64_t seq, const wn_slate_log 
   bind_str(s, 15, slate->filter);
   bind_str(s, 16, excluded);
   bind_blob(s, 17, slate->context);
+  bind_str(s, 18, slate->request);
+  bind_str(s, 19, slate->weights);
   return run(store, WN_ST_SLATE, err);
 }
 

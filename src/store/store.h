@@ -51,6 +51,9 @@ typedef struct wn_slate_log {
   const wn_item_ix *exclude; /* what the request left out */
   size_t exclude_len;
   wn_str context; /* what a linear bandit saw of the items: rows of model/exposed.h; absent: none */
+  wn_str request; /* what the request said of its context: a JSON object; absent: nothing */
+  wn_str weights; /* of objectives, where they were perturbed: "click=0.11 buy=4.8"; absent: as
+                     configured */
   wn_str features; /* what the ranker saw of the items (model/feature_log.h); absent: not logged */
 } wn_slate_log;
 

@@ -328,6 +328,18 @@ class Slates(ApiTest):
                                           {"user": "stranger", "n": 6, "exclude": first}))
         self.assertFalse(set(first) & set(ids(posted)))
 
+    def test_context(self):
+        post = lambda context: self.server.post("/v1/surfaces/home/slate", {"user": "user-1", "n": 2, "context": context})
+        self.ok(post({"device": "tv", "hour": 3, "beta": True, "none": None}))
+        self.ok(post(None))
+        self.slate("user=user-1&n=2&context=" + quote('{"device":"tv"}'))
+        self.problem(post("tv"), 400, "context")
+        self.problem(post({"a": ["tv"]}), 400, "context")
+        self.problem(post({"a": {}}), 400, "context")
+        self.problem(post({"a": "x" * 101}), 400, "context")
+        self.problem(post({"m%d" % i: i for i in range(17)}), 400, "context")
+        self.problem(self.server.get("/v1/surfaces/home/slate?user=u&context=tv"), 400, "context")
+
     def test_explain(self):
         self.assertNotIn("explain", self.slate("user=user-1"))
         trace = self.slate("user=user-1&explain=true")["explain"]

@@ -184,7 +184,7 @@ class OpenApi(ApiTest):
         """Described parameters are taken; another one is refused."""
         values = {"experiment": "x", "metric": "ndcg%4010", "user": "user-1", "item": "item-1", "session": "s", "n": "3", "filter": "price%20%3E%200",
                   "exclude": "item-2", "explain": "true", "q": "item", "id": "item-1", "status": "any",
-                  "cursor": "0", "hours": "24", "category": "section", "verify": "true", "random": "false", "against": "1", "kind": "train"}
+                  "cursor": "0", "hours": "24", "category": "section", "context": "{\"device\":\"tv\"}", "verify": "true", "random": "false", "against": "1", "kind": "train"}
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():
                 if method != "get" or (self.asset is None and "{asset}" in path):

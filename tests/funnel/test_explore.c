@@ -35,11 +35,12 @@ static wn_status cold(void *ctx, uint32_t below, wn_bitset *set, wn_error *err) 
   return WN_OK;
 }
 
-static void repeats(void *ctx, int64_t now_ms, double half_life_ms, const wn_item_ix *items,
-                    size_t len, float *out) {
+static void before(void *ctx, const wn_before_ask *ask, const wn_item_ix *items, size_t len,
+                   wn_before *out) {
   const fake *f = ctx;
-  (void)now_ms, (void)half_life_ms;
-  for (size_t i = 0; i < len; i++) out[i] = f->repeats[items[i]];
+  (void)ask;
+  for (size_t i = 0; i < len; i++)
+    out[i] = (wn_before){f->repeats[items[i]] > 0, f->repeats[items[i]], 1};
 }
 
 /* What some hundred slates would have taught. */
@@ -225,7 +226,7 @@ static void test_frequencies(void **state) {
     wn_surface s;
     fake f;
     const wn_exposed exposed = {
-        .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+        .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
     init(&w, &s, &f);
     policies[i].declare(&s);
     wn_error err = {0};
@@ -256,7 +257,7 @@ static void test_cold(void **state) {
   wn_surface s;
   fake f;
   const wn_exposed exposed = {
-      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+      .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
   init(&w, &s, &f);
   slot(&s, 2, WN_EXPLORE_COLD, 0.5f);
   wn_request r = fx_request(&w, &s, N);
@@ -300,7 +301,7 @@ static void test_judged(void **state) {
   wn_surface s;
   fake f;
   const wn_exposed exposed = {
-      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+      .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
     init(&w, &s, &f);
     policies[i].declare(&s);
@@ -329,7 +330,7 @@ static void test_fatigue(void **state) {
   wn_surface s;
   fake f;
   const wn_exposed exposed = {
-      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+      .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
   init(&w, &s, &f);
   s.fatigue_rate = 0.2f;
   wn_request r = fx_request(&w, &s, N);
@@ -364,7 +365,7 @@ static void test_memory(void **state) {
   wn_surface s;
   fake f;
   const wn_exposed exposed = {
-      .ctx = &f, .tally = tally, .cold = cold, .repeats = repeats, .linear = linear};
+      .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
     size_t failed = 0;
     bool whole = false;

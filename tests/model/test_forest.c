@@ -3,7 +3,7 @@
 #include "fitting.h"
 
 #include "base/simd/simd.h"
-#include "model/forest.h"
+#include "model/boost.h"
 
 #include <xgboost/c_api.h>
 
@@ -109,7 +109,7 @@ static void test_equals_xgboost(void **state) {
     }
 }
 
-/* Contributions are XGBoost's approximate ones, and add up to the margin. */
+/* Contributions are XGBoost's (pred_contribs), and add up to the margin. */
 static void test_contributions(void **state) {
   (void)state;
   make_rows(5);
@@ -120,8 +120,8 @@ static void test_contributions(void **state) {
   bst_ulong len;
   f.link = WN_FOREST_RAW;
   wn_forest_predict(&f, rows, ROWS, FEATURES, margin);
-  assert_int_equal(XGBoosterPredict(b.handle, b.matrix, 4 | 8, 0, 0, &len, &want),
-                   0); /* approx_contribs */
+  assert_int_equal(XGBoosterPredict(b.handle, b.matrix, 4, 0, 0, &len, &want),
+                   0); /* pred_contribs */
   assert_int_equal(len, ROWS * (FEATURES + 1));
   for (size_t i = 0; i < ROWS; i++) {
     float sum = wn_forest_contributions(&f, rows + i * FEATURES, contribution);
@@ -136,6 +136,69 @@ static void test_contributions(void **state) {
   assert_float_equal(gain, 1, 1e-5);
   wn_forest_clear(&f);
   booster_free(&b);
+}
+
+/* Trees behind others, of another depth: their sums add up, and so do contributions. */
+static void test_join(void **state) {
+  (void)state;
+  make_rows(7);
+  booster a = train("binary:logistic", "5", 12), b = train("binary:logistic", "2", 7);
+  wn_forest first = forest_of(&a), second = forest_of(&b), both;
+  static float one[ROWS], two[ROWS], sum[ROWS];
+  float contribution[FEATURES], gain = 0;
+  first.link = second.link = WN_FOREST_RAW;
+  assert_ok(wn_forest_join(&first, &second, &both, err));
+  assert_ok(wn_forest_validate(&both, "joined", err));
+  assert_int_equal(both.trees.count, 19);
+  wn_forest_predict(&first, rows, ROWS, FEATURES, one);
+  wn_forest_predict(&second, rows, ROWS, FEATURES, two);
+  wn_forest_predict(&both, rows, ROWS, FEATURES, sum);
+  for (size_t i = 0; i < ROWS; i++) {
+    assert_float_equal(sum[i], one[i] + two[i] - second.base, 1e-4);
+    float adds = wn_forest_contributions(&both, rows + i * FEATURES, contribution);
+    for (size_t j = 0; j < FEATURES; j++) adds += contribution[j];
+    assert_float_equal(adds, sum[i], 1e-4);
+  }
+  for (size_t j = 0; j < FEATURES; j++) gain += both.gain[j];
+  assert_float_equal(gain, 1, 1e-5);
+  wn_forest_clear(&both);
+  second.features++;
+  wn_error why = {0};
+  assert_int_equal(wn_forest_join(&first, &second, &both, &why), WN_E_UNSUPPORTED);
+  wn_forest_clear(&first);
+  wn_forest_clear(&second);
+  booster_free(&a);
+  booster_free(&b);
+}
+
+static double loss_of(const wn_forest *f) {
+  static float p[ROWS];
+  double sum = 0;
+  wn_forest_predict(f, rows, ROWS, FEATURES, p);
+  for (size_t i = 0; i < ROWS; i++) sum -= log(labels[i] > 0 ? (double)p[i] : 1 - (double)p[i]);
+  return sum / ROWS;
+}
+
+/* Boosting that goes on from ten trees is as good as twenty at once; the old ones stay. */
+static void test_goes_on(void **state) {
+  (void)state;
+  wn_forest ten, more, twenty;
+  make_rows(9);
+  wn_boost_data data = {.feature = rows, .label = labels, .rows = ROWS, .features = FEATURES};
+  wn_boost_options o = {.trees = 10, .depth = 3, .eta = 0.2, .seed = 1, .stage = ""};
+  assert_ok(wn_boost_forest(&data, &o, NULL, NULL, &ten, err));
+  o.warm = &ten;
+  assert_ok(wn_boost_forest(&data, &o, NULL, NULL, &more, err));
+  o.warm = NULL, o.trees = 20;
+  assert_ok(wn_boost_forest(&data, &o, NULL, NULL, &twenty, err));
+  assert_int_equal(more.trees.count, 20);
+  size_t nodes = ((size_t)1 << ten.trees.depth) - 1;
+  assert_memory_equal(more.trees.threshold, ten.trees.threshold, nodes * 10 * sizeof(float));
+  assert_true(loss_of(&more) < loss_of(&ten) - 0.05);
+  assert_float_equal(loss_of(&more), loss_of(&twenty), 0.02);
+  wn_forest_clear(&ten);
+  wn_forest_clear(&more);
+  wn_forest_clear(&twenty);
 }
 
 static void test_snapshot(void **state) {
@@ -212,7 +275,8 @@ static void test_refusals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_equals_xgboost), cmocka_unit_test(test_contributions),
-      cmocka_unit_test(test_snapshot), cmocka_unit_test(test_by_hand),
+      cmocka_unit_test(test_join),           cmocka_unit_test(test_goes_on),
+      cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_by_hand),
       cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static void draw(bool looks, wn_objective_rows *out) {
 
 static void fit_objective(const wn_objective_rows *rows, uint32_t method, wn_objective_model *out) {
   wn_fit_env env = {.seed = 1};
-  wn_boost_options o = {40, 3, 0.2, false, 1, "", TRAITS};
+  wn_boost_options o = {40, 3, 0.2, false, 1, "", TRAITS, NULL};
   memset(out, 0, sizeof *out);
   out->head.spec.position = method;
   assert_ok(wn_objective_fit(rows, 0, &o, &env, out, err));

@@ -43,10 +43,16 @@ static wn_tally of(wn_exposure *e, const char *surface, wn_item_ix item) {
 }
 
 static double tired(wn_exposure *e, const char *user, wn_item_ix item, int64_t now_ms) {
-  float out;
-  const wn_exposure_whom whom = {WN_STR("home"), wn_str_of(user), now_ms, (double)HOUR};
-  wn_exposure_repeats(e, &whom, &item, 1, &out);
-  return (double)out;
+  wn_before out;
+  const wn_exposure_whom whom = {WN_STR("home"), wn_str_of(user), {now_ms, (double)HOUR, false}};
+  wn_exposure_before(e, &whom, &item, 1, &out);
+  wn_exposure_whom all = whom;
+  wn_before anywhere;
+  all.ask.everywhere = true; /* at least as much */
+  wn_exposure_before(e, &all, &item, 1, &anywhere);
+  assert_true(anywhere.times >= out.times && anywhere.faded >= out.faded);
+  assert_true(out.last_ms <= anywhere.last_ms);
+  return (double)out.faded;
 }
 
 static void test_counts(void **state) {

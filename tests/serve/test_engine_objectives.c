@@ -2,6 +2,8 @@
  * after, told by explain, weighed without training again; and the two-signal trap. */
 #include "site_fixture.h"
 
+#include "lab/heads.h"
+
 #define SITE                                                                                       \
   "surfaces: {home: {filter: {seen: none}}}\n"                                                     \
   "signals: {finish: {seen: false}, click: {seen: false}, like: {seen: false}}\n"                  \
@@ -52,6 +54,40 @@ static outcome measure(site *s, const char *yaml, size_t visits) {
   return out;
 }
 
+static const char perturbed[] =
+    "surfaces: {home: {filter: {seen: none}, score: {perturb: 0.7}}}\n"
+    "signals: {finish: {seen: false}, click: {seen: false}, like: {seen: false}}\n"
+    "objectives: {buy: {label: buy within 7d}, click: {weight: 0.3}, finish: {weight: 0.3}, "
+    "like: {weight: 1}}\n";
+
+/* Weights that differ between users are logged, and tell what they do. WINNOW_PERTURBED_VISITS:
+ * of so many, with what was found printed. */
+static void check_perturbed(site *s) {
+  const char *wanted = getenv("WINNOW_PERTURBED_VISITS");
+  size_t visits = wanted != NULL ? strtoul(wanted, NULL, 10) : 120;
+  wn_error err = {0};
+  wn_heads h = {0};
+  const wn_heads_ask all = {WN_STR("home"), 0};
+  world_open_as(&s->w, perturbed);
+  visit(s, visits);
+  h.objectives = s->w.engine->config.train.objectives;
+  world_close(&s->w); /* all is committed */
+  world_open_as(&s->w, perturbed);
+  assert_ok(wn_heads_read(s->w.engine->store, &s->w.engine->serving->signals, &all, &h, &err));
+  assert_int_equal(h.slates, visits);
+  assert_true(h.users > 80 && h.rows.len >= h.users && h.mean[1] > 0.2);
+  for (size_t k = 0; k < h.rows.len; k++)
+    for (size_t i = 0; i < 4; i++)
+      assert_true(h.rows.data[k].x[i] != 0 && fabs(h.rows.data[k].x[i]) <= 1.4001);
+  for (size_t k = 1; wanted != NULL && k < 4; k++)
+    for (size_t j = 1; j < 4; j++)
+      print_message("ln weight of %s: %+.3f (se %.3f) %s a slate, of %.3f\n",
+                    h.objectives.data[k].name, h.effect[k][j].slope, h.effect[k][j].se,
+                    h.objectives.data[j].name, h.mean[j]);
+  wn_heads_clear(&h);
+  world_close(&s->w);
+}
+
 /* Bait makes clicks, short items make finishes, and neither is worth anything: a ranker of one
  * signal falls for it. With all of them it does not, by weights alone: one snapshot. */
 static void test_two_signals(void **state) {
@@ -85,6 +121,7 @@ static void test_two_signals(void **state) {
   outcome all = measure(&s, by_all, 300);
   assert_true(all.share > 1.2 * clicks.share && all.share > 1.2 * finishes.share);
   assert_true(all.clicks < 0.8 * clicks.clicks);
+  check_perturbed(&s);
   wn_check honest = claimed(&s, by_all, 0), boasting = claimed(&s, by_all, 2);
   assert_true(3 * honest.value < boasting.value);
   assert_true(boasting.state == WN_CHECK_FAIL && boasting.worst_len == WN_CHECK_WORST);

@@ -196,11 +196,12 @@ static void make_old(void) {
   wn_store_close(store);
   set_pragma(
       "INSERT INTO slates VALUES(1, 's1', 5, 'home', 0, NULL, NULL, NULL, 3, 0, '[[0,1]]', 0, "
-      "NULL, NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
+      "NULL, NULL, NULL, NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
       "DROP VIEW impressions; ALTER TABLE slates DROP COLUMN policy;"
       "ALTER TABLE slates DROP COLUMN arms; ALTER TABLE slates DROP COLUMN features;"
       "ALTER TABLE slates DROP COLUMN filter; ALTER TABLE slates DROP COLUMN excluded;"
-      "ALTER TABLE slates DROP COLUMN context;"
+      "ALTER TABLE slates DROP COLUMN context; ALTER TABLE slates DROP COLUMN request;"
+      "ALTER TABLE slates DROP COLUMN weights;"
       "PRAGMA user_version = 1");
 }
 
@@ -210,7 +211,7 @@ static void check_upgraded(void) {
   assert_int_equal(query("SELECT count(*) FROM impressions WHERE slate = 's1' AND arms IS NULL"),
                    1);
   assert_int_equal(query("SELECT count(*) FROM events"), 1);
-  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 5);
+  assert_int_equal(query("SELECT user_version FROM pragma_user_version"), 6);
 }
 
 /* What a reader says of it, and that a writer brings it up to date. */

@@ -157,8 +157,8 @@ static void test_given_items(void **state) {
   world_init(&w);
   make_rows(&w, &query, history, lists, &all);
   uint32_t items[] = {all.item[7], all.item[2], all.item[9]};
-  assert_ok(
-      wn_feature_rows_of(&w.features, &query, &(wn_feature_ask){.lists = lists, .item = items, .len = 3}, &some, err));
+  assert_ok(wn_feature_rows_of(
+      &w.features, &query, &(wn_feature_ask){.lists = lists, .item = items, .len = 3}, &some, err));
   assert_int_equal(some.len, 3);
   static const size_t from[] = {7, 2, 9};
   for (size_t i = 0; i < 3; i++)

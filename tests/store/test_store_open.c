@@ -196,7 +196,8 @@ static void make_old(void) {
   wn_store_close(store);
   set_pragma(
       "INSERT INTO slates VALUES(1, 's1', 5, 'home', 0, NULL, NULL, NULL, 3, 0, '[[0,1]]', 0, "
-      "NULL, NULL, NULL, NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = 'slates';"
+      "NULL, NULL, NULL, NULL, NULL, NULL, NULL); UPDATE counters SET value = 1 WHERE name = "
+      "'slates';"
       "DROP VIEW impressions; ALTER TABLE slates DROP COLUMN policy;"
       "ALTER TABLE slates DROP COLUMN arms; ALTER TABLE slates DROP COLUMN features;"
       "ALTER TABLE slates DROP COLUMN filter; ALTER TABLE slates DROP COLUMN excluded;"

@@ -10,28 +10,37 @@
 
 #define CLASSES     256u
 #define CLASS_SHIFT 20 /* sign, exponent and three bits of a float's mantissa are left */
+#define WORDS       512u
+
+typedef struct allowed_row {
+  uint32_t id;
+  float norm; /* norms part's entry; 0 where there is none */
+} allowed_row;
 
 /* Allowed, present and visible. */
-static uint32_t *gather(const wn_seek *seek, size_t *count) {
+static allowed_row *gather(const wn_seek *seek, size_t *count) {
   const wn_base *base = seek->base;
+  const uint64_t *mask = seek->allowed->words;
   size_t words = ((size_t)base->head.ids + 63) / 64, len = 0;
   size_t allowed = (seek->allowed->bits + 63) / 64;
+  uint32_t at[WORDS + 8];
   if (words > allowed) words = allowed;
-  const uint64_t *mask = seek->allowed->words;
-  uint32_t *ids = wn_arena_alloc(seek->arena, (seek->allowed_count + 1) * sizeof *ids);
-  if (ids == NULL) return NULL;
-  for (size_t w = 0; w < words; w++) {
-    if (w + 4 <= words && (mask[w] | mask[w + 1] | mask[w + 2] | mask[w + 3]) == 0) {
-      w += 3;
-      continue;
-    }
-    for (uint64_t bits = mask[w] & base->present[w]; bits != 0; bits &= bits - 1) {
-      uint32_t id = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-      if (len < seek->allowed_count && wn_base_sees(base, id, seek->now)) ids[len++] = id;
+  allowed_row *rows = wn_arena_alloc(seek->arena, (seek->allowed_count + 1) * sizeof *rows);
+  if (rows == NULL) return NULL;
+  for (size_t first = 0; first < words; first += WORDS) {
+    size_t n = words - first < WORDS ? words - first : WORDS;
+    size_t some = wn_scan()->words_common(mask + first, base->present + first, n, at);
+    for (size_t i = 0; i < some; i++) {
+      size_t w = first + at[i];
+      for (uint64_t bits = mask[w] & base->present[w]; bits != 0; bits &= bits - 1) {
+        uint32_t id = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(bits));
+        if (len == seek->allowed_count || !wn_base_sees(base, id, seek->now)) continue;
+        rows[len++] = (allowed_row){id, base->norms != NULL ? base->norms[id] : 0};
+      }
     }
   }
   *count = len;
-  return ids;
+  return rows;
 }
 
 static inline uint32_t bits_of(float x) {
@@ -41,23 +50,22 @@ static inline uint32_t bits_of(float x) {
 }
 
 /* Counting sort by falling class of norm. */
-static uint32_t *by_norm(const wn_seek *seek, const uint32_t *ids, size_t count) {
-  const float *norms = seek->base->norms;
+static allowed_row *by_norm(const wn_seek *seek, const allowed_row *rows, size_t count) {
   uint32_t begin[CLASSES + 1] = {0}, top = 0;
-  uint32_t *sorted = wn_arena_alloc(seek->arena, (count + 1) * sizeof *sorted);
+  allowed_row *sorted = wn_arena_alloc(seek->arena, (count + 1) * sizeof *sorted);
   uint8_t *class = wn_arena_alloc(seek->arena, count + 1);
   if (sorted == NULL || class == NULL) return NULL;
   for (size_t i = 0; i < count; i++) {
-    uint32_t bits = bits_of(norms[ids[i]]);
+    uint32_t bits = bits_of(rows[i].norm);
     top = bits > top ? bits : top;
   }
   for (size_t i = 0; i < count; i++) {
-    uint32_t below = top - bits_of(norms[ids[i]]);
+    uint32_t below = top - bits_of(rows[i].norm);
     class[i] = (uint8_t)(below < CLASSES ? below : CLASSES - 1);
     begin[class[i] + 1]++;
   }
   for (uint32_t c = 1; c <= CLASSES; c++) begin[c] += begin[c - 1];
-  for (size_t i = 0; i < count; i++) sorted[begin[class[i]]++] = ids[i];
+  for (size_t i = 0; i < count; i++) sorted[begin[class[i]]++] = rows[i];
   return sorted;
 }
 
@@ -66,21 +74,21 @@ bool wn_seek_rows(wn_seek *seek) {
   bool ip = seek->probe.metric == WN_METRIC_IP;
   const size_t ahead = 8;
   size_t count = 0;
-  uint32_t *ids = gather(seek, &count);
-  if (ids != NULL && ip) ids = by_norm(seek, ids, count);
-  if (ids == NULL) return false;
+  allowed_row *rows = gather(seek, &count);
+  if (rows != NULL && ip) rows = by_norm(seek, rows, count);
+  if (rows == NULL) return false;
   float reach = (float)seek->probe.norm * (1 + 1e-5f);
   for (size_t i = 0; i < count; i++) {
-    if (ip && reach * base->norms[ids[i]] < seek->least) {
+    if (ip && reach * rows[i].norm < seek->least) {
       /* the rest of this class may reach it; a class further down, an eighth of it less, not */
-      if (reach * base->norms[ids[i]] * 1.25f < seek->least) break;
+      if (reach * rows[i].norm * 1.25f < seek->least) break;
       continue;
     }
     if (i + ahead < count) {
-      const float *row = wn_base_row(base, ids[i + ahead]);
+      const float *row = wn_base_row(base, rows[i + ahead].id);
       for (uint32_t j = 0; j < base->head.dims; j += 16) __builtin_prefetch(row + j);
     }
-    wn_seek_known(seek, ids[i], wn_seek_row(seek, ids[i]));
+    wn_seek_known(seek, rows[i].id, wn_seek_row(seek, rows[i].id));
   }
   return true;
 }

@@ -234,6 +234,30 @@ static void test_bits(WN_UNUSED void **state) {
   assert_ptr_equal(wn_scan(), wn_scan());
 }
 
+static void test_common_words(WN_UNUSED void **state) {
+  enum { WORDS = 41 };
+  wn_rng rng;
+  uint64_t a[WORDS], b[WORDS];
+  uint32_t at[WORDS + 8];
+  wn_rng_seed(&rng, 13);
+  for (int round = 0; round < 200; round++) {
+    for (size_t i = 0; i < WORDS; i++) { /* one bit each, the same in half of them */
+      a[i] = UINT64_C(1) << wn_rng_below(&rng, 64);
+      b[i] = wn_rng_below(&rng, 2) == 0 ? a[i] : ~a[i];
+    }
+    size_t n = (size_t)wn_rng_below(&rng, WORDS + 1);
+    for (size_t k = 0; k < COUNT_OF(names); k++) {
+      const wn_scan_table *t = wn_scan_named(names[k]);
+      if (t == NULL) continue;
+      size_t found = t->words_common(a, b, n, at), next = 0;
+      for (uint32_t i = 0; i < n; i++) {
+        if (a[i] == b[i]) assert_int_equal(at[next++], i);
+      }
+      assert_int_equal(found, next);
+    }
+  }
+}
+
 static void test_allowed_lanes(WN_UNUSED void **state) {
   enum { WORDS = 9 };
   wn_rng rng;
@@ -258,10 +282,9 @@ static void test_allowed_lanes(WN_UNUSED void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_codes),
-      cmocka_unit_test(test_allowed_lanes),
-      cmocka_unit_test(test_floats),
-      cmocka_unit_test(test_bits),
+      cmocka_unit_test(test_codes),        cmocka_unit_test(test_allowed_lanes),
+      cmocka_unit_test(test_floats),       cmocka_unit_test(test_bits),
+      cmocka_unit_test(test_common_words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

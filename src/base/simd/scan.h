@@ -79,6 +79,8 @@ typedef struct wn_scan_table {
   void (*dots)(const float *blocks, size_t count, const float *x, size_t dims, float *out);
   float (*distance2)(const float *a, const float *b, size_t n); /* ‖a − b‖² */
   size_t (*count_bits)(const uint64_t *words, size_t n);
+  /* The i < n with a[i] & b[i] not 0, ascending; returns how many. `at` has room for n + 8. */
+  size_t (*words_common)(const uint64_t *a, const uint64_t *b, size_t n, uint32_t *at);
   /* Bit l: bit ids[l] of `words` is set; ids at or beyond `bits` are not. 16 ids. */
   unsigned (*test_bits)(const uint64_t *words, size_t bits, const uint32_t *ids);
 } wn_scan_table;

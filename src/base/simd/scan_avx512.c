@@ -363,6 +363,23 @@ static size_t count_bits(const uint64_t *words, size_t n) {
   return a + b;
 }
 
+static size_t words_common(const uint64_t *a, const uint64_t *b, size_t n, uint32_t *at) {
+  size_t len = 0, i = 0;
+  __m256i number = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  for (; i + 8 <= n; i += 8) {
+    __mmask8 some = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)(a + i)),
+                                           _mm512_loadu_si512((const void *)(b + i)));
+    _mm256_storeu_si256((__m256i *)(void *)(at + len), _mm256_maskz_compress_epi32(some, number));
+    len += (size_t)__builtin_popcount(some);
+    number = _mm256_add_epi32(number, _mm256_set1_epi32(8));
+  }
+  for (; i < n; i++) {
+    at[len] = (uint32_t)i;
+    len += (a[i] & b[i]) != 0;
+  }
+  return len;
+}
+
 static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *ids) {
   __m512i id = _mm512_loadu_si512((const void *)ids), zero = _mm512_setzero_si512();
   uint32_t end = bits < UINT32_MAX ? (uint32_t)bits : UINT32_MAX;
@@ -382,5 +399,6 @@ const wn_scan_table wn_scan_avx512 = {.name = "avx512",
                                       .dots = dots,
                                       .distance2 = distance2,
                                       .count_bits = count_bits,
+                                      .words_common = words_common,
                                       .test_bits = test_bits};
 #endif

@@ -103,6 +103,15 @@ static size_t count_bits(const uint64_t *words, size_t n) {
   return count;
 }
 
+static size_t words_common(const uint64_t *a, const uint64_t *b, size_t n, uint32_t *at) {
+  size_t len = 0;
+  for (size_t i = 0; i < n; i++) { /* which is seldom predictable */
+    at[len] = (uint32_t)i;
+    len += (a[i] & b[i]) != 0;
+  }
+  return len;
+}
+
 static unsigned test_bits(const uint64_t *words, size_t bits, const uint32_t *ids) {
   unsigned mask = 0;
   for (unsigned l = 0; l < LANES; l++) {
@@ -120,4 +129,5 @@ const wn_scan_table wn_scan_scalar = {.name = "scalar",
                                       .dots = dots,
                                       .distance2 = distance2,
                                       .count_bits = count_bits,
+                                      .words_common = words_common,
                                       .test_bits = test_bits};

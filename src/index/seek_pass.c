@@ -1,7 +1,7 @@
-/* Searches that share one pass over the codes: list by list, 64 blocks at a time, eight
- * queries at a time. A block is scanned for all eight when its bound reaches the k-th best score of
- * one of them. The codes of a chunk stay in the cache for all tiles of queries, and the kernel
- * loads a line once for eight. */
+/* Searches that share one pass over the codes: list by list, 64 blocks at a time, sixteen queries
+ * at a time. A block is scanned for all sixteen when its bound reaches the k-th best score of one
+ * of them. The codes of a chunk stay in the cache for all tiles of queries, and the kernel loads a
+ * line once for a tile. */
 #include "index/seek.h"
 #include "base/simd/simd.h"
 
@@ -42,7 +42,7 @@ static void ask(const pass *p, tile t, uint32_t list, asked *a) {
   }
 }
 
-/* All eight at once: most blocks are wanted by some or by none. */
+/* All at once: most blocks are wanted by some or by none. */
 static bool wants(const asked *a, wn_bound block) {
   int any = 0;
   for (size_t q = 0; q < WN_SCAN_MANY; q++) {
@@ -87,18 +87,22 @@ typedef struct chunk {
   wn_bound most, least;
 } chunk;
 
+static inline float more(float a, float b) {
+  return a > b ? a : b;
+}
+
+static inline float less(float a, float b) {
+  return a < b ? a : b;
+}
+
 static chunk chunk_of(const wn_base *base, uint32_t list, uint32_t block, uint32_t end) {
-  chunk c = {list, block, end, base->bounds[block], base->bounds[block]};
+  wn_bound most = base->bounds[block], least = most;
   for (uint32_t b = block + 1; b < end; b++) {
     wn_bound x = base->bounds[b];
-    c.most.high = x.high > c.most.high ? x.high : c.most.high;
-    c.most.low = x.low < c.most.low ? x.low : c.most.low;
-    c.most.rest = x.rest > c.most.rest ? x.rest : c.most.rest;
-    c.least.high = x.high < c.least.high ? x.high : c.least.high;
-    c.least.low = x.low > c.least.low ? x.low : c.least.low;
-    c.least.rest = x.rest < c.least.rest ? x.rest : c.least.rest;
+    most = (wn_bound){more(x.high, most.high), less(x.low, most.low), more(x.rest, most.rest)};
+    least = (wn_bound){less(x.high, least.high), more(x.low, least.low), less(x.rest, least.rest)};
   }
-  return c;
+  return (chunk){list, block, end, most, least};
 }
 
 static void scan_chunk(pass *p, tile t, const chunk *c) {

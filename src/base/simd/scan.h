@@ -45,7 +45,7 @@ typedef struct wn_scan_found {
   size_t count;
 } wn_scan_found;
 
-#define WN_SCAN_MANY 8u
+#define WN_SCAN_MANY 16u
 
 #define WN_SCAN_PANEL 48 /* queries side by side: as many as WN_PANEL */
 
@@ -64,7 +64,8 @@ typedef struct wn_scan_table {
    * scores; returns how many. Both have room for 16·(count + 1). */
   size_t (*scan)(const wn_scan_blocks *blocks, const wn_scan_query *query, float least,
                  uint32_t *at, float *score);
-  /* The same for 1 to 8 queries, which share the loads of codes; least[q] is of query q. */
+  /* The same for 1 to WN_SCAN_MANY queries, which share the loads of codes; least[q] is of query q.
+   */
   void (*scan_many)(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t query_count,
                     const float *least, wn_scan_found *found);
   /* out[q·ld + lane] = score, for 1 to 4 queries that share the pass over the codes. */

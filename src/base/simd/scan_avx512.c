@@ -102,40 +102,42 @@ static size_t scan(const wn_scan_blocks *blocks, const wn_scan_query *query, flo
   return len;
 }
 
-/* For eight queries: what a block's sum must reach, as a function of what its codes stand for. */
+/* For sixteen queries: what a block's sum must reach, as a function of what its codes stand for. */
 typedef struct floors {
-  __m256 need, rest, offset; /* (least − shift) / scale; rest / scale */
-  __m256i start;
+  __m512 need, rest, offset; /* (least − shift) / scale; rest / scale */
+  __m512i start;
 } floors;
 
-static floors floors_of(const wn_scan_blocks *blocks, const wn_scan_query *queries,
+/* Those behind the last are the first once more; what they find is not looked at. */
+static floors floors_of(const wn_scan_blocks *blocks, const wn_scan_query *queries, size_t count,
                         const float *least) {
   float need[WN_SCAN_MANY], rest[WN_SCAN_MANY], offset[WN_SCAN_MANY];
   int32_t start[WN_SCAN_MANY];
-  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+  for (size_t i = 0; i < WN_SCAN_MANY; i++) {
+    size_t q = i < count ? i : 0;
     bool usable = blocks->bias == NULL && queries[q].scale > 0;
-    need[q] = usable ? (least[q] - queries[q].shift) / queries[q].scale : -INFINITY;
-    rest[q] = usable ? queries[q].rest / queries[q].scale : 0;
-    offset[q] = queries[q].offset;
-    start[q] = queries[q].start;
+    need[i] = usable ? (least[q] - queries[q].shift) / queries[q].scale : -INFINITY;
+    rest[i] = usable ? queries[q].rest / queries[q].scale : 0;
+    offset[i] = queries[q].offset;
+    start[i] = queries[q].start;
   }
-  return (floors){_mm256_loadu_ps(need), _mm256_loadu_ps(rest), _mm256_loadu_ps(offset),
-                  _mm256_loadu_si256((const __m256i *)start)};
+  return (floors){_mm512_loadu_ps(need), _mm512_loadu_ps(rest), _mm512_loadu_ps(offset),
+                  _mm512_loadu_si512(start)};
 }
 
 /* What the sums begin with so that none of a lane whose score reaches `least` ends below 0: from a
  * bound lowered by more than this arithmetic errs. Without a usable bound all end above. */
-static inline __m256i begin_with(const floors *f, wn_scan_fit fit) {
-  const __m256 zero = _mm256_setzero_ps(), most = _mm256_set1_ps(1e9f);
-  const __m256 inverse = _mm256_set1_ps(1 / fit.step);
-  __m256 rest = _mm256_mul_ps(f->rest, _mm256_set1_ps(fit.rest));
-  __m256 sum = _mm256_mul_ps(_mm256_sub_ps(f->need, rest), inverse);
-  __m256 size = _mm256_max_ps(f->need, _mm256_sub_ps(zero, f->need));
-  size = _mm256_mul_ps(_mm256_add_ps(size, rest), inverse);
-  __m256 error = _mm256_add_ps(size, _mm256_add_ps(f->offset, _mm256_set1_ps(4e5f)));
-  sum = _mm256_sub_ps(_mm256_sub_ps(sum, f->offset), _mm256_mul_ps(error, _mm256_set1_ps(4e-6f)));
-  sum = _mm256_max_ps(sum, _mm256_sub_ps(zero, most)); /* and NaN */
-  return _mm256_sub_epi32(f->start, _mm256_cvtps_epi32(_mm256_min_ps(sum, most)));
+static inline __m512i begin_with(const floors *f, wn_scan_fit fit) {
+  const __m512 zero = _mm512_setzero_ps(), most = _mm512_set1_ps(1e9f);
+  const __m512 inverse = _mm512_set1_ps(1 / fit.step);
+  __m512 rest = _mm512_mul_ps(f->rest, _mm512_set1_ps(fit.rest));
+  __m512 sum = _mm512_mul_ps(_mm512_sub_ps(f->need, rest), inverse);
+  __m512 size = _mm512_max_ps(f->need, _mm512_sub_ps(zero, f->need));
+  size = _mm512_mul_ps(_mm512_add_ps(size, rest), inverse);
+  __m512 error = _mm512_add_ps(size, _mm512_add_ps(f->offset, _mm512_set1_ps(4e5f)));
+  sum = _mm512_sub_ps(_mm512_sub_ps(sum, f->offset), _mm512_mul_ps(error, _mm512_set1_ps(4e-6f)));
+  sum = _mm512_max_ps(sum, _mm512_sub_ps(zero, most)); /* and NaN */
+  return _mm512_sub_epi32(f->start, _mm512_cvtps_epi32(_mm512_min_ps(sum, most)));
 }
 
 static inline __m512i spread_int(const int32_t *x) {
@@ -144,64 +146,87 @@ static inline __m512i spread_int(const int32_t *x) {
   return v;
 }
 
-/* Eight sums of a block, and what they began with. */
-typedef struct eight_sums {
+/* Sums of a block, and what they began with. */
+typedef struct many_sums {
   __m512i sum[WN_SCAN_MANY];
   int32_t begin[WN_SCAN_MANY];
-} eight_sums;
+} many_sums;
 
-/* The hits of block b among eight sums; seldom, and so out of the loop's registers. */
-static __attribute__((noinline)) void keep8(const wn_scan_blocks *blocks, size_t b,
-                                            const wn_scan_query *queries, const eight_sums *sums,
-                                            const float *least, wn_scan_found *found) {
-  for (size_t q = 0; q < WN_SCAN_MANY; q++) {
+/* A pass over blocks for some queries. */
+typedef struct many {
+  const wn_scan_blocks *blocks;
+  const wn_scan_query *queries;
+  size_t count;
+  const float *least;
+  wn_scan_found *found;
+} many;
+
+/* The hits of block b among the sums; seldom, and so out of the loop's registers. */
+static __attribute__((noinline)) void keep_many(const many *m, size_t b, const many_sums *sums) {
+  for (size_t q = 0; q < m->count; q++) {
     if (_mm512_movepi32_mask(sums->sum[q]) == 0xffff) continue;
-    wn_scan_found *f = &found[q];
-    __m512i begin = _mm512_set1_epi32(sums->begin[q] - queries[q].start);
-    __m512 s = finish(blocks, b, &queries[q], _mm512_sub_epi32(sums->sum[q], begin));
-    f->count += keep(s, _mm512_set1_ps(least[q]), b, f->at + f->count, f->score + f->count);
+    wn_scan_found *f = &m->found[q];
+    __m512i begin = _mm512_set1_epi32(sums->begin[q] - m->queries[q].start);
+    __m512 s = finish(m->blocks, b, &m->queries[q], _mm512_sub_epi32(sums->sum[q], begin));
+    f->count += keep(s, _mm512_set1_ps(m->least[q]), b, f->at + f->count, f->score + f->count);
   }
 }
 
-/* One block by eight queries: eight sums keep the multiplier busy, a line is loaded once. The sums
- * begin with what they must reach taken off, so that their signs say whether any lane does: seldom.
- * The scores of those are finished as everywhere. */
-static void scan8(const wn_scan_blocks *blocks, const wn_scan_query *queries, const float *least,
-                  wn_scan_found *found) {
+/* One block by `width` queries, 8 or 16 where this is called: so many sums keep the multiplier
+ * busy, a line is loaded once. The sums begin with what they must reach taken off, so that their
+ * signs say whether any lane does: seldom. The scores of those are finished as everywhere. */
+static inline __attribute__((always_inline)) void scan_wide(const many *m, size_t width,
+                                                            const int8_t *packed) {
+  const wn_scan_blocks *blocks = m->blocks;
   const uint8_t *codes = blocks->codes;
-  const floors floor = floors_of(blocks, queries, least);
-  for (size_t q = 0; q < WN_SCAN_MANY; q++) found[q].count = 0;
+  const floors floor = floors_of(blocks, m->queries, m->count, m->least);
   for (size_t b = 0; b < blocks->count; b++) {
-    __m512i sum[WN_SCAN_MANY], all, low, high;
-    eight_sums out; /* apart, so that the sums themselves need no address */
-    _mm256_storeu_si256((__m256i *)out.begin, begin_with(&floor, blocks->fit[b]));
-#pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) sum[q] = spread_int(&out.begin[q]);
-    for (size_t g = 0; g < blocks->groups; g++, codes += 64) {
+    __m512i sum[WN_SCAN_MANY], all;
+    many_sums out; /* apart, so that the sums themselves need no address */
+    _mm512_storeu_si512(out.begin, begin_with(&floor, blocks->fit[b]));
+#pragma GCC unroll 16
+    for (size_t q = 0; q < width; q++) sum[q] = spread_int(&out.begin[q]);
+    const int8_t *at = packed;
+    for (size_t g = 0; g < blocks->groups; g++, codes += 64, at += 4 * width) {
       __m512i x = load(codes);
-#pragma GCC unroll 8
-      for (size_t q = 0; q < WN_SCAN_MANY; q++) {
-        sum[q] = dpbusd_spread(sum[q], x, queries[q].codes + 4 * g);
-      }
+#pragma GCC unroll 16
+      for (size_t q = 0; q < width; q++) sum[q] = dpbusd_spread(sum[q], x, at + 4 * q);
     }
-    low = _mm512_and_si512(_mm512_and_si512(sum[0], sum[1]), _mm512_and_si512(sum[2], sum[3]));
-    high = _mm512_and_si512(_mm512_and_si512(sum[4], sum[5]), _mm512_and_si512(sum[6], sum[7]));
-    all = _mm512_and_si512(low, high);
+    all = sum[0];
+#pragma GCC unroll 16
+    for (size_t q = 1; q < width; q++) all = _mm512_and_si512(all, sum[q]);
     if (_mm512_movepi32_mask(all) == 0xffff) continue;
-#pragma GCC unroll 8
-    for (size_t q = 0; q < WN_SCAN_MANY; q++) out.sum[q] = sum[q];
-    keep8(blocks, b, queries, &out, least, found);
+#pragma GCC unroll 16
+    for (size_t q = 0; q < width; q++) out.sum[q] = sum[q];
+    keep_many(m, b, &out);
   }
 }
+
+/* Four codes of each of `width` queries side by side, group by group. */
+static void pack(const many *m, size_t groups, size_t width, int8_t *packed) {
+  for (size_t q = 0; q < width; q++) {
+    const int8_t *codes = m->queries[q < m->count ? q : 0].codes;
+    for (size_t g = 0; g < groups; g++) memcpy(packed + 4 * (g * width + q), codes + 4 * g, 4);
+  }
+}
+
+#define PACKED_GROUPS 256u
 
 static void scan_many(const wn_scan_blocks *blocks, const wn_scan_query *queries,
                       size_t query_count, const float *least, wn_scan_found *found) {
-  if (query_count == WN_SCAN_MANY) {
-    scan8(blocks, queries, least, found);
-    return;
-  }
-  for (size_t q = 0; q < query_count; q++) {
-    found[q].count = scan(blocks, &queries[q], least[q], found[q].at, found[q].score);
+  const many m = {blocks, queries, query_count, least, found};
+  int8_t packed[PACKED_GROUPS * 4 * WN_SCAN_MANY];
+  for (size_t q = 0; q < query_count; q++) found[q].count = 0;
+  if (query_count < 4 || blocks->groups > PACKED_GROUPS) {
+    for (size_t q = 0; q < query_count; q++) {
+      found[q].count = scan(blocks, &queries[q], least[q], found[q].at, found[q].score);
+    }
+  } else if (query_count <= 8) {
+    pack(&m, blocks->groups, 8, packed);
+    scan_wide(&m, 8, packed);
+  } else {
+    pack(&m, blocks->groups, 16, packed);
+    scan_wide(&m, 16, packed);
   }
 }
 

@@ -12,6 +12,8 @@
 #define ESS_LEAST   100.0
 #define SHARE_MOST  0.05
 #define Z_MOST      3.29 /* two-sided p = .001 */
+#define Z_END       1000 /* of weights that do not vary, too */
+#define OFF_LEAST   1e-3 /* by which propensities are rounded */
 #define SUPPORT_GAP 1e-9
 
 double wn_ope_shrunk(wn_ope_estimator which, double w, double lambda) {
@@ -104,7 +106,7 @@ static void refuse(wn_ope_diagnostics *d, size_t n) {
   else if (d->ess < ESS_LEAST)
     snprintf(why, size, "effective sample %.1f is below %.0f: about %.0f rows are needed", d->ess,
              ESS_LEAST, ceil(ESS_LEAST / d->ess * (double)n));
-  else if (fabs(d->mean_weight_z) > Z_MOST)
+  else if (fabs(d->mean_weight_z) > Z_MOST && fabs(d->mean_weight - 1) > OFF_LEAST)
     snprintf(why, size, "mean weight %.4g is not 1 (z = %.3g): the propensities are wrong%s",
              d->mean_weight, d->mean_weight_z,
              d->mean_weight < 1 ? ", or the log never plays part of the policy's choices: log "
@@ -131,8 +133,9 @@ void wn_ope_diagnose(const wn_ope_row *rows, size_t n, double uncovered, double 
   out->max_share = sum > 0 ? out->max_weight / sum : 0;
   out->ess = squares > 0 ? sum * sum / squares : 0;
   out->zero_share = n > 0 ? zero / count : 0;
-  double variance = n > 1 ? (squares - sum * sum / count) / (count - 1) : 0;
-  if (variance > 0) out->mean_weight_z = (out->mean_weight - 1) / sqrt(variance / count);
+  double variance = n > 1 ? fmax(0, (squares - sum * sum / count) / (count - 1)) : INFINITY;
+  double off = fabs(out->mean_weight - 1) > 1e-9 ? out->mean_weight - 1 : 0;
+  if (off != 0) out->mean_weight_z = fmin(Z_END, fmax(-Z_END, off / sqrt(variance / count)));
   double ips = n > 0 ? earned / count : 0;
   out->low = ips + uncovered * reward_min;
   out->high = ips + uncovered * reward_max;

@@ -43,14 +43,14 @@ wn_ope_estimate wn_ope_estimate_of(wn_ope_estimator which, const wn_ope_row *row
 double wn_mrdr_weight(double p_eval, double p_log);
 
 typedef struct wn_ope_diagnostics {
-  double mean_weight, mean_weight_z; /* z of mean(w) = 1 */
+  double mean_weight, mean_weight_z; /* z of mean(w) = 1, at most ± 1000 */
   double max_weight, max_share;      /* of the sum */
   double ess;                        /* (Σw)² / Σw² */
   double zero_share;
   double uncovered; /* π_e's mass on actions that the log never plays; from the caller */
   double low, high; /* what uncovered mass can make of IPS, rewards in [reward_min, reward_max] */
   bool refused;
-  char why[240]; /* and what data would do; empty when not refused */
+  char why[360]; /* and what data would do; empty when not refused */
 } wn_ope_diagnostics;
 void wn_ope_diagnose(const wn_ope_row *rows, size_t n, double uncovered, double reward_min,
                      double reward_max, wn_ope_diagnostics *out);

@@ -37,6 +37,7 @@ static const struct {
     {"DRos", WN_OPE_DROS, MODEL, true},
     {"MRDR", WN_OPE_DR, MRDR, false},
 };
+#define MODEL_MOST 0.6
 #define ESTIMATORS (sizeof estimators / sizeof *estimators)
 _Static_assert(ESTIMATORS <= WN_OPE_LINES_MAX, "room for every line");
 
@@ -65,8 +66,19 @@ static void put_interval(const run *r, const wn_ratio_estimate *e, wn_ope_line *
   line->high = e->high + fmax(0, missing * (r->reward_max - e->value));
 }
 
-/* The direct method's spread says nothing of the model's error, which is what it can be wrong by.
+/* Is the estimate the model's rather than the log's: more than MODEL_MOST of the weight taken away?
  */
+static bool mostly_model(wn_ope_estimator which, double lambda, const wn_ope_row *rows, size_t n) {
+  double all = 0, kept = 0;
+  if (!wn_ope_uses_model(which)) return false;
+  for (size_t i = 0; i < n; i++) {
+    all += rows[i].weight;
+    kept += wn_ope_shrunk(which, rows[i].weight, lambda);
+  }
+  return kept < (1 - MODEL_MOST) * all;
+}
+
+/* Such a spread says nothing of the model's error, which is what the value can be wrong by. */
 static void drop_interval(wn_ope_line *line) {
   line->se = line->low = line->high = NAN;
 }
@@ -126,7 +138,7 @@ static bool measure_line(const run *r, size_t e, wn_ope_line *line) {
   wn_ratio_estimate estimate;
   bool done = wn_ratio_interval(&sums, r->samples, r->options->seed, &estimate);
   if (done) put_interval(r, &estimate, line);
-  if (estimators[e].which == WN_OPE_DM) drop_interval(line);
+  if (mostly_model(estimators[e].which, line->lambda, rows, r->log->rows.len)) drop_interval(line);
   wn_free(terms);
   return done;
 }
@@ -218,7 +230,7 @@ static wn_status lay_out_slates(run *r, wn_error *err) {
 /* --- guards --- */
 
 static void refuse_deterministic(const run *r, wn_ope_diagnostics *guard) {
-  bool same = guard->zero_share == 0;
+  bool same = fabs(guard->mean_weight - 1) < 1e-9 && guard->zero_share == 0;
   if (!r->out->deterministic || same) return;
   guard->refused = true;
   snprintf(guard->why, sizeof guard->why,

@@ -56,6 +56,7 @@ const char wn_report_css[] =
     ".line.base{stroke-dasharray:5 4;stroke-width:1.6}.line.dots{stroke-dasharray:1.5 "
     "3}.line.rest{stroke-width:1.2}"
     ".band{fill:var(--c);opacity:.13}.dot{fill:var(--c)}.whisker{stroke:var(--c);stroke-width:2.4}"
+    ".base .whisker{stroke-dasharray:5 3}.dots .whisker{stroke-dasharray:2 2}"
     ".bar{fill:var(--c)}.bar.win{fill:#009e73}.bar.tie{fill:var(--line)}.bar.loss{fill:#d55e00}"
     ".bar.test{fill:#d55e00}.bar.train{fill:#0072b2}\n"
     "details{margin:10px 0 0}summary{cursor:pointer;color:var(--dim)}"

@@ -384,6 +384,14 @@ static bool is_in(const wn_labels *labels, uint32_t row, uint32_t group) {
   return false;
 }
 
+/* No metric of a user is below 0, and no recall above 1: nor is what its mean may be. */
+static wn_estimate slice_mean(const double *value, size_t n, double most) {
+  wn_estimate e = wn_t_interval(value, n, 0.05);
+  if (isfinite(e.low)) e.low = fmax(e.low, 0);
+  if (isfinite(e.high)) e.high = fmin(e.high, most);
+  return e;
+}
+
 /* `inside` and `outside`: room for every user. */
 static void slice_users(const wn_bench *b, const wn_labels *labels, double *inside, double *outside,
                         wn_model_result *row) {
@@ -402,7 +410,7 @@ static void slice_users(const wn_bench *b, const wn_labels *labels, double *insi
     wn_slice *s = in > 0 ? open_slice(row, labels, g, false) : NULL;
     if (s == NULL) continue;
     s->users = in;
-    s->value = wn_t_interval(inside, in, 0.05);
+    s->value = slice_mean(inside, in, INFINITY);
     s->p = in > 1 && out > 1
                ? wn_welch(wn_moments_of(outside, out), wn_moments_of(inside, in), 0.05).absolute.p
                : NAN;
@@ -430,7 +438,7 @@ static void slice_items(const wn_bench *b, const wn_labels *labels, size_t base,
     wn_slice *s = n > 0 ? open_slice(row, labels, g, true) : NULL;
     if (s == NULL) continue;
     s->users = n;
-    s->value = wn_t_interval(scratch[0], n, 0.05);
+    s->value = slice_mean(scratch[0], n, 1);
     s->p = n > 1 ? wn_t_interval(scratch[1], n, 0.05).p : NAN;
   }
 }

@@ -183,9 +183,21 @@ static void planted_faults_are_refused(void **state) {
   assert_non_null(strstr(r.guard.why, "propensities are wrong"));
   assert_true(line(&r, "DM")->refused);
 
+  double even = 1 / (double)wn_dict_count(
+                        log.items); /* weights that are all alike have no spread to be told by */
+  for (size_t i = 0; i < log.rows.len; i++) log.rows.data[i].p_log = 2 * even;
+  r = run(&log, WN_POLICY_UNIFORM, NULL, 20);
+  assert_near(r.guard.mean_weight, 0.5, 1e-12);
+  assert_non_null(strstr(r.guard.why, "propensities are wrong"));
+  for (size_t i = 0; i < log.rows.len; i++) log.rows.data[i].p_log = even * 1.0004; /* rounded */
+  r = run(&log, WN_POLICY_UNIFORM, NULL, 20);
+  assert_false(r.guard.refused);
+
   for (size_t i = 0; i < log.rows.len; i++) log.rows.data[i].p_log = 1; /* no exploration at all */
   r = run(&log, WN_POLICY_TABLE, &table, 20);
   assert_true(r.guard.refused && r.deterministic);
+  assert_non_null(strstr(r.guard.why, "exploration"));
+  r = run(&log, WN_POLICY_UNIFORM, NULL, 20);
   assert_non_null(strstr(r.guard.why, "exploration"));
   r = run(&log, WN_POLICY_LOGGED, NULL, 20); /* but of itself it says everything */
   assert_false(r.guard.refused);

@@ -7,14 +7,17 @@
  *
  * **Scores.** The first SCORES_MAX best scores after a swap are p, the newest SCORES_MAX are q.
  *
- * **Norms.** Vectors of the first NORMS_MAX items of the classes, as trained and as online learning
- * has left them.
+ * **Norms.** Lengths of the vectors of what the newer half's events name, as trained (p), and of
+ * what the events since the snapshot name, as they are now (q): a sample of SAMPLE events each.
+ * Vectors fitted by a training stay until the next one, so the same items would never tell; what
+ * moves is which of them are taken, and new items, whose vectors are learned live (none: length 0).
  *
  * With n and m draws of the same distribution PSI has the expectation (cells − 1)(1/n + 1/m):
  * EVENTS_MIN keeps that below 0.05. */
 #include "serve/drift.h"
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "lab/stats.h"
 #include "serve/engine_internal.h"
@@ -31,7 +34,7 @@
 #define TYPES_MAX    256
 #define SCORES_MAX   1000
 #define SURFACES_MAX 16
-#define NORMS_MAX    2000
+#define SAMPLE       2000
 
 static const char *const names[] = {
 #define X(name, meaning) #name,
@@ -46,6 +49,8 @@ const char *wn_drift_name(wn_drift_kind kind) {
 typedef struct counts {
   double items[CLASSES + 1], types[TYPES_MAX];
   uint64_t events;
+  wn_item_ix sample[SAMPLE]; /* of the events' items, each as likely */
+  wn_rng rng;
 } counts;
 
 typedef struct surface_scores {
@@ -60,9 +65,8 @@ struct wn_drift {
   uint8_t *class_of; /* [items_len] */
   uint32_t items_len;
   counts before, since;
-  wn_item_ix sample[NORMS_MAX];
-  float norms[NORMS_MAX];
-  size_t sample_len;
+  float norms[SAMPLE]; /* of before.sample, as trained */
+  size_t norms_len;
 
   pthread_mutex_t lock; /* of what follows */
   uint64_t scores_snapshot;
@@ -139,9 +143,10 @@ typedef struct counting {
 static wn_status count_one(void *ctx, const wn_stored_event *event, wn_error *err WN_UNUSED) {
   counting *c = ctx;
   const wn_drift *d = c->drift;
+  uint64_t n = c->to->events++, place = n < SAMPLE ? n : wn_rng_below(&c->to->rng, n + 1);
+  if (place < SAMPLE) c->to->sample[place] = event->item; /* Vitter's algorithm R */
   c->to->items[event->item < d->items_len ? d->class_of[event->item] : UNMET]++;
   c->to->types[event->type < TYPES_MAX ? event->type : TYPES_MAX - 1]++;
-  c->to->events++;
   return WN_OK;
 }
 
@@ -171,10 +176,14 @@ static wn_status classify(wn_drift *d, const tally *t, wn_error *err) {
   for (size_t r = 0; r < len; r++) {
     d->class_of[ranked[r].item] = (uint8_t)(below * CLASSES / total);
     below += ranked[r].count;
-    if (r < NORMS_MAX) d->sample[d->sample_len++] = ranked[r].item;
   }
   wn_free(ranked);
   return WN_OK;
+}
+
+static void reset(counts *c, uint64_t seed) {
+  *c = (counts){0};
+  wn_rng_seed(&c->rng, seed);
 }
 
 /* What the snapshot was trained on last. */
@@ -185,8 +194,8 @@ static wn_status learn_before(wn_drift *d, wn_engine *engine, uint64_t last_seq,
   wn_status status;
   wn_free(d->class_of);
   d->items_len = t.items_len;
-  d->sample_len = 0;
-  d->before = d->since = (counts){0};
+  reset(&d->before, last_seq);
+  reset(&d->since, last_seq);
   d->class_of = wn_malloc((size_t)t.items_len + 1);
   t.count = wn_calloc((size_t)t.items_len + 1, sizeof *t.count);
   if (d->class_of == NULL || t.count == NULL) WN_TRY(wn_fail_memory(err));
@@ -208,14 +217,15 @@ static const wn_model *with_vectors(const wn_models *models) {
   return NULL;
 }
 
-static size_t norms_now(const wn_drift *d, wn_engine *engine, float *out) {
+static size_t norms_now(const wn_drift *d, wn_engine *engine, const counts *c, float *out) {
+  uint64_t known = c->events < SAMPLE ? c->events : SAMPLE;
   pthread_rwlock_rdlock(&engine->lock);
   const wn_model *model = with_vectors(&engine->serving->models);
-  size_t len = engine->serving->about.number == d->snapshot && model != NULL ? d->sample_len : 0;
+  size_t len = engine->serving->about.number == d->snapshot && model != NULL ? known : 0;
   for (size_t i = 0; i < len; i++) {
     uint32_t dims = 0;
     double sum = 0;
-    const float *x = model->cls->item_vector(model, d->sample[i], &dims);
+    const float *x = model->cls->item_vector(model, c->sample[i], &dims);
     for (uint32_t k = 0; x != NULL && k < dims; k++) sum += (double)x[k] * (double)x[k];
     out[i] = (float)sqrt(sum);
   }
@@ -224,10 +234,10 @@ static size_t norms_now(const wn_drift *d, wn_engine *engine, float *out) {
 }
 
 static double psi_of_norms(const wn_drift *d, wn_engine *engine) {
-  float base[NORMS_MAX], now[NORMS_MAX];
-  size_t len = norms_now(d, engine, now);
+  float base[SAMPLE], now[SAMPLE];
+  size_t len = norms_now(d, engine, &d->since, now);
   memcpy(base, d->norms, sizeof base);
-  return wn_drift_of_samples(base, len, now, len);
+  return wn_drift_of_samples(base, d->norms_len, now, len);
 }
 
 /* --- scores --- */
@@ -295,7 +305,7 @@ wn_status wn_drift_look(wn_drift *d, wn_engine *engine, wn_error *err) {
     d->snapshot = 0; /* until all of it is known */
     WN_TRY(learn_before(d, engine, stats.snapshot_last_seq, err));
     d->snapshot = stats.snapshot;
-    d->sample_len = norms_now(d, engine, d->norms);
+    d->norms_len = norms_now(d, engine, &d->before, d->norms);
   }
   if (stats.last_seq > d->seen_seq) {
     counting since = {d, &d->since};

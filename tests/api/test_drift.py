@@ -44,10 +44,12 @@ class Drift(unittest.TestCase):
             alike = drift(server, 2000)
             self.assertLess(alike["items"], 0.05)
             self.assertLess(alike["events"], 0.05)
+            self.assertLess(alike["norms"], 0.15)
             self.assertTrue(math.isnan(metric(server, 'winnow_drift_psi{of="scores"}')))
             send(server, 3, 2000, items=(150, 400))
             other = drift(server, 4000)
             self.assertGreater(other["items"], 0.3)
+            self.assertGreater(other["norms"], 0.3)  # what is taken now has shorter vectors, or none
             self.assertLess(other["events"], 0.05)
             send(server, 4, 2000, types=("dislike",))
             self.assertGreater(drift(server, 6000)["events"], 0.3)

@@ -56,9 +56,9 @@ static int raise_threads(pid_t pid) {
   const struct sched_param none = {0};
   const struct dirent *entry;
   char path[64];
-  int raised = 0;
   snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
   DIR *tasks = opendir(path);
+  int raised = tasks != NULL ? 0 : -1;
   while (tasks != NULL && raised >= 0 && (entry = readdir(tasks)) != NULL) {
     pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
     if (thread <= 0 || sched_getscheduler(thread) != SCHED_IDLE) continue;

@@ -166,13 +166,20 @@ static void print_run(const json_t *run, wn_buf *out) {
   wn_buf_printf(out, "run %s\n", text_of(run, "id"));
   for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
     plain_value(run, plain[i], room, sizeof room, &text);
-    wn_buf_printf(out, "  %-24s %s\n", plain[i], text);
+    wn_buf_printf(out, "  %-32s %s\n", plain[i], text);
   }
   for (size_t p = 0; p < 4; p++) {
     if (json_object_size(json_object_get(run, nested[p])) == 0) continue;
     wn_buf_printf(out, "%s\n", nested[p]);
     json_object_foreach(json_object_get(run, nested[p]), key, value)
-        wn_buf_printf(out, "  %-24s %s\n", key, value_text(value, room, sizeof room));
+        wn_buf_printf(out, "  %-32s %s\n", key, value_text(value, room, sizeof room));
+  }
+  const json_t *artifacts = json_object_get(run, "artifacts");
+  if (json_array_size(artifacts) > 0) wn_buf_str(out, "artifacts\n");
+  for (size_t i = 0; i < json_array_size(artifacts); i++) {
+    const json_t *one = json_array_get(artifacts, i);
+    wn_buf_printf(out, "  %-32s %.0f bytes\n", text_of(one, "path"),
+                  json_number_value(json_object_get(one, "bytes")));
   }
 }
 

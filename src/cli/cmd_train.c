@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/objective_print.h"
+#include "lab/fingerprint.h"
 #include "model/train.h"
 #include "serve/background.h"
 #include "serve/declared.h"
@@ -59,6 +60,8 @@ typedef struct outcome {
   wn_gate_report gate;
   wn_objective_summary objectives;
   uint32_t removed; /* old snapshots */
+  wn_content_ids ids;
+  uint64_t dataset_hash, fitted_hash, seed;
   bool cut;
 } outcome;
 
@@ -72,6 +75,15 @@ static wn_status set_options(wn_config *config, wn_error *err) {
   if (opt.seed != UINT64_MAX) config->train.seed = opt.seed;
   config->train.cold = opt.cold;
   config->train.promote = false;
+cleanup:
+  return status;
+}
+
+static wn_status hash(void *ctx, wn_event_list events, const wn_dataset *fitted, wn_error *err) {
+  outcome *out = ctx;
+  wn_status status;
+  WN_TRY(wn_dataset_hash(events, &out->ids, &out->dataset_hash, err));
+  WN_TRY(wn_pairs_hash(fitted, &out->ids, &out->fitted_hash, err));
 cleanup:
   return status;
 }
@@ -90,6 +102,9 @@ static wn_status train(wn_config *config, const wn_progress *progress, wn_gate_p
   config->train.upto_seq = plan->upto_seq;
   if ((index.pool = wn_pool_create(config->train.threads)) == NULL) WN_TRY(wn_fail_memory(err));
   config->train.extra = (wn_train_extra){&index, wn_retrieval_write};
+  config->train.witness = (wn_train_witness){out, hash};
+  out->ids = (wn_content_ids){wn_store_users(store), wn_store_items(store), &config->signals};
+  out->seed = config->train.seed;
   WN_TRY(wn_train_store(store, &config->signals, &config->train, progress, &out->about, err));
 cleanup:
   wn_pool_free(index.pool);
@@ -205,6 +220,13 @@ static void print_text(const outcome *out, wn_buf *text) {
   }
 }
 
+static void put_hash(wn_json *j, const char *key, uint64_t value) {
+  char text[WN_HASH_TEXT];
+  wn_hash_text(value, text);
+  wn_json_key(j, key);
+  wn_json_cstring(j, text);
+}
+
 static void print_json(const outcome *out, wn_buf *text) {
   const wn_snapshot_about *about = &out->about;
   wn_json j;
@@ -220,6 +242,10 @@ static void print_json(const outcome *out, wn_buf *text) {
   wn_json_int(&j, (int64_t)about->nnz);
   wn_json_key(&j, "last_seq");
   wn_json_int(&j, (int64_t)about->last_seq);
+  put_hash(&j, "dataset_hash", out->dataset_hash);
+  put_hash(&j, "fitted_hash", out->fitted_hash);
+  wn_json_key(&j, "seed");
+  wn_json_int(&j, (int64_t)out->seed);
   wn_json_key(&j, "train_seconds");
   wn_json_double(&j, about->train_seconds);
   wn_json_key(&j, "models");

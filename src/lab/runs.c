@@ -137,7 +137,8 @@ static json_t *metrics_of(const json_t *result) {
 }
 
 static json_t *hashes_of(const json_t *result) {
-  static const char *const keys[] = {"dataset_hash", "split_hash", "population_hash", "data"};
+  static const char *const keys[] = {"dataset_hash", "fitted_hash", "split_hash", "population_hash",
+                                     "data"};
   json_t *hashes = json_object();
   for (size_t i = 0; hashes != NULL && i < sizeof keys / sizeof *keys; i++) {
     const json_t *value = json_object_get(result, keys[i]);

@@ -348,6 +348,9 @@ static wn_status load(run *r, wn_error *err) {
   in.shown = r->shown;
   in.shown_len = in.items;
   WN_TRY(wn_dataset_prepare(&in, &r->options->dataset, &r->data, r->options->dataset_report, err));
+  const wn_train_witness *witness = &r->options->witness;
+  if (witness->see != NULL)
+    WN_TRY(witness->see(witness->ctx, (wn_event_list){in.events, in.count}, &r->data, err));
   r->items = (store_items){.store = r->store, .items = r->data.items};
   r->created_ms = wn_calloc((size_t)r->data.items + 1, sizeof *r->created_ms);
   if (r->created_ms == NULL) WN_TRY(wn_fail_memory(err));

@@ -31,6 +31,12 @@ typedef struct wn_train_extra {
   wn_status (*write)(const void *ctx, const wn_models *models, const wn_progress *progress,
                      wn_snapshot_writer *writer, wn_error *err);
 } wn_train_extra;
+/* Sees what wn_train_store fits on: the log's events, and the pairs that the options make of them.
+ */
+typedef struct wn_train_witness {
+  void *ctx;
+  wn_status (*see)(void *ctx, wn_event_list events, const wn_dataset *fitted, wn_error *err);
+} wn_train_witness;
 
 typedef struct wn_train_options {
   wn_train_spec models[WN_MODELS_MAX];
@@ -47,6 +53,7 @@ typedef struct wn_train_options {
   const wn_label_log *label_log;     /* wn_train_store fills it in; NULL: no labels */
   char config[17];                   /* hash of the configuration; for the snapshot's description */
   wn_train_extra extra;              /* write NULL: nothing */
+  wn_train_witness witness;          /* see NULL: nobody */
   char model2vec[1024]; /* folder of static embeddings for the model `vectors`; "": none */
 } wn_train_options;
 

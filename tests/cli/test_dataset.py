@@ -167,6 +167,11 @@ class Dataset(unittest.TestCase):
         again = json.loads(winnow("evaluate", "--train", out / "train.tsv", "--test", out / "test.tsv", "--format", "ratings",
                                   "--negatives", out / "negatives.txt", "--model", "popular", "--bootstrap", 10, "--json").stdout)
         self.assertEqual((again["test_pairs"], again["sampled"]), (done["test_pairs"], True))
+        kept = [json.loads(winnow("dataset", "describe", "--train", log, "--format", "ratings", *more, "--json").stdout)
+                for more in ([], ["--dataset", "user_items_min=3"])]
+        self.assertEqual(kept[1]["fitted_hash"], done["fitted_hash"])
+        self.assertEqual((kept[0]["dataset_hash"], kept[0]["split_hash"]), (done["dataset_hash"], done["split_hash"]))
+        self.assertEqual(kept[0]["fitted_hash"] == done["fitted_hash"], kept[0]["dataset"]["pairs"] == done["dataset"]["pairs"])
         self.assertEqual(winnow("dataset", "build", "--train", log, "--format", "ratings", "--out", out, "--negatives", "popular",
                                 "--negatives-n", 7, "--dataset", "user_items_min=3", "--json").stdout.strip(),
                          (out / "dataset.json").read_text())

@@ -167,6 +167,12 @@ class Runs(unittest.TestCase):
         evaluated, trained = json.loads(winnow("runs", "list", "--data", data, "--json").stdout)
         snapshot = data / "snapshots" / "000001.wns"
         self.assertEqual(trained["artifacts"], [{"path": "snapshots/000001.wns", "bytes": snapshot.stat().st_size}])
+        said = json.loads(winnow("dataset", "describe", "--data", data, "--json").stdout)
+        self.assertEqual(trained["hashes"]["dataset_hash"], said["dataset_hash"])
+        self.assertRegex(trained["hashes"]["fitted_hash"], "^[0-9a-f]{16}$")
+        self.assertEqual(evaluated["hashes"]["dataset_hash"], said["dataset_hash"])
+        self.assertIsInstance(trained["seed"], int)
+        self.assertIn("000001.wns", winnow("runs", "show", "last~1", "--data", data).stdout)
         size = page.stat().st_size
         self.assertEqual(evaluated["artifacts"], [{"path": str(page), "bytes": size},
                                                   {"path": "runs/%s.html" % evaluated["id"], "bytes": size}])

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "lab/cold.h"
 #include "lab/heads.h"
 #include "lab/ledger.h"
 #include "lab/verdict.h"
@@ -16,6 +17,7 @@
 static struct {
   const char *data, *config, *surface, *kind, *type;
   double days;
+  uint64_t place;
   bool json;
 } opt = {.days = 28};
 static const wn_option options[] = {
@@ -25,6 +27,7 @@ static const wn_option options[] = {
      "plan: where it would run; weights: whose (default home)"},
     {"kind", WN_OPT_TEXT, &opt.kind, "KIND", "plan: metric, as in `metrics:` (default conversion)"},
     {"type", WN_OPT_TEXT, &opt.type, "TYPE", "plan: event type of the metric (default any)"},
+    {"place", WN_OPT_UINT, &opt.place, "N", "plan: impressions that tell a good new item there"},
     {"days", WN_OPT_REAL, &opt.days, "N",
      "plan, weights: from the slates of so many days (default 28)"},
     {"json", WN_OPT_FLAG, &opt.json, NULL, "as JSON"},
@@ -35,8 +38,10 @@ static const wn_command command = {
     "--data DIR [NAME | plan | weights]",
     "Without a name: a line for each experiment. With one: its arms by all metrics. `plan`: units "
     "and "
-    "days to see an effect, from the slates logged so far. `weights`: what each objective's weight "
-    "does,\nfrom slates whose weights were perturbed (score.perturb, docs/objectives.md).\n"
+    "days to see an effect, from the slates logged so far; with --place: impressions for `explore: "
+    "cold`. `weights`: what each objective's weight does,\nfrom slates whose weights were "
+    "perturbed "
+    "(score.perturb, docs/objectives.md).\n"
     "Intervals are always valid: look as often as you like (docs/experiments.md).",
     options,
     sizeof options / sizeof options[0]};
@@ -205,6 +210,78 @@ static wn_status plan_experiment(wn_experiment *e, char (*surface)[WN_NAME_MAX +
   return WN_OK;
 }
 
+static const double good_times[] = {1.25, 1.5, 2, 3};
+enum { GOOD_TIMES = sizeof good_times / sizeof *good_times };
+
+static void print_place(const wn_place *place, const wn_place_rate *rate, wn_buf *out) {
+  wn_table table;
+  double days = (double)(rate->last_ms - rate->first_ms) / 86400000.0;
+  bool drawn = rate->drawn > 0;
+  wn_buf_printf(out,
+                "place %u of %.*s: the usual item is answered at %.4g of its impressions (%" PRIu64
+                " %s)\n\n",
+                place->position, WN_STR_ARG(place->surface), rate->usual,
+                drawn ? rate->drawn : rate->slates,
+                drawn ? "drawn by chance"
+                      : "as the policy put them, nothing there was drawn: better than usual");
+  wn_table_init(&table, 3, 0x7);
+  wn_table_cell(&table, "a new item's answers");
+  wn_table_cell(&table, "impressions");
+  wn_table_cell(&table, "new items a day");
+  for (size_t i = 0; i < GOOD_TIMES; i++) {
+    double n = ceil(wn_impressions_needed(rate->usual, good_times[i], 0.05, 0.8));
+    wn_table_cell(&table, "%g times as many", good_times[i]);
+    wn_table_cell(&table, "%.0f", n);
+    wn_table_cell(&table, days > 0 ? "%.1f" : "-", (double)rate->slates / days / n);
+  }
+  wn_table_print(&table, out);
+  wn_buf_str(out, "\nOne-sided at .05, power .8, every slate's place given to new items.");
+}
+
+static void place_to_json(const wn_place_rate *rate, wn_buf *out) {
+  wn_json json;
+  wn_json_init(&json, out);
+  wn_json_object(&json);
+  wn_json_key(&json, "usual");
+  wn_json_double(&json, rate->usual);
+  wn_json_key(&json, "drawn");
+  wn_json_int(&json, (int64_t)rate->drawn);
+  wn_json_key(&json, "slates");
+  wn_json_int(&json, (int64_t)rate->slates);
+  wn_json_key(&json, "impressions");
+  wn_json_array(&json);
+  for (size_t i = 0; i < GOOD_TIMES; i++) {
+    wn_json_object(&json);
+    wn_json_key(&json, "times");
+    wn_json_double(&json, good_times[i]);
+    wn_json_key(&json, "needed");
+    wn_json_double(&json, ceil(wn_impressions_needed(rate->usual, good_times[i], 0.05, 0.8)));
+    wn_json_end_object(&json);
+  }
+  wn_json_end_array(&json);
+  wn_json_end_object(&json);
+}
+
+static wn_status plan_place(sight *s, wn_buf *out, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_place_rate rate;
+  if (opt.place > WN_SLATE_MAX)
+    return wn_fail(err, WN_E_ARGUMENT, "place", "must be 1 to %d", WN_SLATE_MAX);
+  const wn_place place = {wn_str_of(opt.surface != NULL ? opt.surface : "home"),
+                          (uint32_t)opt.place, wn_now_ms() - (int64_t)(opt.days * 86400000.0)};
+  WN_TRY(wn_place_rate_count(s->store, &s->config.signals, &place, &rate, err));
+  if (!(rate.usual > 0))
+    WN_TRY(wn_fail(err, WN_E_NOT_FOUND, "place",
+                   "nothing at place %u of %.*s was answered in the last %g days", place.position,
+                   WN_STR_ARG(place.surface), opt.days));
+  if (opt.json)
+    place_to_json(&rate, out);
+  else
+    print_place(&place, &rate, out);
+cleanup:
+  return status;
+}
+
 static wn_status plan(sight *s, wn_buf *out, wn_error *err) {
   static char surface[1][WN_NAME_MAX + 1];
   wn_status status = WN_OK;
@@ -332,7 +409,7 @@ static wn_status run(const char *name, wn_buf *out, wn_error *err) {
   if (name == NULL) {
     list(&s, out);
   } else if (strcmp(name, "plan") == 0) {
-    WN_TRY(plan(&s, out, err));
+    WN_TRY(opt.place > 0 ? plan_place(&s, out, err) : plan(&s, out, err));
   } else if (strcmp(name, "weights") == 0) {
     WN_TRY(weights(&s, out, err));
   } else {

@@ -12,10 +12,24 @@ bool wn_lot_holds(const wn_lot *lot, size_t candidates_len) {
 }
 
 double wn_lot_of(const wn_lot *lot, size_t candidate, wn_item_ix item) {
+  for (size_t i = 0; lot->who != NULL && i < lot->len; i++)
+    if (lot->who[i] == item) return lot->p[i];
+  if (lot->who != NULL) return 0;
   if (lot->p != NULL) return candidate < lot->len ? lot->p[candidate] : 0;
   if (lot->items.words != NULL)
     return wn_bitset_test(&lot->items, item) ? 1 / (double)lot->items_len : 0;
   return candidate == lot->sure;
+}
+
+static size_t draw_by(const double *p, size_t len, wn_rng *rng) {
+  double at = wn_rng_double(rng);
+  size_t last = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (p[i] > 0) last = i;
+    if (at < p[i]) return i;
+    at -= p[i];
+  }
+  return last; /* rounding */
 }
 
 size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item) {
@@ -24,14 +38,10 @@ size_t wn_lot_draw(const wn_lot *lot, wn_rng *rng, wn_item_ix *item) {
     return SIZE_MAX;
   }
   if (lot->p == NULL) return lot->sure;
-  double at = wn_rng_double(rng);
-  size_t chosen = 0, last = 0;
-  for (; chosen < lot->len; chosen++) {
-    if (lot->p[chosen] > 0) last = chosen;
-    if (at < lot->p[chosen]) return chosen;
-    at -= lot->p[chosen];
-  }
-  return last; /* rounding */
+  size_t chosen = draw_by(lot->p, lot->len, rng);
+  if (lot->who == NULL) return chosen;
+  *item = lot->who[chosen];
+  return SIZE_MAX;
 }
 
 void wn_lots_add(wn_lots *lots, const wn_lot *lot, size_t candidates_len, double part) {
@@ -55,17 +65,18 @@ double wn_lots_of(const wn_lots *lots, size_t candidate, wn_item_ix item) {
   return p / (1 - lots->rest);
 }
 
-wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where, wn_lot *out,
+wn_status wn_lot_cold(wn_funnel *funnel, uint32_t below, const wn_bitset *where, wn_lot *out,
                       wn_error *err) {
   const wn_exposed *exposed = funnel->request->exposed;
-  *out = (wn_lot){.sure = funnel->candidates_len, .explored = WN_EXPLORE_COLD, .why = "cold"};
+  *out = (wn_lot){
+      .sure = funnel->candidates_len, .explored = WN_EXPLORE_COLD, .below = below, .why = "cold"};
   if (!wn_bitset_init_arena(&out->items, funnel->allowed.bits, funnel->arena))
     return wn_fail_memory(err);
   wn_bitset_copy(&out->items, &funnel->allowed);
   if (where != NULL) wn_bitset_and(&out->items, where);
   for (size_t i = 0; i < funnel->slate_len; i++)
     wn_bitset_unset(&out->items, funnel->slate[i].item);
-  return exposed != NULL ? exposed->cold(exposed->ctx, slot->impressions, &out->items, err) : WN_OK;
+  return exposed != NULL ? exposed->cold(exposed->ctx, below, &out->items, err) : WN_OK;
 }
 
 void wn_lot_cold_count(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot) {

@@ -9,11 +9,13 @@
 typedef struct wn_lot {
   const double *p; /* [len] of each candidate, Σ = 1; NULL: nothing is drawn among candidates */
   size_t len;
-  size_t sure;      /* p NULL and no items: this candidate, surely; candidates_len: none */
-  wn_bitset items;  /* words not NULL: any of these, all alike */
-  size_t items_len; /* how many */
+  const wn_item_ix *who; /* not NULL: p is of these, which nobody need have proposed */
+  size_t sure;           /* p NULL and no items: this candidate, surely; candidates_len: none */
+  wn_bitset items;       /* words not NULL: any of these, all alike */
+  size_t items_len;      /* how many */
   wn_explore explored;
-  bool quota; /* among those that a quota needs */
+  uint32_t below; /* drawn for want of so many impressions; 0: not for that */
+  bool quota;     /* among those that a quota needs */
   const char *why;
 } wn_lot;
 
@@ -35,9 +37,9 @@ void wn_lots_add(wn_lots *lots, const wn_lot *lot, size_t candidates_len, double
 const wn_lot *wn_lots_pick(const wn_lots *lots, wn_rng *rng); /* of one at least */
 double wn_lots_of(const wn_lots *lots, size_t candidate, wn_item_ix item);
 
-/* The items of the catalogue that may be shown, that `where` (NULL: none) allows, that the slot's
- * surface has shown too seldom and that do not stand in the slate. */
-WN_MUST_USE wn_status wn_lot_cold(wn_funnel *funnel, const wn_slot *slot, const wn_bitset *where,
+/* The items of the catalogue that may be shown, that `where` (NULL: none) allows, that the surface
+ * has shown fewer than `below` times and that do not stand in the slate. */
+WN_MUST_USE wn_status wn_lot_cold(wn_funnel *funnel, uint32_t below, const wn_bitset *where,
                                   wn_lot *out, wn_error *err);
 /* Once nothing is taken out of them any more; the trace is told. */
 void wn_lot_cold_count(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot);

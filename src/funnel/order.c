@@ -70,6 +70,7 @@ typedef struct choice {
   wn_item_ix item;  /* WN_NO_IX: none */
   const char *why;  /* NULL: by worth */
   wn_explore explored;
+  uint32_t below; /* of its lot */
   double propensity;
   double of_shown; /* the probability of the shown item, where that is asked */
 } choice;
@@ -258,11 +259,12 @@ static wn_lot any_candidate(order *o, const wn_slot *slot) {
       .p = o->lot, .len = funnel->candidates_len, .sure = funnel->candidates_len, .why = "explore"};
 }
 
-/* What is cold and could stand here under the rules. */
-static wn_status cold_items(order *o, const wn_slot *slot, wn_lot *out, wn_error *err) {
+/* What was shown fewer than `below` times and could stand here under the rules. */
+static wn_status rare_items(order *o, const wn_slot *slot, uint32_t below, wn_lot *out,
+                            wn_error *err) {
   wn_funnel *funnel = o->funnel;
   wn_status status = WN_OK;
-  WN_TRY(wn_lot_cold(funnel, slot, wn_rules_slot_items(&o->rules, slot), out, err));
+  WN_TRY(wn_lot_cold(funnel, below, wn_rules_slot_items(&o->rules, slot), out, err));
   for (size_t i = 0; i < funnel->candidates_len; i++)
     if (o->standing.state[i] == WN_TAKEN ||
         (o->standing.state[i] == WN_BLOCKED && o->standing.blocked_by[i] != floor_reason))
@@ -274,7 +276,18 @@ static wn_status cold_items(order *o, const wn_slot *slot, wn_lot *out, wn_error
     WN_TRY(wn_caps_full(&o->caps, (wn_item_ix)i, &full, err));
     if (full != NULL) wn_bitset_unset(&out->items, i);
   }
-  wn_lot_cold_count(funnel, slot, out);
+cleanup:
+  return status;
+}
+
+/* What is cold, all alike; when nothing is, what is on trial. */
+static wn_status cold_items(order *o, const wn_slot *slot, wn_lot *out, wn_error *err) {
+  wn_status status = WN_OK;
+  WN_TRY(rare_items(o, slot, slot->impressions, out, err));
+  wn_lot_cold_count(o->funnel, slot, out);
+  if (out->items_len > 0 || slot->impressions_max == 0) return WN_OK;
+  WN_TRY(rare_items(o, slot, slot->impressions_max, out, err));
+  WN_TRY(wn_posterior_trial(o->funnel, slot, out, err));
 cleanup:
   return status;
 }
@@ -351,6 +364,7 @@ static choice draw(order *o, const wn_lots *all) {
   if (all->len == 0) return made;
   const wn_lot *lot = wn_lots_pick(all, &o->rng);
   made.explored = lot->explored;
+  made.below = lot->below;
   made.why = lot->why;
   made.candidate = wn_lot_draw(lot, &o->rng, &made.item);
   if (made.candidate < funnel->candidates_len) {
@@ -442,12 +456,11 @@ static wn_status judge(order *o, wn_error *err) {
 }
 
 static void put_chosen(order *o, const choice *made) {
-  const wn_slot *rule = wn_rules_slot(&o->rules, o->funnel->slate_len + 1);
   size_t chosen = made->candidate;
   wn_slate_item *slot = place(o, made->item, chosen, reason_of(o, chosen, made->why));
   slot->propensity = (float)made->propensity;
   slot->explored = made->explored;
-  if (made->explored == WN_EXPLORE_COLD) slot->below = rule->impressions;
+  slot->below = made->below;
   if (chosen < o->pool) remember(o, chosen);
 }
 

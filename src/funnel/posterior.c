@@ -15,6 +15,12 @@
  * The linear ones (linear.c) have normal beliefs. LinUCB puts the one whose mean plus deviation is
  * largest, ties to the better score: no chance but its slot's `share`.
  *
+ * A trial is the same contest over items that nobody need have proposed: new ones that have had
+ * their guaranteed impressions and not yet as many as they may. Uniform budgets spend most of what
+ * they have on items that are told to be bad early; the contest gives what is left to those that
+ * may still be good. When more are on trial than may take part, those of the highest posterior mean
+ * do, ties to the lower item.
+ *
  * Cost: one contest a slate and slot, README.md. */
 #include "funnel/posterior.h"
 
@@ -25,21 +31,27 @@
 #define RATE_ANSWERED 1.0
 #define RATE_SHOWN    20.0
 
-static wn_status by_counts(wn_posterior *p, wn_funnel *funnel, wn_error *err) {
+/* belief[i] of items[i]. */
+static wn_status by_counts(wn_funnel *funnel, double prior, const wn_item_ix *items, size_t len,
+                           wn_belief *belief, wn_error *err) {
   const wn_exposed *exposed = funnel->request->exposed;
-  wn_tally all = {0, 0}, *of = wn_arena_calloc(funnel->arena, p->len + 1, sizeof *of);
-  wn_item_ix *items = wn_arena_alloc(funnel->arena, (p->len + 1) * sizeof *items);
-  if (of == NULL || items == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < p->len; i++) items[i] = funnel->candidates[p->candidate[i]].item;
-  if (exposed != NULL) exposed->tally(exposed->ctx, items, p->len, of, &all);
+  wn_tally all = {0, 0}, *of = wn_arena_calloc(funnel->arena, len + 1, sizeof *of);
+  if (of == NULL) return wn_fail_memory(err);
+  if (exposed != NULL) exposed->tally(exposed->ctx, items, len, of, &all);
   double rate = ((double)all.answered + RATE_ANSWERED) / ((double)all.shown + RATE_SHOWN);
-  for (size_t i = 0; i < p->len; i++) {
+  for (size_t i = 0; i < len; i++) {
     double shown = (double)of[i].shown, answered = (double)of[i].answered;
-    double prior = (double)p->slot->prior;
-    p->belief[i] =
+    belief[i] =
         (wn_belief){prior * rate + answered, prior * (1 - rate) + fmax(0, shown - answered)};
   }
   return WN_OK;
+}
+
+static wn_status by_candidates(wn_posterior *p, wn_funnel *funnel, wn_error *err) {
+  wn_item_ix *items = wn_arena_alloc(funnel->arena, (p->len + 1) * sizeof *items);
+  if (items == NULL) return wn_fail_memory(err);
+  for (size_t i = 0; i < p->len; i++) items[i] = funnel->candidates[p->candidate[i]].item;
+  return by_counts(funnel, (double)p->slot->prior, items, p->len, p->belief, err);
 }
 
 #define DEVIATION_LEAST 1e-9
@@ -86,7 +98,7 @@ wn_status wn_posterior_init(wn_posterior *p, wn_funnel *funnel, const wn_slot *s
   if (linear)
     by_ridge(p, funnel, takers);
   else
-    WN_TRY(by_counts(p, funnel, err));
+    WN_TRY(by_candidates(p, funnel, err));
   if (slot->explore == WN_EXPLORE_LINUCB) return WN_OK;
   if (!wn_contest_init(&p->contest, linear ? WN_BELIEF_NORMAL : WN_BELIEF_BETA, p->belief, p->len,
                        slot->position > 0 ? 1 : funnel->n, funnel->arena))
@@ -121,4 +133,58 @@ wn_lot wn_posterior_lot(wn_posterior *p, const wn_funnel *funnel, const uint8_t 
   lot.p = p->p;
   lot.len = funnel->candidates_len;
   return lot;
+}
+
+static double mean_of(wn_belief b) {
+  return b.a / (b.a + b.b);
+}
+
+/* The best `most` by posterior mean to the front, in that order. Returns how many. */
+static size_t keep_best(wn_item_ix *items, wn_belief *belief, size_t len, size_t most) {
+  size_t kept = 0;
+  for (size_t i = 0; i < len; i++) {
+    wn_item_ix item = items[i];
+    wn_belief b = belief[i];
+    size_t at = kept < most ? kept++ : most;
+    for (; at > 0 && mean_of(belief[at - 1]) < mean_of(b); at--) {
+      if (at == most) continue;
+      items[at] = items[at - 1];
+      belief[at] = belief[at - 1];
+    }
+    if (at < most) {
+      items[at] = item;
+      belief[at] = b;
+    }
+  }
+  return kept;
+}
+
+wn_status wn_posterior_trial(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot, wn_error *err) {
+  wn_status status = WN_OK;
+  wn_contest contest;
+  size_t len = wn_bitset_count(&lot->items);
+  wn_item_ix *items = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *items);
+  wn_belief *belief = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *belief);
+  double *p = wn_arena_alloc(funnel->arena, (slot->among + 1) * sizeof *p);
+  if (items == NULL || belief == NULL || p == NULL) return wn_fail_memory(err);
+  for (size_t i = 0, n = 0; i < lot->items.bits && n < len; i++)
+    if (wn_bitset_test(&lot->items, i)) items[n++] = (wn_item_ix)i;
+  if (funnel->trace != NULL)
+    wn_trace_note(funnel->trace, wn_funnel_format(funnel,
+                                                  "cold slot at %u: %zu items are on trial, shown "
+                                                  "fewer than %u times",
+                                                  slot->position, len, slot->impressions_max));
+  *lot =
+      (wn_lot){.sure = lot->sure, .explored = WN_EXPLORE_COLD, .below = lot->below, .why = "trial"};
+  if (len == 0) return WN_OK;
+  WN_TRY(by_counts(funnel, (double)slot->prior, items, len, belief, err));
+  len = keep_best(items, belief, len, slot->among);
+  if (!wn_contest_init(&contest, WN_BELIEF_BETA, belief, len, 1, funnel->arena))
+    WN_TRY(wn_fail_memory(err));
+  (void)wn_contest_odds(&contest, NULL, p);
+  lot->p = p;
+  lot->who = items;
+  lot->len = len;
+cleanup:
+  return status;
 }

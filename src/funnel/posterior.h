@@ -32,4 +32,9 @@ WN_MUST_USE wn_status wn_posterior_init(wn_posterior *posterior, wn_funnel *funn
 /* Of those that are still free; holds nothing when none is. */
 wn_lot wn_posterior_lot(wn_posterior *posterior, const wn_funnel *funnel, const uint8_t *state);
 
+/* Of `lot`, items of the catalogue, those that were answered best so far (`among` of them at most)
+ * share the place by the chance that each is answered most. The trace is told. */
+WN_MUST_USE wn_status wn_posterior_trial(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot,
+                                         wn_error *err);
+
 #endif

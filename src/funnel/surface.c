@@ -378,6 +378,13 @@ static wn_status check_explore(check *c, const wn_slot *slot, long i) {
   if (slot->impressions > WN_IMPRESSIONS_MAX)
     REFUSE(c, path_of(c, list, i, "impressions"), "must be 1 to %d, got %u", WN_IMPRESSIONS_MAX,
            slot->impressions);
+  if (slot->impressions_max > 0 && slot->explore != WN_EXPLORE_COLD)
+    REFUSE(c, path_of(c, list, i, "impressions_max"), "is of slots with explore: cold");
+  if (slot->impressions_max > 0 &&
+      (slot->impressions_max <= slot->impressions || slot->impressions_max > WN_IMPRESSIONS_MAX))
+    REFUSE(c, path_of(c, list, i, "impressions_max"),
+           "must be more than impressions (%u), at most %d, got %u", slot->impressions,
+           WN_IMPRESSIONS_MAX, slot->impressions_max);
   if (slot->among < 2 || slot->among > WN_BANDIT_AMONG_MAX)
     REFUSE(c, path_of(c, list, i, "among"), "must be 2 to %d, got %u", WN_BANDIT_AMONG_MAX,
            slot->among);

@@ -81,10 +81,11 @@ typedef struct wn_slot {
   wn_explore explore;   /* NONE: the best candidate for which `where` holds */
   float share;          /* of the slates in which it explores; in the others the place is open */
   uint32_t impressions; /* COLD: shown fewer times on this surface */
-  uint32_t among;       /* THOMPSON and on: so many of the best candidates */
-  float prior;          /* THOMPSON: impressions that the surface's own rate counts for */
-  float width;          /* LINUCB, LINEAR: deviations of doubt */
-  char where[512];      /* "": any; of COLD and RANDOM too */
+  uint32_t impressions_max; /* COLD: until then an item is on trial; 0: it has no trial */
+  uint32_t among;  /* THOMPSON and on: so many of the best candidates; COLD: of those on trial */
+  float prior;     /* THOMPSON, COLD: impressions that the surface's own rate counts for */
+  float width;     /* LINUCB, LINEAR: deviations of doubt */
+  char where[512]; /* "": any; of COLD and RANDOM too */
 } wn_slot;
 #define WN_IMPRESSIONS_MAX  1000000
 #define WN_BANDIT_AMONG_MAX 200

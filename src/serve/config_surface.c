@@ -304,6 +304,8 @@ static const wn_yaml_key slot_keys[] = {
     {"prior", WN_YAML_FLOAT, offsetof(wn_slot, prior), 0, WN_PRIOR_MAX, NULL},
     {"width", WN_YAML_FLOAT, offsetof(wn_slot, width), 0, 100, NULL},
     {"impressions", WN_YAML_U32, offsetof(wn_slot, impressions), 1, WN_IMPRESSIONS_MAX, NULL},
+    {"impressions_max", WN_YAML_U32, offsetof(wn_slot, impressions_max), 2, WN_IMPRESSIONS_MAX,
+     NULL},
 };
 
 static wn_status push_slot(wn_yaml *y, const yaml_node_t *node, void *target) {

@@ -223,7 +223,7 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   WN_TRY(wn_store_open(dir, mode, &o.engine->store, err));
   wn_log(WN_LOG_INFO, "open: store users=%" PRIu32 " ms=%.1f",
          wn_dict_count(wn_store_users(o.engine->store)), step_ms(&o));
-  if (mode == WN_STORE_WRITE) WN_TRY(wn_engine_begin_experiments(o.engine, err));
+  if (mode == WN_STORE_WRITE) WN_TRY(wn_engine_check_experiments(o.engine, err));
   WN_TRY(load_catalog(&o, err));
   WN_TRY(load_snapshot(&o, err));
   WN_TRY(replay_log(&o, err));
@@ -231,6 +231,7 @@ wn_status wn_engine_open(const char *dir, wn_store_mode mode, wn_config *config,
   WN_TRY(replay_sessions(&o, err));
   WN_TRY(step(&o, "impressions", err));
   WN_TRY(wn_engine_expose(o.engine, o.engine->policy, err));
+  if (mode == WN_STORE_WRITE) WN_TRY(wn_engine_begin_experiments(o.engine, err));
   WN_TRY(start_committer(o.engine, err));
   wn_log(WN_LOG_INFO, "open: ready ms=%.1f", (double)(wn_mono_ns() - o.start_ns) / 1e6);
   *out = o.engine;

@@ -43,10 +43,14 @@ cleanup:
   return status;
 }
 
-wn_status wn_engine_begin_experiments(wn_engine *engine, wn_error *err) {
+wn_status wn_engine_check_experiments(const wn_engine *engine, wn_error *err) {
   const wn_experiments *all = &engine->policy->experiments;
   wn_status status = check_metrics(engine, all, err);
-  return status == WN_OK ? wn_ledger_update(engine->dir, all, wn_now_ms(), err) : status;
+  return status == WN_OK ? wn_ledger_check(engine->dir, all, err) : status;
+}
+
+wn_status wn_engine_begin_experiments(wn_engine *engine, wn_error *err) {
+  return wn_ledger_update(engine->dir, &engine->policy->experiments, wn_now_ms(), err);
 }
 
 /* ---- changes ---- */

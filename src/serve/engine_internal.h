@@ -153,8 +153,11 @@ WN_MUST_USE wn_status wn_engine_open_snapshot(const wn_engine *engine, uint64_t 
 
 wn_current_mark wn_engine_current_mark(const wn_engine *engine);
 
-/* What runs is entered into the ledger (engine_experiments.c). WN_E_CONFIG: it was changed under
- * way, or begins with a metric of events that nobody knows. */
+/* WN_E_CONFIG: what runs was changed under way, or begins with a metric of events that nobody
+ * knows (engine_experiments.c). */
+WN_MUST_USE wn_status wn_engine_check_experiments(const wn_engine *engine, wn_error *err);
+/* What runs is entered into the ledger: once nothing speaks against serving it any more, or a
+ * refused start would count as a beginning. */
 WN_MUST_USE wn_status wn_engine_begin_experiments(wn_engine *engine, wn_error *err);
 
 /* The session's name of a feed request: the session, else the user; absent when there is neither.

@@ -58,6 +58,7 @@ static void put_explore(wn_json *json, const wn_slot *slot) {
   put_text(json, "explore", wn_explore_names[slot->explore]);
   put_float(json, "share", slot->share);
   put_int(json, "impressions", slot->impressions);
+  put_int(json, "impressions_max", slot->impressions_max);
   put_int(json, "among", slot->among);
   put_float(json, "prior", slot->prior);
   put_float(json, "width", slot->width);

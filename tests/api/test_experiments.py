@@ -120,6 +120,12 @@ class Experiments(ApiTest):
         plan = self.server.run("experiments", "--data", self.server.data, "plan", "--type", "click")
         self.assertEqual(plan.returncode, 0, plan.stderr)
         self.assertIn("units, two arms", plan.stdout)
+        place = self.server.run("experiments", "--data", self.server.data, "plan", "--place", "2", "--json")
+        self.assertEqual(place.returncode, 0, place.stderr)
+        needed = [row["needed"] for row in json.loads(place.stdout)["impressions"]]
+        self.assertEqual(needed, sorted(needed, reverse=True))
+        place = self.server.run("experiments", "--data", self.server.data, "plan", "--place", "999")
+        self.assertIn("nothing at place 999 of home", place.stderr)
         listed = self.server.run("experiments", "--data", self.server.data, "--json", "--config",
                                  self.server.args[1])
         self.assertEqual([e["state"] for e in json.loads(listed.stdout)], ["running"] * 3)
@@ -220,6 +226,8 @@ class Changes(unittest.TestCase):
                 Server("experiments: {z: {surfaces: [home], arms: {a: {}, b: {snapshot: 9}}}}",
                        data=data).start()
             self.assertIn("snapshot 9 cannot be pinned", str(refused.exception))
+            with Server("experiments: {z: {surfaces: [home], arms: {a: {}, b: {snapshot: 2}}}}", data=data):
+                pass  # what was refused did not begin: the name is free for another declaration
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

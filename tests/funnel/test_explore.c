@@ -150,6 +150,15 @@ static void budgets(wn_surface *s) {
   slot(s, 1, WN_EXPLORE_COLD, 0.5f);
   slot(s, 3, WN_EXPLORE_COLD, 1);
 }
+/* Item 0 is cold; where it stands already, four of those on trial. */
+static void trial(wn_surface *s) {
+  slot(s, 1, WN_EXPLORE_COLD, 0.7f)->impressions = 1;
+  wn_slot *on_trial = slot(s, 3, WN_EXPLORE_COLD, 0.8f);
+  on_trial->impressions = 1;
+  on_trial->impressions_max = 60;
+  on_trial->among = 4;
+  on_trial->prior = 200;
+}
 static void budget_luce_random(wn_surface *s) {
   s->temperature = 0.5f;
   slot(s, 1, WN_EXPLORE_COLD, 0.25f);
@@ -196,6 +205,7 @@ static const struct policy {
                 {"Plackett-Luce", luce},
                 {"cold slot, share .4", budget},
                 {"two cold slots", budgets},
+                {"cold, then on trial", trial},
                 {"cold, Plackett-Luce, random", budget_luce_random},
                 {"cold under caps", budget_capped},
                 {"Thompson slot, share .6", thompson_slot},
@@ -291,6 +301,43 @@ static void test_cold(void **state) {
     slate = fx_run(&r);
     assert_true(slate.items[1].explored == WN_EXPLORE_NONE && slate.items[1].propensity == 1);
   }
+  fx_clear(&w);
+}
+
+/* On trial only when nothing is cold: what was shown less than the most, mostly what was answered.
+ */
+static void test_trial(void **state) {
+  (void)state;
+  enum { ROUNDS = 1000 };
+  fx_world w;
+  wn_surface s;
+  fake f;
+  const wn_exposed exposed = {
+      .ctx = &f, .tally = tally, .cold = cold, .before = before, .linear = linear};
+  init(&w, &s, &f);
+  slot(&s, 2, WN_EXPLORE_COLD, 1)->impressions_max = 40;
+  wn_request r = fx_request(&w, &s, N);
+  r.exposed = &exposed;
+  for (size_t i = 0; i < ITEMS; i++) f.of[i] = (wn_tally){100, 20};
+  f.of[4] = (wn_tally){30, 6};
+  f.of[ITEMS - 1] = (wn_tally){39, 30}; /* nobody proposes it */
+  size_t put[2] = {0, 0};
+  for (r.query.seed = 0; r.query.seed < ROUNDS; r.query.seed++) {
+    wn_arena_reset(r.query.arena);
+    wn_slate slate = fx_run(&r);
+    const wn_slate_item *at = &slate.items[1];
+    if (slate.items[0].item == 4) assert_int_equal(at->item, ITEMS - 1);
+    assert_true(at->item == 4 || at->item == ITEMS - 1);
+    assert_true(at->explored == WN_EXPLORE_COLD && at->below == 40);
+    put[at->item == 4]++;
+  }
+  assert_true(put[0] > ROUNDS * 9 / 10);
+  f.of[7].shown = 9; /* cold again */
+  wn_slate slate = fx_run(&r);
+  assert_true(slate.items[1].item == 7 && slate.items[1].below == 10);
+  for (size_t i = 0; i < ITEMS; i++) f.of[i].shown = 40;
+  slate = fx_run(&r);
+  assert_int_equal(slate.items[1].explored, WN_EXPLORE_NONE);
   fx_clear(&w);
 }
 
@@ -390,8 +437,9 @@ static void test_memory(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_frequencies),
-                                     cmocka_unit_test(test_cold), cmocka_unit_test(test_judged),
-                                     cmocka_unit_test(test_fatigue), cmocka_unit_test(test_memory)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_frequencies), cmocka_unit_test(test_cold),
+      cmocka_unit_test(test_trial),       cmocka_unit_test(test_judged),
+      cmocka_unit_test(test_fatigue),     cmocka_unit_test(test_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

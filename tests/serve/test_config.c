@@ -307,6 +307,9 @@ static const struct bad {
      "surfaces.home.order.slots[0].impressions", "explore: cold needs it"},
     {"surfaces: {home: {order: {slots: [{position: 2, explore: random, impressions: 3}]}}}", 1, 79,
      "surfaces.home.order.slots[0].impressions", "explore: cold"},
+    {"surfaces: {home: {order: {slots: [{position: 2, explore: cold, impressions: 9, "
+     "impressions_max: 9}]}}}",
+     1, 97, "surfaces.home.order.slots[0].impressions_max", "more than impressions (9)"},
     {"surfaces: {home: {order: {slots: [{position: 2, where: a == 1, share: 0.5}]}}}", 1, 71,
      "surfaces.home.order.slots[0].share", "slots that explore"},
     {"surfaces: {home: {order: {slots: [{position: 2, explore: random, share: 2}]}}}", 1, 73,

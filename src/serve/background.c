@@ -69,10 +69,10 @@ static int raise_threads(pid_t pid) {
   return raised;
 }
 
-bool wn_background_raise(pid_t pid) {
-  int raised = raise_threads(pid);
-  while (raised > 0) raised = raise_threads(pid); /* those that an idle thread began meanwhile */
-  return raised == 0;
+int wn_background_raise(pid_t pid) {
+  int raised = raise_threads(pid), more = raised;
+  while (more > 0) more = raise_threads(pid); /* those that an idle thread began meanwhile */
+  return more < 0 ? -1 : raised;
 }
 
 wn_status wn_background_limit(uint64_t megabytes, wn_error *err) {

@@ -217,13 +217,14 @@ static void raise_starved(child *c) {
   c->seen.at_ns = now;
   c->seen.cpu_ns = used;
   if (got >= passed / 20 * c->threads) return;
-  bool raised = wn_background_raise(c->pid);
+  int raised = wn_background_raise(c->pid);
+  if (raised == 0) return; /* so far it only begins */
   c->idle = false;
-  c->trainer->starved |= !raised;
+  c->trainer->starved |= raised < 0;
   wn_log(WN_LOG_WARN, "training: starved seconds=%.1f processor-seconds=%.2f %s",
          (double)passed / 1e9, (double)got / 1e9,
-         raised ? "now=nice-19"
-                : "now=idle next=nice-19 reason=\"may not raise it: RLIMIT_NICE is 0\"");
+         raised > 0 ? "now=nice-19"
+                    : "now=idle next=nice-19 reason=\"may not raise it: RLIMIT_NICE is 0\"");
 }
 
 static int watch(child *c) {

@@ -128,6 +128,16 @@ static unsigned tier_of(const wn_funnel *funnel, const wn_candidate *candidate) 
   return funnel->sources[__builtin_ctz(candidate->sources)].tier;
 }
 
+bool wn_score_by_generators(const wn_funnel *funnel, const wn_candidate *candidate) {
+  return tier_of(funnel, candidate) == 0;
+}
+
+bool wn_score_no_fallback(const wn_funnel *funnel) {
+  for (size_t i = 0; i < funnel->candidates_len; i++)
+    if (tier_of(funnel, &funnel->candidates[i]) != 0) return false;
+  return true;
+}
+
 /* Scores the candidates of one tier; returns the scale of the next: below its worst candidate. */
 static float score_tier(wn_funnel *funnel, unsigned tier, float scale) {
   float total = 0.0f, least = INFINITY;
@@ -206,19 +216,48 @@ static void settle_ties(const wn_candidate *candidates, uint64_t *keys, size_t l
   }
 }
 
-/* By numbers that hold score and place, then each candidate is moved once. */
-wn_status wn_score_sort(wn_funnel *funnel, wn_error *err) {
+/* Scores and places as one number each, better ones first. */
+static uint64_t *score_keys(const wn_funnel *funnel) {
+  uint64_t *keys = wn_arena_alloc(funnel->arena, (funnel->candidates_len + 1) * sizeof *keys);
+  for (size_t i = 0; keys != NULL && i < funnel->candidates_len; i++)
+    keys[i] = (uint64_t)wn_sort_falling(funnel->candidates[i].score) << 32 | i;
+  return keys;
+}
+
+/* Each candidate is moved once. */
+static wn_status arrange(wn_funnel *funnel, const uint64_t *keys, wn_error *err) {
   size_t len = funnel->candidates_len;
   wn_candidate *sorted = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *sorted);
-  uint64_t *keys = wn_arena_alloc(funnel->arena, (len + 1) * sizeof *keys);
-  if (sorted == NULL || keys == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < len; i++)
-    keys[i] = (uint64_t)wn_sort_falling(funnel->candidates[i].score) << 32 | i;
-  wn_sort_u64(keys, len);
-  settle_ties(funnel->candidates, keys, len);
+  if (sorted == NULL) return wn_fail_memory(err);
   for (size_t i = 0; i < len; i++) sorted[i] = funnel->candidates[(uint32_t)keys[i]];
   funnel->candidates = sorted;
   return WN_OK;
+}
+
+wn_status wn_score_sort(wn_funnel *funnel, wn_error *err) {
+  uint64_t *keys = score_keys(funnel);
+  if (keys == NULL) return wn_fail_memory(err);
+  wn_sort_u64(keys, funnel->candidates_len);
+  settle_ties(funnel->candidates, keys, funnel->candidates_len);
+  return arrange(funnel, keys, err);
+}
+
+/* Whether the first n of selected keys are the best whatever their places say: no score is on both
+ * sides. */
+static bool parted(const uint64_t *keys, size_t len, size_t n) {
+  uint64_t last = 0, next = UINT64_MAX;
+  for (size_t i = 0; i < n; i++) last = keys[i] > last ? keys[i] : last;
+  for (size_t i = n; i < len; i++) next = keys[i] < next ? keys[i] : next;
+  return last >> 32 != next >> 32;
+}
+
+wn_status wn_score_first(wn_funnel *funnel, size_t n, wn_error *err) {
+  size_t len = funnel->candidates_len;
+  if (n >= len || !wn_score_no_fallback(funnel)) return wn_score_sort(funnel, err);
+  uint64_t *keys = score_keys(funnel);
+  if (keys == NULL) return wn_fail_memory(err);
+  wn_select_u64(keys, len, n);
+  return parted(keys, len, n) ? arrange(funnel, keys, err) : wn_score_sort(funnel, err);
 }
 
 static void trace_score(const wn_funnel *funnel) {
@@ -249,7 +288,6 @@ wn_status wn_score(wn_funnel *funnel, wn_error *err) {
     candidate->light = candidate->margin = NAN;
     candidate->score = fminf(candidate->score * candidate->boost, SCORE_MAX);
   }
-  WN_TRY(wn_score_sort(funnel, err));
   if (funnel->trace != NULL) funnel->trace->points_ms = wn_ms_since(start);
   WN_TRY(wn_score_heavy(funnel, err));
   for (size_t i = 0; i < funnel->candidates_len; i++)

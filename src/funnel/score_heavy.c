@@ -28,7 +28,7 @@
 static size_t asked_of(const wn_funnel *funnel) {
   size_t len = 0;
   while (len < funnel->candidates_len && len < funnel->surface->heavy &&
-         funnel->sources[__builtin_ctz(funnel->candidates[len].sources)].tier == 0)
+         wn_score_by_generators(funnel, &funnel->candidates[len]))
     len++;
   return len;
 }
@@ -142,17 +142,20 @@ wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   wn_status status = WN_OK;
   const wn_objective_model *model[WN_OBJECTIVES_MAX] = {0};
   const wn_model *ranker = wn_ranker_of(funnel->request->models);
-  if (funnel->surface->heavy == 0) return WN_OK;
+  if (funnel->surface->heavy == 0) return wn_score_sort(funnel, err);
+  bool light = ranker != NULL && wn_score_light_wanted(funnel, ranker);
+  bool sorted = !light || !wn_score_no_fallback(funnel); /* else the light ranker does it */
+  if (sorted) WN_TRY(wn_score_sort(funnel, err));
   const char *note = reason_against(funnel, ranker);
   if (note == NULL && !(funnel->by_objectives = find_objectives(funnel, ranker, model) > 0) &&
       !wn_ranker_orders(ranker))
     note = "the ranker has no order of its own: scored by the generators";
   if (note != NULL) {
     wn_trace_note(funnel->trace, note);
-    return WN_OK;
+    return sorted ? WN_OK : wn_score_sort(funnel, err);
   }
   uint64_t since = wn_mono_ns();
-  WN_TRY(wn_score_light(funnel, ranker, err));
+  if (light) WN_TRY(wn_score_light(funnel, ranker, err));
   wn_funnel_lap(funnel, &since, WN_STAGE_LIGHT);
   size_t len = asked_of(funnel);
   WN_TRY(ask(funnel, ranker, len, model, err));

@@ -14,18 +14,6 @@
 
 #define FLOOR 0.01f
 
-static bool by_generators(const wn_funnel *funnel, const wn_candidate *candidate) {
-  return funnel->sources[__builtin_ctz(candidate->sources)].tier == 0;
-}
-
-/* Generators' candidates; more than the trees are asked about is what the light ranker is for. */
-static size_t generators_candidates(const wn_funnel *funnel) {
-  size_t len = 0;
-  for (size_t i = 0; i < funnel->candidates_len; i++)
-    len += by_generators(funnel, &funnel->candidates[i]);
-  return len;
-}
-
 /* The opinion that a source's list is, made from the whole history; WN_NO_IX: none. */
 static uint32_t opinion_of(const wn_feature_set *set, const wn_source *source) {
   if (source->spec == NULL || source->tier > 0 || source->list.len == 0) return WN_NO_IX;
@@ -35,22 +23,35 @@ static uint32_t opinion_of(const wn_feature_set *set, const wn_source *source) {
   return WN_NO_IX;
 }
 
-/* What every list says of every candidate. */
-static void listen(const wn_funnel *funnel, const wn_feature_set *set, const wn_light_view *view,
-                   wn_light_sum *sum) {
+/* A source that has a say. */
+typedef struct voice {
+  size_t source;
+  uint32_t len; /* places of its list that count */
+  wn_light_list list;
+} voice;
+
+static size_t voices_of(const wn_funnel *funnel, const wn_feature_set *set,
+                        const wn_light_view *view, voice *out) {
+  size_t n = 0;
   for (size_t s = 0; s < funnel->sources_len; s++) {
-    const wn_source *source = &funnel->sources[s];
-    uint32_t opinion = opinion_of(set, source);
+    const wn_scored_list *list = &funnel->sources[s].list;
+    uint32_t opinion = opinion_of(set, &funnel->sources[s]);
     if (opinion == WN_NO_IX) continue;
-    wn_feature_list told = {source->list.data, source->list.len};
-    if (told.len > set->depth) told.len = set->depth;
-    wn_light_list list = wn_light_list_of(view, opinion, &told);
-    for (size_t i = 0; i < funnel->candidates_len; i++) {
-      const wn_proposal *proposal = &funnel->candidates[i].proposals[s];
-      if (proposal->rank > 0 && proposal->rank <= told.len)
-        wn_light_say(&sum[i], &list, proposal->rank - 1, proposal->score);
-    }
+    wn_feature_list told = {list->data, list->len < set->depth ? list->len : set->depth};
+    out[n++] = (voice){s, (uint32_t)told.len, wn_light_list_of(view, opinion, &told)};
   }
+  return n;
+}
+
+static float light_of(const wn_light_view *view, const voice *voices, size_t len,
+                      const wn_candidate *candidate, float stage) {
+  wn_light_sum sum = WN_LIGHT_NOBODY;
+  for (size_t v = 0; v < len; v++) {
+    const wn_proposal *proposal = &candidate->proposals[voices[v].source];
+    uint32_t place = proposal->rank - 1; /* of rank 0, not proposed: past every list */
+    if (place < voices[v].len) wn_light_say(&sum, &voices[v].list, place, proposal->score);
+  }
+  return wn_light_score(view, &sum, candidate->item, stage);
 }
 
 /* Its scores to `floor` … 1, so that fallbacks stay below; their order was by boosted points. */
@@ -58,10 +59,9 @@ static void rescale(wn_funnel *funnel) {
   float least = INFINITY, most = -INFINITY, floor = 0;
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     const wn_candidate *c = &funnel->candidates[i];
-    if (!by_generators(funnel, c)) floor = fmaxf(floor, c->points);
-    if (isnan(c->light)) continue;
-    least = fminf(least, c->light);
-    most = fmaxf(most, c->light);
+    if (!wn_score_by_generators(funnel, c) && c->points > floor) floor = c->points;
+    if (c->light < least) least = c->light; /* NaN: neither */
+    if (c->light > most) most = c->light;
   }
   floor = fminf(floor + FLOOR, 1);
   for (size_t i = 0; i < funnel->candidates_len; i++) {
@@ -73,30 +73,29 @@ static void rescale(wn_funnel *funnel) {
   }
 }
 
-wn_status wn_score_light(wn_funnel *funnel, const wn_model *ranker, wn_error *err) {
-  wn_status status = WN_OK;
+bool wn_score_light_wanted(const wn_funnel *funnel, const wn_model *ranker) {
   wn_light_view view;
-  const wn_surface *surface = funnel->surface;
-  if (!surface->light || !wn_ranker_light(ranker, &view) ||
-      generators_candidates(funnel) <= surface->heavy)
-    return WN_OK;
+  size_t len = 0;
+  if (!funnel->surface->light || !wn_ranker_light(ranker, &view)) return false;
+  for (size_t i = 0; i < funnel->candidates_len; i++)
+    len += wn_score_by_generators(funnel, &funnel->candidates[i]);
+  return len > funnel->surface->heavy;
+}
+
+wn_status wn_score_light(wn_funnel *funnel, const wn_model *ranker, wn_error *err) {
+  wn_light_view view;
+  voice voices[WN_SOURCES_MAX + 1];
   size_t len = funnel->candidates_len;
   float stage = wn_crowd_stage(funnel->query.history_len);
-  wn_light_sum *sum = wn_arena_alloc(funnel->arena, len * sizeof *sum);
-  if (sum == NULL) return wn_fail_memory(err);
-  for (size_t i = 0; i < len; i++) {
-    sum[i] = WN_LIGHT_NOBODY;
-    wn_light_expect(&view, funnel->candidates[i].item);
-  }
-  listen(funnel, wn_ranker_features(ranker), &view, sum);
+  if (!wn_ranker_light(ranker, &view)) return WN_OK;
+  for (size_t i = 0; i < len; i++) wn_light_expect(&view, funnel->candidates[i].item);
+  size_t heard = voices_of(funnel, wn_ranker_features(ranker), &view, voices);
   for (size_t i = 0; i < len; i++) {
     wn_candidate *c = &funnel->candidates[i];
-    if (by_generators(funnel, c)) c->light = wn_light_score(&view, &sum[i], c->item, stage);
+    if (wn_score_by_generators(funnel, c)) c->light = light_of(&view, voices, heard, c, stage);
   }
   rescale(funnel);
-  WN_TRY(wn_score_sort(funnel, err));
   funnel->stages.out[WN_STAGE_LIGHT] = (uint32_t)len;
   if (funnel->trace != NULL) funnel->trace->light = true;
-cleanup:
-  return status;
+  return wn_score_first(funnel, funnel->surface->heavy, err);
 }

@@ -68,14 +68,21 @@ WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
 WN_MUST_USE wn_status wn_filter_check(wn_funnel *funnel, wn_error *err);
 /* Score: normalise, weigh, boost, sort. */
 WN_MUST_USE wn_status wn_score(wn_funnel *funnel, wn_error *err);
-/* Which of many candidates are worth the ranker: the light ranker's order, where the snapshot has
- * one. */
+/* Whether the light ranker says which candidates are worth the ranker: there are more than it is
+ * asked about, and the snapshot has one. */
+bool wn_score_light_wanted(const wn_funnel *funnel, const wn_model *ranker);
+/* Candidates come in any order and leave with the best in front, as many as the ranker is asked
+ * about. */
 WN_MUST_USE wn_status wn_score_light(wn_funnel *funnel, const wn_model *ranker, wn_error *err);
-/* The second half of it: the best again, by the snapshot's ranker. Candidates come and leave best
- * first. */
+/* The second half of it: the best again, by the snapshot's ranker. Candidates come in any order and
+ * leave best first. */
 WN_MUST_USE wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err);
+bool wn_score_by_generators(const wn_funnel *funnel, const wn_candidate *candidate);
+bool wn_score_no_fallback(const wn_funnel *funnel); /* generators proposed all of them */
 /* Best first, ties by item. */
 WN_MUST_USE wn_status wn_score_sort(wn_funnel *funnel, wn_error *err);
+/* The same n in front, but where fallbacks proposed some in any order, and so is the rest. */
+WN_MUST_USE wn_status wn_score_first(wn_funnel *funnel, size_t n, wn_error *err);
 /* Order: pins, caps, diversity → slate. */
 WN_MUST_USE wn_status wn_order(wn_funnel *funnel, wn_error *err);
 

@@ -3,7 +3,8 @@
  *
  * An anchor asks with its own vector; a user with Σ √w·exp(−step/tau_query)·vector over the newest
  * positive items, cut to the strongest WN_CONTENT_TERMS_MAX terms. Cost: the postings of those
- * terms; a word has at most df_max of the catalogue, an attribute value attribute_df_max. An item
+ * terms, but for the longest where others decide (content_search.c); a word has at most df_max of
+ * the catalogue, an attribute value attribute_df_max. An item
  * put after training gets a vector by the stored vocabulary and is found from the next request on;
  * words that training did not meet wait for the next training. Exact; nothing is random. */
 #include "model/content.h"
@@ -33,6 +34,7 @@ void wn_content_free(wn_model *model) {
   wn_content *m = (wn_content *)model;
   wn_content_delta_clear(&m->delta);
   for (size_t i = 0; i < m->owned_len; i++) wn_free(m->owned[i]);
+  wn_free(m->most);
   wn_free(m);
 }
 
@@ -130,13 +132,27 @@ static wn_status profile_of(const wn_content *m, const wn_query *query, wn_arena
   return WN_OK;
 }
 
-static void add_postings(const wn_content *m, wn_term_weight asked, wn_accum *accum) {
+/* What the query asks for: a profile, else the anchor's own vector. */
+static wn_status asked_of(const wn_content *m, const wn_query *query, wn_arena *arena,
+                          wn_content_asked *out, wn_error *err) {
+  out->without = WN_NO_IX;
+  wn_status status = profile_of(m, query, arena, out->term, &out->len, err);
+  if (status != WN_OK || out->len > 0 || query->anchor == WN_NO_IX) return status;
+  out->len = wn_content_vector_of(m, query->anchor, out->term);
+  out->without = query->anchor;
+  return WN_OK;
+}
+
+static void add_fitted(const wn_content *m, wn_term_weight asked, wn_accum *accum) {
   bool replaced = m->delta.replaced.words != NULL;
   for (uint64_t i = m->term_ptr[asked.term]; i < m->term_ptr[asked.term + 1]; i++) {
     wn_item_ix ix = m->post_item[i];
     if (replaced && wn_bitset_test(&m->delta.replaced, ix)) continue;
     wn_accum_add(accum, ix, asked.weight * m->post_weight[i]);
   }
+}
+
+static void add_changed(const wn_content *m, wn_term_weight asked, wn_accum *accum) {
   const uint64_t *first = wn_map64_find(&m->delta.first, asked.term);
   uint32_t node = first == NULL || *first == 0 ? WN_NO_IX : (uint32_t)(*first - 1);
   for (; node != WN_NO_IX; node = m->delta.nodes.data[node].next) {
@@ -146,33 +162,52 @@ static void add_postings(const wn_content *m, wn_term_weight asked, wn_accum *ac
   }
 }
 
+/* Sums over all lists: of changed items, and of those that are as fitted. */
+static bool add_all(const wn_content *m, const wn_content_asked *asked, bool fitted, wn_ask *ask,
+                    wn_arena *arena) {
+  uint64_t adds = m->delta.nodes.len;
+  for (size_t i = 0; fitted && i < asked->len; i++)
+    adds += m->term_ptr[asked->term[i].term + 1] - m->term_ptr[asked->term[i].term];
+  *ask = (wn_ask){.any = true, .without = asked->without};
+  if (!wn_accum_init(&ask->accum, item_count(m), (size_t)adds, arena)) return false;
+  for (size_t i = 0; i < asked->len; i++) {
+    if (fitted) add_fitted(m, asked->term[i], &ask->accum);
+    add_changed(m, asked->term[i], &ask->accum);
+  }
+  return true;
+}
+
 static wn_status content_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
                              wn_arena *arena, wn_error *err) {
   const wn_content *m = (const wn_content *)model;
-  wn_term_weight asked[WN_CONTENT_TERMS_MAX];
-  size_t len = 0;
-  wn_status status = profile_of(m, query, arena, asked, &len, err);
-  if (status != WN_OK) return status;
-  if (len == 0 && query->anchor != WN_NO_IX) {
-    len = wn_content_vector_of(m, query->anchor, asked);
-    ask->without = query->anchor;
-  }
-  if (len == 0) return WN_OK;
-  ask->any = true;
-  uint64_t adds = m->delta.nodes.len;
-  for (size_t i = 0; i < len; i++) {
-    adds += m->term_ptr[asked[i].term + 1] - m->term_ptr[asked[i].term];
-  }
-  if (!wn_accum_init(&ask->accum, item_count(m), (size_t)adds, arena)) return wn_fail_memory(err);
-  for (size_t i = 0; i < len; i++) add_postings(m, asked[i], &ask->accum);
-  return WN_OK;
+  wn_content_asked asked;
+  wn_status status = asked_of(m, query, arena, &asked, err);
+  if (status != WN_OK || asked.len == 0) return status;
+  return add_all(m, &asked, true, ask, arena) ? WN_OK : wn_fail_memory(err);
+}
+
+/* Without the longest lists where that pays; what was put since is few, and all of it is looked at.
+ */
+static bool best_of(const wn_content *m, const wn_query *query, const wn_content_asked *asked,
+                    wn_topk *top, wn_arena *arena) {
+  wn_ask ask;
+  if (!wn_content_search(m, query, asked, top, arena)) return false;
+  bool found = top->len > 0;
+  if (found && m->delta.live == 0) return true;
+  return add_all(m, asked, !found, &ask, arena) && wn_ask_offer(&ask, query, top, arena);
 }
 
 static wn_status content_candidates(const wn_model *model, const wn_query *query, size_t k,
                                     wn_scored *out, size_t *count, wn_error *err) {
+  const wn_content *m = (const wn_content *)model;
+  wn_arena local, *arena = wn_query_arena(query, &local);
+  wn_content_asked asked;
   wn_topk top;
   wn_topk_init(&top, out, k);
-  wn_status status = wn_ask_top(content_ask, model, query, &top, err);
+  wn_status status = asked_of(m, query, arena, &asked, err);
+  if (status == WN_OK && asked.len > 0 && !best_of(m, query, &asked, &top, arena))
+    status = wn_fail_memory(err);
+  wn_arena_clear(&local);
   *count = wn_topk_sort(&top);
   return status;
 }
@@ -280,6 +315,13 @@ cleanup:
   return status;
 }
 
+/* Bounds of sums need parts that are none of them negative. */
+static wn_status check_signs(const char *name, const float *weight, uint64_t len, wn_error *err) {
+  for (uint64_t i = 0; i < len; i++)
+    if (weight[i] < 0) return wn_fail(err, WN_E_CORRUPT, name, "a weight is negative");
+  return WN_OK;
+}
+
 static wn_status content_validate(const wn_model *model, wn_error *err) {
   const wn_content *m = (const wn_content *)model;
   const wn_content_head *h = &m->head;
@@ -288,6 +330,8 @@ static wn_status content_validate(const wn_model *model, wn_error *err) {
   WN_TRY(wn_check_finite("content/idf", m->idf, h->terms, err));
   WN_TRY(wn_check_finite("content/item_weight", m->item_weight, m->item_ptr[h->items], err));
   WN_TRY(wn_check_finite("content/post_weight", m->post_weight, m->term_ptr[h->terms], err));
+  WN_TRY(check_signs("content/item_weight", m->item_weight, m->item_ptr[h->items], err));
+  WN_TRY(check_signs("content/post_weight", m->post_weight, m->term_ptr[h->terms], err));
   WN_TRY(check_order(m, err));
 cleanup:
   return status;
@@ -305,6 +349,7 @@ static wn_status content_map(const wn_snapshot *snapshot, wn_model **out, wn_err
   WN_TRY(map_vocabulary(m, snapshot, err));
   WN_TRY(map_vectors(m, snapshot, err));
   WN_TRY(content_validate(&m->base, err));
+  WN_TRY(wn_content_search_init(m, err));
   *out = &m->base;
   m = NULL;
 cleanup:
@@ -313,8 +358,10 @@ cleanup:
 }
 
 static size_t content_bytes(const wn_model *model) {
-  const wn_content_delta *delta = &((const wn_content *)model)->delta;
-  return delta->nodes.cap * sizeof *delta->nodes.data + delta->docs.cap * sizeof *delta->docs.data +
+  const wn_content *m = (const wn_content *)model;
+  const wn_content_delta *delta = &m->delta;
+  return m->head.terms * sizeof *m->most + delta->nodes.cap * sizeof *delta->nodes.data +
+         delta->docs.cap * sizeof *delta->docs.data +
          (delta->doc_of.cap + delta->first.cap) * WN_MAP64_BYTES + delta->replaced.bits / 8;
 }
 

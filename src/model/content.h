@@ -1,7 +1,7 @@
 #ifndef WN_MODEL_CONTENT_H
 #define WN_MODEL_CONTENT_H
-/* Inside of the content model: content.c answers, content_fit.c builds, content_delta.c holds
- * what was put since. */
+/* Inside of the content model: content.c answers, content_search.c finds the best, content_fit.c
+ * builds, content_delta.c holds what was put since. */
 
 #include "base/map64.h"
 #include "model/content_vector.h"
@@ -65,6 +65,8 @@ typedef struct wn_content {
   const uint64_t *term_ptr;  /* [terms + 1] */
   const uint32_t *post_item; /* ascending within a term */
   const float *post_weight;
+  float *most;        /* [terms] the largest weight in an item as fitted */
+  double ngrams_most; /* length of the n-grams' block of an item's vector as fitted, at most */
   wn_content_delta delta;
   void *owned[9];
   size_t owned_len;
@@ -74,6 +76,19 @@ uint32_t wn_content_term_find(const wn_content *m, wn_str term); /* WN_NO_IX: no
 /* An item's vector, as fitted or as put since; its length, 0: none. */
 size_t wn_content_vector_of(const wn_content *m, wn_item_ix ix,
                             wn_term_weight out[WN_CONTENT_TERMS_MAX]);
+
+/* A query's vector. */
+typedef struct wn_content_asked {
+  wn_term_weight term[WN_CONTENT_TERMS_MAX]; /* ascending */
+  size_t len;
+  wn_item_ix without; /* the anchor itself; WN_NO_IX: none */
+} wn_content_asked;
+/* After fitting and mapping: largest weights. */
+WN_MUST_USE wn_status wn_content_search_init(wn_content *m, wn_error *err);
+/* Pushes the best of the items that are as fitted; none where adding up all lists costs no more, or
+ * where fewer have a score than are wanted. False: no memory. */
+WN_MUST_USE bool wn_content_search(const wn_content *m, const wn_query *query,
+                                   const wn_content_asked *asked, wn_topk *top, wn_arena *arena);
 void wn_content_free(wn_model *model);
 wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const wn_fit_env *env,
                          wn_model **out, wn_error *err);

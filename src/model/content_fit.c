@@ -264,6 +264,7 @@ wn_status wn_content_fit(const wn_dataset *data, const wn_params *params, const 
   content_build b = {.m = m, .env = env};
   wn_status status = build(&b, data, params, err);
   build_clear(&b);
+  if (status == WN_OK) status = wn_content_search_init(m, err);
   if (status != WN_OK) {
     wn_content_free(&m->base);
     return status;

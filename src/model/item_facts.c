@@ -50,14 +50,17 @@ float wn_pulse_at(const wn_pulse *pulse, unsigned window, int64_t now_ms) {
   return pulse->decayed[window] * faded(window, pulse->time_ms, now_ms);
 }
 
+float wn_pulse_away(const wn_pulse *pulse, float stage) {
+  float mean = pulse->place / (float)pulse->places;
+  float variance = pulse->place_squared / (float)pulse->places - mean * mean;
+  return (stage - mean) / sqrtf(variance > SPREAD_LEAST ? variance : SPREAD_LEAST);
+}
+
 void wn_pulse_crowd(const wn_pulse *pulse, float stage, float out[WN_CROWD]) {
   out[WN_CROWD_COUNT] = log1pf((float)pulse->count);
   if (pulse->places == 0) return;
-  float mean = pulse->place / (float)pulse->places;
-  float spread =
-      sqrtf(fmaxf(pulse->place_squared / (float)pulse->places - mean * mean, SPREAD_LEAST));
-  out[WN_CROWD_STAGE] = mean;
-  out[WN_CROWD_AWAY] = (stage - mean) / spread;
+  out[WN_CROWD_STAGE] = pulse->place / (float)pulse->places;
+  out[WN_CROWD_AWAY] = wn_pulse_away(pulse, stage);
 }
 
 float wn_crowd_stage(size_t history_len) {

@@ -35,6 +35,7 @@ float wn_pulse_at(const wn_pulse *pulse, unsigned window, int64_t now_ms);
  * known stays as it is. */
 enum { WN_CROWD_COUNT, WN_CROWD_AGAINST, WN_CROWD_STAGE, WN_CROWD_AWAY, WN_CROWD };
 void wn_pulse_crowd(const wn_pulse *pulse, float stage, float out[WN_CROWD]);
+float wn_pulse_away(const wn_pulse *pulse, float stage); /* the last of them; places > 0 */
 /* The stage of a user with so many items. */
 float wn_crowd_stage(size_t history_len);
 

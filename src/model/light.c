@@ -40,8 +40,10 @@ static void said_terms(float place, float score, float *x) {
 
 /* `best`: ln(1 + place); `count`: ln(1 + users); NaN: not known. */
 static void own_terms(uint32_t named, float best, float count, float away, float *x) {
-  count = isnan(count) ? 0 : count;
-  away = isnan(away) ? 0 : fmaxf(fminf(away, AWAY_MAX), -AWAY_MAX);
+  if (isnan(count)) count = 0;
+  if (isnan(away)) away = 0;
+  if (away > AWAY_MAX) away = AWAY_MAX;
+  if (away < -AWAY_MAX) away = -AWAY_MAX;
   x[0] = best;
   x[1] = (float)named * (float)named;
   x[2] = count;
@@ -89,10 +91,15 @@ wn_light_list wn_light_list_of(const wn_light_view *view, uint32_t opinion,
 
 float wn_light_score(const wn_light_view *view, const wn_light_sum *sum, uint32_t item,
                      float stage) {
-  float x[OWN], total = sum->sum, crowd[WN_CROWD] = {NAN, NAN, NAN, NAN};
+  float x[OWN], total = sum->sum, count = 0, away = 0;
+  const float *ln = view->places->ln;
   uint32_t best = sum->best < WN_LIGHT_PLACES ? sum->best : WN_LIGHT_PLACES - 1;
-  if (item < view->facts->pulses) wn_pulse_crowd(&view->facts->pulse[item], stage, crowd);
-  own_terms(sum->named, view->places->ln[best], crowd[WN_CROWD_COUNT], crowd[WN_CROWD_AWAY], x);
+  if (item < view->facts->pulses) {
+    const wn_pulse *pulse = &view->facts->pulse[item];
+    count = pulse->count < WN_LIGHT_PLACES ? ln[pulse->count] : log1pf((float)pulse->count);
+    if (pulse->places > 0) away = wn_pulse_away(pulse, stage);
+  }
+  own_terms(sum->named, ln[best], count, away, x);
   for (unsigned t = 0; t < OWN; t++) total += view->light->own[t] * x[t];
   return total;
 }

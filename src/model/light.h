@@ -64,7 +64,9 @@ float wn_light_score(const wn_light_view *view, const wn_light_sum *sum, uint32_
                      float stage);
 /* Soon to be asked about this item. */
 static inline void wn_light_expect(const wn_light_view *view, uint32_t item) {
-  if (item < view->facts->pulses) __builtin_prefetch(&view->facts->pulse[item]);
+  if (item >= view->facts->pulses) return;
+  __builtin_prefetch(&view->facts->pulse[item].count);
+  __builtin_prefetch(&view->facts->pulse[item].place_squared); /* the next line, now and then */
 }
 
 /* Fits to the trees' margins of the table's rows. No light ranker (version 0) where there is

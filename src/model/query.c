@@ -71,7 +71,7 @@ static void drop_worst(offers *o) {
   o->least = wn_sort_score((uint32_t)(last >> 32));
 }
 
-static bool offer(const wn_ask *ask, const wn_query *query, wn_topk *top, wn_arena *arena) {
+bool wn_ask_offer(const wn_ask *ask, const wn_query *query, wn_topk *top, wn_arena *arena) {
   const wn_accum *accum = &ask->accum;
   size_t k = top->k < accum->slots ? top->k : accum->slots;
   uint32_t at[OFFER_BLOCK];
@@ -126,7 +126,8 @@ wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const wn_query *que
   wn_arena local, *arena = wn_query_arena(query, &local);
   wn_ask ask = {.without = WN_NO_IX};
   wn_status status = fill(&ask, model, query, arena, err);
-  if (status == WN_OK && ask.any && !offer(&ask, query, top, arena)) status = wn_fail_memory(err);
+  if (status == WN_OK && ask.any && !wn_ask_offer(&ask, query, top, arena))
+    status = wn_fail_memory(err);
   wn_arena_clear(&local);
   return status;
 }

@@ -55,7 +55,10 @@ typedef struct wn_ask {
 /* Fills `ask`, which comes as {.without = WN_NO_IX}. */
 typedef wn_status wn_ask_fn(wn_ask *ask, const wn_model *model, const wn_query *query,
                             wn_arena *arena, wn_error *err);
-/* Offers every positive sum of an allowed item to `top`. */
+/* Offers every positive sum of an allowed item to `top`. False: no memory. */
+WN_MUST_USE bool wn_ask_offer(const wn_ask *ask, const wn_query *query, wn_topk *top,
+                              wn_arena *arena);
+/* Both. */
 WN_MUST_USE wn_status wn_ask_top(wn_ask_fn *fill, const wn_model *model, const wn_query *query,
                                  wn_topk *top, wn_error *err);
 /* The same into scores[items], the others being −INFINITY. */

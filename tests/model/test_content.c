@@ -496,7 +496,7 @@ static void test_bad_sections(void **state) {
   (void)state;
   char path[128];
   scratch_path("bad.wns", path, sizeof path);
-  for (int bad = 0; bad < 16; bad++) {
+  for (int bad = 0; bad < 17; bad++) {
     wn_content_head head = {.version = 2,
                             .items = 2,
                             .terms = 2,
@@ -524,6 +524,7 @@ static void test_bad_sections(void **state) {
     if (bad == 10) item[0] = 2;
     if (bad == 11) weight[1] = NAN;
     if (bad == 12) posts -= 4;
+    if (bad == 16) weight[0] = -1;
     if (bad == 13) head.ngram = 9;
     if (bad == 14) head.ngrams = 1; /* "a" is none */
     if (bad == 15) head.ngram_share = 1.5;
@@ -553,6 +554,107 @@ static void test_bad_sections(void **state) {
   }
 }
 
+/* ---- long lists: the best are found without them ---- */
+
+#define MANY 40000u
+
+typedef struct shelves {
+  char title[64];
+  wn_attr attr[2];
+  char group[16], shelf[16];
+} shelves;
+
+/* Item i of 400 groups on 4 shelves; many are alike, so that scores are equal at every place. */
+static wn_item_record of_shelves(shelves *s, uint32_t i) {
+  uint32_t group = i * 7919u % 400u;
+  snprintf(s->title, sizeof s->title, "w%u w%u w%u", 50 + i % 97, 200 + i / 7 % 1013, i % 5);
+  snprintf(s->group, sizeof s->group, "g%u", group);
+  snprintf(s->shelf, sizeof s->shelf, "s%u", group % 4);
+  s->attr[0] =
+      (wn_attr){.name = WN_STR("group"), .kind = WN_ATTR_STRING, .string = wn_str_of(s->group)};
+  s->attr[1] =
+      (wn_attr){.name = WN_STR("shelf"), .kind = WN_ATTR_STRING, .string = wn_str_of(s->shelf)};
+  return (wn_item_record){.id = WN_STR("x"),
+                          .title = wn_str_of(s->title),
+                          .attrs = {s->attr, 2},
+                          .status = WN_ITEM_ACTIVE};
+}
+
+static wn_status
+scan_shelves(void *ctx, wn_status (*each)(void *, wn_item_ix, const wn_item_record *, wn_error *),
+             void *each_ctx, wn_error *err) {
+  (void)ctx;
+  wn_status status = WN_OK;
+  for (uint32_t i = 0; i < MANY && status == WN_OK; i++) {
+    shelves s;
+    wn_item_record item = of_shelves(&s, i);
+    status = each(each_ctx, i, &item, err);
+  }
+  return status;
+}
+
+/* Whether the best 20 come without all lists, and are the same. */
+static bool found_early(const wn_model *model, const wn_query *query, wn_item_ix anchor) {
+  const wn_content *m = (const wn_content *)model;
+  wn_content_asked asked = {.without = anchor};
+  wn_scored best[20];
+  wn_topk top;
+  wn_arena arena;
+  asked.len = wn_content_vector_of(m, anchor, asked.term);
+  wn_arena_init(&arena, 16 << 20);
+  wn_topk_init(&top, best, 20);
+  assert_true(wn_content_search(m, query, &asked, &top, &arena));
+  wn_arena_clear(&arena);
+  return top.len == 20;
+}
+
+/* The best of all scores, bit for bit. */
+static void assert_same_best(const wn_model *model, const wn_query *query) {
+  static float scores[MANY + 5];
+  static wn_scored best[2000], found[2000];
+  assert_ok(model->cls->score_all(model, query, scores, MANY + 5, err));
+  for (size_t k = 1; k <= 2000; k = k * 11 + 1) {
+    wn_topk top;
+    size_t count = 0;
+    wn_topk_init(&top, best, k);
+    for (uint32_t i = 0; i < MANY + 5; i++)
+      if (scores[i] > -INFINITY) wn_topk_push(&top, i, scores[i]);
+    size_t n = wn_topk_sort(&top);
+    assert_ok(model->cls->candidates(model, query, k, found, &count, err));
+    assert_int_equal(count, n);
+    assert_memory_equal(found, best, n * sizeof *best);
+  }
+}
+
+static void test_long_lists(void **state) {
+  (void)state;
+  wn_dataset data = {.items = MANY, .items_source = {NULL, scan_shelves}};
+  wn_model *model = fit(&wn_model_content, &data, "df_max=.5 ngram=2");
+  wn_history_entry history[3] = {{11, 2, 90}, {20011, 1, 80}, {30, 1, 70}};
+  wn_query alone = {.anchor = 40, .user = WN_NO_IX};
+  wn_query user = {.history = history, .history_len = 3, .anchor = WN_NO_IX, .user = WN_NO_IX};
+  wn_bitset allowed;
+  assert_true(wn_bitset_init(&allowed, MANY));
+  for (uint32_t i = 0; i < MANY; i += 3) wn_bitset_set(&allowed, i);
+  assert_true(found_early(model, &alone, 40));
+  for (int changed = 0; changed < 2; changed++) {
+    assert_same_best(model, &alone);
+    assert_same_best(model, &user);
+    user.allowed = changed ? &allowed : NULL;
+    for (uint32_t i = 0; i < 60 && !changed; i++) { /* some go, some move, some are new */
+      shelves s;
+      wn_item_ix at = i < 5 ? MANY + i : i * 400 + 11;
+      wn_item_record item = of_shelves(&s, i < 30 ? 11 : 20011);
+      if (i % 4 == 0) item.status = WN_ITEM_DELETED;
+      assert_ok(model->cls->update_item(model, at, &item, err));
+    }
+  }
+  assert_true(found_early(model, &alone, 40));
+  assert_same_best(model, &user);
+  wn_bitset_clear(&allowed);
+  model->cls->free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cosine),
@@ -563,6 +665,7 @@ int main(void) {
       cmocka_unit_test(test_misspelt),
       cmocka_unit_test(test_ngrams),
       cmocka_unit_test(test_filter),
+      cmocka_unit_test(test_long_lists),
       cmocka_unit_test(test_edges),
       cmocka_unit_test(test_long_text),
       cmocka_unit_test(test_strongest),

@@ -28,16 +28,19 @@ bool wn_dpp_init(wn_dpp *dpp, size_t len, size_t window, wn_arena *arena) {
   return true;
 }
 
-/* The factor's next column. */
+/* The factor's next column: len at a time, for rows of it are short. */
 static void extend(wn_dpp *dpp, size_t entry, const float *row) {
-  size_t at = dpp->depth++;
-  const float *own = dpp->basis + entry * dpp->window;
+  size_t at = dpp->depth++, len = dpp->len;
+  float *column = dpp->basis + at * len;
   float deviation = sqrtf(fmaxf(dpp->variance[entry], LEAST));
-  for (size_t i = 0; i < dpp->len; i++) {
-    float *basis = dpp->basis + i * dpp->window;
-    float e = (row[i] - wn_simd()->dot(basis, own, at)) / deviation;
-    basis[at] = e;
-    dpp->variance[i] -= e * e;
+  memcpy(column, row, len * sizeof *column);
+  for (size_t k = 0; k < at; k++) {
+    const float *before = dpp->basis + k * len;
+    wn_simd()->axpy(-before[entry], before, column, len);
+  }
+  for (size_t i = 0; i < len; i++) {
+    column[i] /= deviation;
+    dpp->variance[i] -= column[i] * column[i];
   }
 }
 

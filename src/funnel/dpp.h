@@ -13,7 +13,7 @@ typedef struct wn_dpp {
   size_t depth;    /* chosen ones that count now */
   size_t *chosen;  /* [window] oldest first */
   float *rows;     /* [window × len] their similarities */
-  float *basis;    /* [len × window] rows of the factor */
+  float *basis;    /* [window × len] columns of the factor */
   float *variance; /* [len] what the chosen ones leave unexplained of an entry, of 1 */
   float *gain;     /* [len] ln variance: what choosing it adds to ln det; at least ln 1e-6 */
 } wn_dpp;

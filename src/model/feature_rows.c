@@ -19,6 +19,7 @@
 #define TASTE_MS   (7 * 24 * HOUR_MS) /* half-life of the fading share of the history */
 #define SHOWN_MS   (24 * HOUR_MS)     /* half-life of impressions in vain */
 #define VALUES     1024               /* texts of a request are told apart by so many codes */
+#define AHEAD      8                  /* rows whose values are asked for before they are needed */
 
 /* Item → row + 1, open addressing. */
 typedef struct finder {
@@ -34,6 +35,7 @@ typedef struct filling {
   wn_feature_rows *rows;
   const wn_exposed *exposed;
   finder finder;
+  const uint32_t *row_of[WN_OPINIONS_MAX]; /* of each entry of a list: row + 1; 0: no candidate */
   wn_positive newest[WN_ECHO_ITEMS];
   size_t newest_len;
   float *column; /* of the family being filled, in the first row */
@@ -68,6 +70,12 @@ static float *cell_of(const filling *f, uint32_t item) {
   return row != 0 ? f->column + (row - 1) * f->rows->features : NULL;
 }
 
+/* The same of an opinion's entry. */
+static float *cell_in(const filling *f, uint32_t opinion, size_t place) {
+  uint32_t row = f->row_of[opinion][place];
+  return row != 0 ? f->column + (row - 1) * f->rows->features : NULL;
+}
+
 static float *cell_at(const filling *f, size_t row) {
   return f->column + row * f->rows->features;
 }
@@ -82,7 +90,7 @@ static float plus(float x, float y) {
 static void fill_place(filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++)
     for (size_t p = 0; p < f->lists[o].len; p++) {
-      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      float *cell = cell_in(f, o, p);
       if (cell != NULL) cell[o] = (float)p;
     }
 }
@@ -91,7 +99,7 @@ static void fill_score(filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++) {
     wn_blend_list of = wn_blend_list_of(f->lists[o].data, f->lists[o].len);
     for (size_t p = 0; p < f->lists[o].len; p++) {
-      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      float *cell = cell_in(f, o, p);
       if (cell != NULL) cell[o] = wn_blend_standard(&of, f->lists[o].data[p].score);
     }
   }
@@ -100,7 +108,7 @@ static void fill_score(filling *f, wn_error *err WN_UNUSED) {
 static void fill_joint(filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++)
     for (size_t p = 0; p < f->lists[o].len; p++) {
-      float *cell = cell_of(f, f->lists[o].data[p].ix);
+      float *cell = cell_in(f, o, p);
       if (cell == NULL) continue;
       cell[0] = plus(cell[0], 1);
       cell[1] = fminf(cell[1], (float)p); /* of NaN and p: p */
@@ -147,46 +155,73 @@ static void fill_echo(filling *f, wn_error *err) {
   }
 }
 
-static const float *vector_of(const wn_model *model, uint32_t item, uint32_t *d, float *norm) {
-  const float *v = model->cls->item_vector(model, item, d);
-  *norm = v != NULL ? sqrtf(wn_simd()->dot(v, v, *d)) : 0;
-  return *norm > 0 && isfinite(*norm) ? v : NULL;
+/* One memory access for each line of them, before the first is waited for. */
+static void expect_vector(const float *v, uint32_t d) {
+  for (uint32_t k = 0; k < d; k += 16) __builtin_prefetch(v + k);
 }
 
-/* The newest items' vectors, each with its length; the candidate's cosine to them. */
-static void near_of(filling *f, const wn_model *model, float *first) {
+/* 0: it has no direction. */
+static float length_of(const float *v, uint32_t d) {
+  float norm = v != NULL ? sqrtf(wn_simd()->dot(v, v, d)) : 0;
+  return norm > 0 && isfinite(norm) ? norm : 0;
+}
+
+/* The newest items' vectors, and their lengths. */
+typedef struct near_newest {
   const float *vector[WN_ECHO_ITEMS];
-  float norm[WN_ECHO_ITEMS];
-  uint32_t width = 0, d;
-  for (size_t h = 0; h < f->newest_len; h++) {
-    vector[h] = vector_of(model, f->newest[h].item, &d, &norm[h]);
-    if (vector[h] != NULL) width = d;
+  float norm[WN_ECHO_ITEMS]; /* 0: none */
+  size_t len;
+  uint32_t width;
+} near_newest;
+
+/* Cosines of one vector to those of the newest items. */
+static void near_cells(const near_newest *to, const float *v, float *cell) {
+  const wn_simd_table *simd = wn_simd();
+  float own = length_of(v, to->width), sum = 0, most = NAN;
+  size_t n = 0;
+  for (size_t h = 0; own > 0 && h < to->len; h++) {
+    if (!(to->norm[h] > 0)) continue;
+    float cosine = simd->dot(v, to->vector[h], to->width) / (own * to->norm[h]);
+    if (h == 0) cell[0] = cosine;
+    if (isnan(most) || cosine > most) most = cosine;
+    sum += cosine;
+    n++;
   }
-  for (size_t r = 0; r < f->rows->len && width > 0; r++) {
-    float own, sum = 0, most = NAN, *cell = first + r * f->rows->features;
-    const float *v = vector_of(model, f->rows->item[r], &d, &own);
-    size_t n = 0;
-    for (size_t h = 0; v != NULL && d == width && h < f->newest_len; h++) {
-      if (vector[h] == NULL) continue;
-      float cosine = wn_simd()->dot(v, vector[h], d) / (own * norm[h]);
-      if (h == 0) cell[0] = cosine;
-      most = fmaxf(most, cosine);
-      sum += cosine;
-      n++;
-    }
-    if (n == 0) continue;
-    cell[1] = most;
-    cell[2] = sum / (float)n;
-  }
+  if (n == 0) return;
+  cell[1] = most;
+  cell[2] = sum / (float)n;
 }
 
-static void fill_near(filling *f, wn_error *err WN_UNUSED) {
+static void near_of(filling *f, const wn_model *model, float *first, wn_error *err) {
+  near_newest to = {.len = f->newest_len};
+  size_t len = f->rows->len;
+  uint32_t d = 0;
+  const float **of = wn_arena_alloc(f->query->arena, (len + 1) * sizeof *of);
+  if (of == NULL) {
+    err->status = wn_fail_memory(err);
+    return;
+  }
+  for (size_t h = 0; h < to.len; h++) {
+    to.vector[h] = model->cls->item_vector(model, f->newest[h].item, &d);
+    to.norm[h] = length_of(to.vector[h], d);
+    if (to.norm[h] > 0) to.width = d;
+  }
+  for (size_t r = 0; r < len && to.width > 0; r++) {
+    of[r] = model->cls->item_vector(model, f->rows->item[r], &d);
+    if (of[r] != NULL && d != to.width) of[r] = NULL;
+    if (of[r] != NULL) expect_vector(of[r], d);
+  }
+  for (size_t r = 0; r < len && to.width > 0; r++)
+    if (of[r] != NULL) near_cells(&to, of[r], first + r * f->rows->features);
+}
+
+static void fill_near(filling *f, wn_error *err) {
   const wn_feature_set *set = f->world->set;
   float *first = f->column;
-  for (uint32_t o = 0; o < set->opinions; o++) {
+  for (uint32_t o = 0; o < set->opinions && err->status == WN_OK; o++) {
     if ((set->opinion[o].flags & WN_OPINION_NEAR) == 0) continue;
     const wn_model *model = f->world->model[o];
-    if (model != NULL && model->cls->item_vector != NULL) near_of(f, model, first);
+    if (model != NULL && model->cls->item_vector != NULL) near_of(f, model, first, err);
     first += 3;
   }
 }
@@ -312,6 +347,8 @@ static void taste_of(filling *f, const profile *p, uint32_t a) {
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
     float all = 0, newest = 0, shared = 0, fading = 0, *cell = cell_at(f, r) + 4 * a;
+    uint32_t ahead = f->rows->item[r + AHEAD < f->rows->len ? r + AHEAD : r];
+    if (ahead < facts->head.items) __builtin_prefetch(&facts->value[a][ptr[ahead]]);
     if (item >= facts->head.items || ptr[item + 1] == ptr[item]) continue;
     float len = (float)(ptr[item + 1] - ptr[item]);
     for (uint64_t v = ptr[item]; v < ptr[item + 1]; v++) {
@@ -612,6 +649,31 @@ static void list_rows(filling *f, const uint32_t *item, size_t len) {
       if (f->lists[o].data[p].ix < f->world->facts->head.items) add_row(f, f->lists[o].data[p].ix);
 }
 
+/* Which candidate each entry of the lists is. */
+static bool find_rows(filling *f) {
+  for (uint32_t o = 0; o < f->world->set->opinions; o++) {
+    const wn_feature_list *list = &f->lists[o];
+    uint32_t *row = wn_arena_alloc(f->query->arena, (list->len + 1) * sizeof *row);
+    if (row == NULL) return false;
+    for (size_t p = 0; p < list->len; p++) row[p] = *slot_of(&f->finder, f->rows, list->data[p].ix);
+    f->row_of[o] = row;
+  }
+  return true;
+}
+
+/* What families will read of each item: asked for before the first is waited for. */
+static void expect_facts(const filling *f) {
+  const wn_item_facts *facts = f->world->facts;
+  for (size_t r = 0; r < f->rows->len; r++) {
+    uint32_t item = f->rows->item[r];
+    if (item < facts->pulses) __builtin_prefetch(&facts->pulse[item]);
+    if (item >= facts->head.items) continue;
+    __builtin_prefetch(&facts->created_ms[item]);
+    __builtin_prefetch(&facts->price[item]);
+    for (uint32_t a = 0; a < facts->head.attrs; a++) __builtin_prefetch(&facts->value_ptr[a][item]);
+  }
+}
+
 static void fill_family(filling *f, unsigned family, wn_error *err) {
   if ((f->world->set->families >> family & 1) == 0 || err->status != WN_OK) return;
   f->column = f->rows->feature + wn_features_begin(f->world->set, family);
@@ -631,7 +693,8 @@ wn_status wn_feature_rows_of(const wn_feature_world *w, const wn_query *query,
   list_rows(&f, ask->item, ask->len);
   size_t cells = out->len * out->features;
   out->feature = wn_arena_alloc(query->arena, (cells + 1) * sizeof *out->feature);
-  if (out->feature == NULL) return wn_fail_memory(err);
+  if (out->feature == NULL || !find_rows(&f)) return wn_fail_memory(err);
+  expect_facts(&f);
   for (size_t i = 0; i < cells; i++) out->feature[i] = NAN;
   f.newest_len = wn_query_positives(query, UINT32_MAX, WN_ECHO_ITEMS, f.newest);
   for (unsigned family = 0; family < WN_FEATURE_FAMILIES; family++) fill_family(&f, family, &own);

@@ -9,7 +9,7 @@ popular    directions of rank DIMS/3 with some noise; norms fall with the rank o
 clustered  2,000 overlapping clusters, norms within a factor of two; queries are of the same kind
 
     index_vectors.py fashion FOLDER PREFIX      Fashion-MNIST's images, the test's as queries (Debian: dataset-fashion-mnist)
-    index_vectors.py factors FILE USERS DIMS PREFIX   what bench_als_fit writes: users ask, items answer
+    index_vectors.py factors FILE USERS DIMS PREFIX   what bench_fit writes: users ask, items answer
 """
 import gzip
 import sys

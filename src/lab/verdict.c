@@ -302,7 +302,8 @@ bool wn_experiment_won(const wn_experiment *e, const wn_experiment_verdict *verd
     return false;
   }
   if (all[0].verdict != WN_VERDICT_BETTER) {
-    snprintf(why, size, "%s is %s by %s", e->arms[arm].name, wn_verdict_names[all[0].verdict],
+    snprintf(why, size, "%s %s %s by %s", e->arms[arm].name,
+             all[0].verdict == WN_VERDICT_NO_DATA ? "has" : "is", wn_verdict_names[all[0].verdict],
              e->metrics[0].name);
     return false;
   }

@@ -437,6 +437,8 @@ static wn_status read_held_share(wn_yaml *y, const yaml_node_t *node, void *targ
   wn_experiment *e = &((reading *)target)->e;
   wn_status status = wn_yaml_number(y, node, 0, 1, &e->arms[0].share);
   e->arms[1].share = 1 - e->arms[0].share;
+  if (status == WN_OK && !(e->arms[1].share > 0))
+    status = wn_yaml_fail(y, node, "must be under 1: nobody would be in any experiment");
   return status;
 }
 

@@ -250,6 +250,7 @@ static void test_refusals(void **state) {
           "y: {surfaces: [feed, home], arms: {a: {}, b: {snapshot: 2}}}}",
           "experiments.y.arms", "changes the snapshot, as x does");
   refused("holdout: {share: 2}", "holdout.share", "must be 0 to 1");
+  refused("holdout: {share: 1}", "holdout.share", "nobody would be in any experiment");
   refused("holdout: {}", "holdout", "missing");
 }
 

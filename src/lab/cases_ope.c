@@ -12,7 +12,6 @@
 typedef struct logged {
   wn_ope_row *rows;
   size_t n;
-  double uncovered;
 } logged;
 
 /* The values of all arms: one list for every context, or a list a row. */

@@ -1,4 +1,4 @@
-/* The table of families: names, widths, names of columns. feature_rows.c fills them. */
+/* The table of families: names, widths, names of columns. feature_rows.c and feature_extra.c fill them. */
 #include "model/feature.h"
 #include "model/feature_internal.h"
 

@@ -4,8 +4,6 @@
  * cosines cost items · 10 · d multiply-adds. */
 #include "base/simd/simd.h"
 #include "model/blend.h"
-#include "model/content.h"
-#include "model/covisit.h"
 #include "model/feature_internal.h"
 #include "model/query.h"
 
@@ -13,37 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR_MS    3600000.0
 #define SESSION_MS 1800000 /* a longer pause begins another session */
 #define PRICES_MAX 64
-#define TASTE_MS   (7 * 24 * HOUR_MS) /* half-life of the fading share of the history */
-#define SHOWN_MS   (24 * HOUR_MS)     /* half-life of impressions in vain */
-#define VALUES     1024               /* texts of a request are told apart by so many codes */
-#define AHEAD      8                  /* rows whose values are asked for before they are needed */
-
-/* Item → row + 1, open addressing. */
-typedef struct finder {
-  uint32_t *row;
-  size_t mask;
-} finder;
-
-/* One query's rows being filled. */
-typedef struct filling {
-  const wn_feature_world *world;
-  const wn_query *query;
-  const wn_feature_list *lists;
-  wn_feature_rows *rows;
-  const wn_exposed *exposed;
-  finder finder;
-  const uint32_t *row_of[WN_OPINIONS_MAX]; /* of each entry of a list: row + 1; 0: no candidate */
-  wn_positive newest[WN_ECHO_ITEMS];
-  size_t newest_len;
-  float *column; /* of the family being filled, in the first row */
-} filling;
+#define TASTE_MS   (7 * 24 * WN_HOUR_MS) /* half-life of the fading share of the history */
+#define AHEAD      8 /* rows whose values are asked for before they are needed */
 
 /* --- finding rows --- */
 
-static bool finder_init(finder *f, size_t most, wn_arena *arena) {
+static bool finder_init(wn_row_finder *f, size_t most, wn_arena *arena) {
   size_t slots = 64;
   while (slots < 2 * most) slots *= 2;
   f->row = wn_arena_calloc(arena, slots, sizeof *f->row);
@@ -51,43 +26,22 @@ static bool finder_init(finder *f, size_t most, wn_arena *arena) {
   return f->row != NULL;
 }
 
-static uint32_t *slot_of(const finder *f, const wn_feature_rows *rows, uint32_t item) {
-  size_t at = (item * (size_t)2654435761u) & f->mask;
-  while (f->row[at] != 0 && rows->item[f->row[at] - 1] != item) at = (at + 1) & f->mask;
-  return &f->row[at];
-}
-
-static void add_row(filling *f, uint32_t item) {
-  uint32_t *slot = slot_of(&f->finder, f->rows, item);
+static void add_row(wn_filling *f, uint32_t item) {
+  uint32_t *slot = wn_row_slot(&f->finder, f->rows, item);
   if (*slot != 0) return;
   f->rows->item[f->rows->len++] = item;
   *slot = (uint32_t)f->rows->len;
 }
 
-/* The columns of the family in the item's row; NULL: not a candidate. */
-static float *cell_of(const filling *f, uint32_t item) {
-  uint32_t row = *slot_of(&f->finder, f->rows, item);
-  return row != 0 ? f->column + (row - 1) * f->rows->features : NULL;
-}
-
-/* The same of an opinion's entry. */
-static float *cell_in(const filling *f, uint32_t opinion, size_t place) {
+/* The columns of the family in the row of an opinion's entry; NULL: not a candidate. */
+static float *cell_in(const wn_filling *f, uint32_t opinion, size_t place) {
   uint32_t row = f->row_of[opinion][place];
   return row != 0 ? f->column + (row - 1) * f->rows->features : NULL;
 }
 
-static float *cell_at(const filling *f, size_t row) {
-  return f->column + row * f->rows->features;
-}
-
-/* x + y where x may not be there yet. */
-static float plus(float x, float y) {
-  return isnan(x) ? y : x + y;
-}
-
 /* --- families --- */
 
-static void fill_place(filling *f, wn_error *err WN_UNUSED) {
+static void fill_place(wn_filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++)
     for (size_t p = 0; p < f->lists[o].len; p++) {
       float *cell = cell_in(f, o, p);
@@ -95,7 +49,7 @@ static void fill_place(filling *f, wn_error *err WN_UNUSED) {
     }
 }
 
-static void fill_score(filling *f, wn_error *err WN_UNUSED) {
+static void fill_score(wn_filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++) {
     wn_blend_list of = wn_blend_list_of(f->lists[o].data, f->lists[o].len);
     for (size_t p = 0; p < f->lists[o].len; p++) {
@@ -105,19 +59,19 @@ static void fill_score(filling *f, wn_error *err WN_UNUSED) {
   }
 }
 
-static void fill_joint(filling *f, wn_error *err WN_UNUSED) {
+static void fill_joint(wn_filling *f, wn_error *err WN_UNUSED) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++)
     for (size_t p = 0; p < f->lists[o].len; p++) {
       float *cell = cell_in(f, o, p);
       if (cell == NULL) continue;
-      cell[0] = plus(cell[0], 1);
+      cell[0] = wn_plus(cell[0], 1);
       cell[1] = fminf(cell[1], (float)p); /* of NaN and p: p */
-      cell[2] = plus(cell[2], 1.0f / (1.0f + (float)p));
+      cell[2] = wn_plus(cell[2], 1.0f / (1.0f + (float)p));
     }
 }
 
 /* What one opinion says of each of the newest items alone. */
-static void echo_of(filling *f, const wn_model *model, wn_scored *list, float *first,
+static void echo_of(wn_filling *f, const wn_model *model, wn_scored *list, float *first,
                     wn_error *err) {
   size_t skipped = 0;
   for (size_t h = 0; h < f->newest_len && err->status == WN_OK; h++) {
@@ -132,18 +86,18 @@ static void echo_of(filling *f, const wn_model *model, wn_scored *list, float *f
     err->status = model->cls->candidates(model, &own, f->world->set->depth, list, &len, err);
     f->column = first;
     for (size_t p = 0; p < len && err->status == WN_OK; p++) {
-      float *cell = cell_of(f, list[p].ix), score = list[p].score;
+      float *cell = wn_cell_of(f, list[p].ix), score = list[p].score;
       if (cell == NULL) continue;
-      cell[0] = plus(cell[0], score);
+      cell[0] = wn_plus(cell[0], score);
       cell[1] = fmaxf(cell[1], score);
-      cell[2] = plus(cell[2], score * expf(-(float)h / 3));
-      cell[3] = plus(cell[3], 1);
+      cell[2] = wn_plus(cell[2], score * expf(-(float)h / 3));
+      cell[3] = wn_plus(cell[3], 1);
       cell[4] = fminf(cell[4], (float)h);
     }
   }
 }
 
-static void fill_echo(filling *f, wn_error *err) {
+static void fill_echo(wn_filling *f, wn_error *err) {
   const wn_feature_set *set = f->world->set;
   float *first = f->column;
   wn_scored *list = wn_arena_alloc(f->query->arena, set->depth * sizeof *list);
@@ -192,7 +146,7 @@ static void near_cells(const near_newest *to, const float *v, float *cell) {
   cell[2] = sum / (float)n;
 }
 
-static void near_of(filling *f, const wn_model *model, float *first, wn_error *err) {
+static void near_of(wn_filling *f, const wn_model *model, float *first, wn_error *err) {
   near_newest to = {.len = f->newest_len};
   size_t len = f->rows->len;
   uint32_t d = 0;
@@ -215,7 +169,7 @@ static void near_of(filling *f, const wn_model *model, float *first, wn_error *e
     if (of[r] != NULL) near_cells(&to, of[r], first + r * f->rows->features);
 }
 
-static void fill_near(filling *f, wn_error *err) {
+static void fill_near(wn_filling *f, wn_error *err) {
   const wn_feature_set *set = f->world->set;
   float *first = f->column;
   for (uint32_t o = 0; o < set->opinions && err->status == WN_OK; o++) {
@@ -226,12 +180,12 @@ static void fill_near(filling *f, wn_error *err) {
   }
 }
 
-static const wn_pulse *pulse_of(const filling *f, uint32_t item) {
+static const wn_pulse *pulse_of(const wn_filling *f, uint32_t item) {
   const wn_item_facts *facts = f->world->facts;
   return item < facts->pulses ? &facts->pulse[item] : NULL;
 }
 
-static void fill_crowd(filling *f, wn_error *err WN_UNUSED) {
+static void fill_crowd(wn_filling *f, wn_error *err WN_UNUSED) {
   float usual = 0, stage = wn_crowd_stage(f->query->history_len);
   size_t n = 0;
   for (size_t h = 0; h < f->newest_len; h++) {
@@ -242,17 +196,17 @@ static void fill_crowd(filling *f, wn_error *err WN_UNUSED) {
   }
   for (size_t r = 0; r < f->rows->len; r++) {
     const wn_pulse *p = pulse_of(f, f->rows->item[r]);
-    float *cell = cell_at(f, r);
+    float *cell = wn_cell_at(f, r);
     if (p == NULL) continue;
     wn_pulse_crowd(p, stage, cell);
     if (n > 0) cell[WN_CROWD_AGAINST] = cell[WN_CROWD_COUNT] - usual / (float)n;
   }
 }
 
-static void fill_pulse(filling *f, wn_error *err WN_UNUSED) {
+static void fill_pulse(wn_filling *f, wn_error *err WN_UNUSED) {
   for (size_t r = 0; f->world->facts->head.timed && r < f->rows->len; r++) {
     const wn_pulse *p = pulse_of(f, f->rows->item[r]);
-    float *cell = cell_at(f, r);
+    float *cell = wn_cell_at(f, r);
     if (p == NULL) continue;
     for (unsigned w = 0; w < WN_PULSE_WINDOWS; w++) cell[w] = wn_pulse_at(p, w, f->query->now_ms);
     for (unsigned w = 0; w + 1 < WN_PULSE_WINDOWS; w++)
@@ -260,13 +214,13 @@ static void fill_pulse(filling *f, wn_error *err WN_UNUSED) {
   }
 }
 
-static void fill_age(filling *f, wn_error *err WN_UNUSED) {
+static void fill_age(wn_filling *f, wn_error *err WN_UNUSED) {
   const wn_item_facts *facts = f->world->facts;
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
     if (item >= facts->head.items || facts->created_ms[item] == 0) continue;
-    double hours = (double)(f->query->now_ms - facts->created_ms[item]) / HOUR_MS;
-    *cell_at(f, r) = hours > 0 ? log1pf((float)(hours / 24)) : 0;
+    double hours = (double)(f->query->now_ms - facts->created_ms[item]) / WN_HOUR_MS;
+    *wn_cell_at(f, r) = hours > 0 ? log1pf((float)(hours / 24)) : 0;
   }
 }
 
@@ -297,7 +251,7 @@ static size_t history_used(const wn_query *query) {
 }
 
 /* The values of an item of the history weigh something. */
-static void taste_item(profile *p, const filling *f, uint32_t a, uint32_t item, tasted weigh) {
+static void taste_item(profile *p, const wn_filling *f, uint32_t a, uint32_t item, tasted weigh) {
   const wn_item_facts *facts = f->world->facts;
   for (uint64_t v = facts->value_ptr[a][item]; v < facts->value_ptr[a][item + 1]; v++) {
     tasted *t = tasted_of(p, facts->value[a][v]);
@@ -307,12 +261,12 @@ static void taste_item(profile *p, const filling *f, uint32_t a, uint32_t item, 
 }
 
 /* 0 where times are no times. */
-static float faded_of(const filling *f, int64_t time_ms) {
+static float faded_of(const wn_filling *f, int64_t time_ms) {
   double age = fmax((double)(f->query->now_ms - time_ms), 0);
   return f->world->facts->head.timed ? (float)exp2(-age / TASTE_MS) : 0;
 }
 
-static bool profile_init(profile *p, const filling *f, uint32_t a) {
+static bool profile_init(profile *p, const wn_filling *f, uint32_t a) {
   const wn_item_facts *facts = f->world->facts;
   const uint64_t *ptr = facts->value_ptr[a];
   size_t values = 0, slots = 64, positives = 0, len = history_used(f->query);
@@ -341,12 +295,12 @@ static bool profile_init(profile *p, const filling *f, uint32_t a) {
   return true;
 }
 
-static void taste_of(filling *f, const profile *p, uint32_t a) {
+static void taste_of(wn_filling *f, const profile *p, uint32_t a) {
   const wn_item_facts *facts = f->world->facts;
   const uint64_t *ptr = facts->value_ptr[a];
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
-    float all = 0, newest = 0, shared = 0, fading = 0, *cell = cell_at(f, r) + 4 * a;
+    float all = 0, newest = 0, shared = 0, fading = 0, *cell = wn_cell_at(f, r) + 4 * a;
     uint32_t ahead = f->rows->item[r + AHEAD < f->rows->len ? r + AHEAD : r];
     if (ahead < facts->head.items) __builtin_prefetch(&facts->value[a][ptr[ahead]]);
     if (item >= facts->head.items || ptr[item + 1] == ptr[item]) continue;
@@ -365,7 +319,7 @@ static void taste_of(filling *f, const profile *p, uint32_t a) {
   }
 }
 
-static void fill_taste(filling *f, wn_error *err) {
+static void fill_taste(wn_filling *f, wn_error *err) {
   profile p;
   for (uint32_t a = 0; a < f->world->set->attrs && a < f->world->facts->head.attrs; a++) {
     if (!profile_init(&p, f, a)) {
@@ -381,7 +335,7 @@ static int ascending(const void *left, const void *right) {
   return (a > b) - (a < b);
 }
 
-static void fill_price(filling *f, wn_error *err WN_UNUSED) {
+static void fill_price(wn_filling *f, wn_error *err WN_UNUSED) {
   const wn_item_facts *facts = f->world->facts;
   float price[PRICES_MAX];
   size_t n = 0;
@@ -395,24 +349,24 @@ static void fill_price(filling *f, wn_error *err WN_UNUSED) {
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
     if (item < facts->head.items && facts->price[item] > 0)
-      *cell_at(f, r) = logf(facts->price[item] / price[n / 2]);
+      *wn_cell_at(f, r) = logf(facts->price[item] / price[n / 2]);
   }
 }
 
 /* --- the user --- */
 
-static void fill_own(filling *f, wn_error *err WN_UNUSED) {
+static void fill_own(wn_filling *f, wn_error *err WN_UNUSED) {
   for (size_t h = 0; h < history_used(f->query); h++) {
     const wn_history_entry *e = &f->query->history[h];
-    float *cell = cell_of(f, e->item);
+    float *cell = wn_cell_of(f, e->item);
     if (cell == NULL) continue;
     cell[0] = e->weight;
     if (f->world->facts->head.timed)
-      cell[1] = (float)fmax(0, (double)(f->query->now_ms - e->time_ms) / HOUR_MS);
+      cell[1] = (float)fmax(0, (double)(f->query->now_ms - e->time_ms) / WN_HOUR_MS);
   }
 }
 
-static void fill_user(filling *f, wn_error *err WN_UNUSED) {
+static void fill_user(wn_filling *f, wn_error *err WN_UNUSED) {
   const wn_query *q = f->query;
   size_t len = history_used(q), session = len > 0;
   bool timed = f->world->facts->head.timed;
@@ -420,203 +374,59 @@ static void fill_user(filling *f, wn_error *err WN_UNUSED) {
          q->history[session - 1].time_ms - q->history[session].time_ms < SESSION_MS)
     session++;
   float since = timed && len > 0
-                    ? (float)fmax(0, (double)(q->now_ms - q->history[0].time_ms) / HOUR_MS)
+                    ? (float)fmax(0, (double)(q->now_ms - q->history[0].time_ms) / WN_HOUR_MS)
                     : NAN;
   for (size_t r = 0; r < f->rows->len; r++) {
-    float *cell = cell_at(f, r);
+    float *cell = wn_cell_at(f, r);
     cell[0] = log1pf((float)len);
     if (timed) cell[1] = log1pf((float)session);
     cell[2] = since;
   }
 }
 
-static void fill_moment(filling *f, wn_error *err WN_UNUSED) {
-  int64_t hours = f->query->now_ms / (int64_t)HOUR_MS;
+static void fill_moment(wn_filling *f, wn_error *err WN_UNUSED) {
+  int64_t hours = f->query->now_ms / (int64_t)WN_HOUR_MS;
   for (size_t r = 0; f->world->facts->head.timed && r < f->rows->len; r++) {
-    float *cell = cell_at(f, r);
+    float *cell = wn_cell_at(f, r);
     cell[0] = (float)(hours % 24);
     cell[1] = (float)((hours / 24 + 4) % 7); /* 1970 began on a Thursday; 0: Sunday */
   }
 }
 
-static void fill_shown(filling *f, wn_error *err WN_UNUSED) {
+static void fill_shown(wn_filling *f, wn_error *err WN_UNUSED) {
   const wn_item_facts *facts = f->world->facts;
   for (size_t r = 0; facts->shown != NULL && r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
     if (item < facts->head.items)
-      memcpy(cell_at(f, r), facts->shown + (size_t)item * WN_SHOWN_COLUMNS,
+      memcpy(wn_cell_at(f, r), facts->shown + (size_t)item * WN_SHOWN_COLUMNS,
              WN_SHOWN_COLUMNS * sizeof(float));
   }
 }
 
-static void fill_position(filling *f, wn_error *err WN_UNUSED) {
-  for (size_t r = 0; r < f->rows->len; r++) *cell_at(f, r) = 1;
+static void fill_position(wn_filling *f, wn_error *err WN_UNUSED) {
+  for (size_t r = 0; r < f->rows->len; r++) *wn_cell_at(f, r) = 1;
 }
 
-/* --- kinds of facts --- */
-
-typedef struct pairing {
-  filling *f;
-  float *first; /* of the family */
-  uint32_t from, levels;
-  float fade;
-} pairing;
-
-static void add_pair(void *ctx, wn_item_ix item, uint32_t to, float strength) {
-  const pairing *p = ctx;
-  float *cell = cell_of(p->f, item);
-  if (cell == NULL || to >= p->levels || !isfinite(strength)) return;
-  cell += 3 * (p->from * p->levels + to);
-  cell[0] = plus(cell[0], strength);
-  cell[1] = fmaxf(cell[1], strength);
-  cell[2] = plus(cell[2], strength * p->fade);
-}
-
-static void fill_pair(filling *f, wn_error *err WN_UNUSED) {
-  const wn_feature_world *w = f->world;
-  const wn_covisit *m = NULL;
-  for (uint32_t o = 0; o < w->set->opinions && m == NULL; o++)
-    if (w->model[o] != NULL && w->model[o]->cls == &wn_model_covisit)
-      m = (const wn_covisit *)w->model[o];
-  if (m == NULL || wn_covisit_levels(m) > w->set->levels || f->query->history_type == NULL) return;
-  for (size_t h = 0; h < f->newest_len; h++) {
-    pairing p = {f, f->column, m->head.level_of[f->newest[h].type], w->set->levels,
-                 expf(-(float)h / 3)};
-    wn_covisit_pairs(m, f->newest[h].item, p.from, add_pair, &p);
-  }
-}
-
-/* --- texts --- */
-
-/* What the newest items' vectors weigh a term by. */
-typedef struct worded {
-  uint32_t key; /* term + 1; 0: free */
-  float all, by[WN_ECHO_ITEMS];
-} worded;
-
-typedef struct words {
-  worded *slot;
-  size_t mask;
-  float norm; /* of the sum */
-} words;
-
-static worded *worded_of(const words *w, uint32_t term) {
-  size_t at = ((term + 1) * (size_t)2654435761u) & w->mask;
-  while (w->slot[at].key != 0 && w->slot[at].key != term + 1) at = (at + 1) & w->mask;
-  return &w->slot[at];
-}
-
-static bool words_init(words *w, const filling *f, const wn_content *m) {
-  wn_term_weight vector[WN_CONTENT_TERMS_MAX];
-  size_t slots = 64;
-  while (slots < 2 * f->newest_len * WN_CONTENT_TERMS_MAX) slots *= 2;
-  *w = (words){wn_arena_calloc(f->query->arena, slots, sizeof *w->slot), slots - 1, 0};
-  if (w->slot == NULL) return false;
-  for (size_t h = 0; h < f->newest_len; h++) {
-    size_t len = wn_content_vector_of(m, f->newest[h].item, vector);
-    for (size_t t = 0; t < len; t++) {
-      worded *of = worded_of(w, vector[t].term);
-      of->key = vector[t].term + 1;
-      of->by[h] = vector[t].weight;
-      of->all += vector[t].weight;
-    }
-  }
-  for (size_t s = 0; s < slots; s++) w->norm += w->slot[s].all * w->slot[s].all;
-  w->norm = sqrtf(w->norm);
-  return true;
-}
-
-/* Vectors have the norm 1. */
-static void words_of(const words *w, const filling *f, const wn_term_weight *vector, size_t len,
-                     float *cell) {
-  float dot[WN_ECHO_ITEMS] = {0}, all = 0, most = 0;
-  for (size_t t = 0; t < len; t++) {
-    const worded *of = worded_of(w, vector[t].term);
-    if (of->key == 0) continue;
-    all += of->all * vector[t].weight;
-    for (size_t h = 0; h < f->newest_len; h++) dot[h] += of->by[h] * vector[t].weight;
-  }
-  for (size_t h = 0; h < f->newest_len; h++) most = fmaxf(most, dot[h]);
-  cell[0] = dot[0];
-  cell[1] = most;
-  cell[2] = all / w->norm;
-}
-
-static void fill_text(filling *f, wn_error *err) {
-  const wn_model *found = NULL;
-  wn_term_weight vector[WN_CONTENT_TERMS_MAX];
-  words w;
-  for (uint32_t o = 0; o < f->world->set->opinions && found == NULL; o++)
-    if (f->world->model[o] != NULL && f->world->model[o]->cls == &wn_model_content)
-      found = f->world->model[o];
-  if (found == NULL || f->newest_len == 0) return;
-  if (!words_init(&w, f, (const wn_content *)found)) {
-    err->status = wn_fail_memory(err);
-    return;
-  }
-  for (size_t r = 0; r < f->rows->len && w.norm > 0; r++) {
-    size_t len = wn_content_vector_of((const wn_content *)found, f->rows->item[r], vector);
-    if (len > 0) words_of(&w, f, vector, len, cell_at(f, r));
-  }
-}
-
-/* --- what was shown, and where --- */
-
-static void fill_impression(filling *f, wn_error *err) {
-  const wn_before_ask ask = {f->query->now_ms, SHOWN_MS, true};
-  if (f->exposed == NULL || f->rows->len == 0) return;
-  wn_before *before = wn_arena_alloc(f->query->arena, f->rows->len * sizeof *before);
-  if (before == NULL) {
-    err->status = wn_fail_memory(err);
-    return;
-  }
-  f->exposed->before(f->exposed->ctx, &ask, f->rows->item, f->rows->len, before);
-  for (size_t r = 0; r < f->rows->len; r++) {
-    float *cell = cell_at(f, r);
-    cell[0] = log1pf((float)before[r].times);
-    cell[1] = before[r].faded;
-    if (before[r].times > 0)
-      cell[2] = log1pf((float)fmax((double)(f->query->now_ms - before[r].last_ms) / HOUR_MS, 0));
-  }
-}
-
-static void context_of(const filling *f, uint32_t c, const wn_attr *attr) {
-  const wn_item_facts *facts = f->world->facts;
-  uint32_t value = wn_context_value(attr);
-  float code = attr->kind == WN_ATTR_NUMBER ? (float)attr->number : (float)(value % VALUES);
-  float rate = value != 0 ? wn_context_rate(facts, wn_context_key(WN_NO_IX, c, value)) : NAN;
-  for (size_t r = 0; r < f->rows->len; r++) {
-    uint32_t item = f->rows->item[r];
-    float *cell = cell_at(f, r) + 3 * c;
-    cell[0] = code;
-    cell[1] = rate;
-    if (value == 0 || item >= facts->head.items || facts->shown == NULL) continue;
-    cell[2] = wn_context_rate(facts, wn_context_key(item, c, value));
-    if (isnan(cell[2])) cell[2] = facts->shown[(size_t)item * WN_SHOWN_COLUMNS];
-  }
-}
-
-static void fill_context(filling *f, wn_error *err WN_UNUSED) {
-  const wn_item_facts *facts = f->world->facts;
-  for (uint32_t c = 0; f->query->context != NULL && c < f->world->set->contexts; c++) {
-    const wn_attr *attr =
-        c < facts->head.contexts ? wn_attrs_find(f->query->context, facts->head.context[c]) : NULL;
-    if (attr != NULL) context_of(f, c, attr);
-  }
-}
-
-typedef void fill_fn(filling *f, wn_error *err);
-static fill_fn *const fills[WN_FEATURE_FAMILIES] = {
-    [WN_FEATURES_PLACE] = fill_place,     [WN_FEATURES_SCORE] = fill_score,
-    [WN_FEATURES_JOINT] = fill_joint,     [WN_FEATURES_ECHO] = fill_echo,
-    [WN_FEATURES_NEAR] = fill_near,       [WN_FEATURES_CROWD] = fill_crowd,
-    [WN_FEATURES_PULSE] = fill_pulse,     [WN_FEATURES_AGE] = fill_age,
-    [WN_FEATURES_TASTE] = fill_taste,     [WN_FEATURES_PRICE] = fill_price,
-    [WN_FEATURES_OWN] = fill_own,         [WN_FEATURES_USER] = fill_user,
-    [WN_FEATURES_MOMENT] = fill_moment,   [WN_FEATURES_POSITION] = fill_position,
-    [WN_FEATURES_SHOWN] = fill_shown,     [WN_FEATURES_PAIR] = fill_pair,
-    [WN_FEATURES_TEXT] = fill_text,       [WN_FEATURES_IMPRESSION] = fill_impression,
-    [WN_FEATURES_CONTEXT] = fill_context,
+static wn_fill_fn *const fills[WN_FEATURE_FAMILIES] = {
+    [WN_FEATURES_PLACE] = fill_place,
+    [WN_FEATURES_SCORE] = fill_score,
+    [WN_FEATURES_JOINT] = fill_joint,
+    [WN_FEATURES_ECHO] = fill_echo,
+    [WN_FEATURES_NEAR] = fill_near,
+    [WN_FEATURES_CROWD] = fill_crowd,
+    [WN_FEATURES_PULSE] = fill_pulse,
+    [WN_FEATURES_AGE] = fill_age,
+    [WN_FEATURES_TASTE] = fill_taste,
+    [WN_FEATURES_PRICE] = fill_price,
+    [WN_FEATURES_OWN] = fill_own,
+    [WN_FEATURES_USER] = fill_user,
+    [WN_FEATURES_MOMENT] = fill_moment,
+    [WN_FEATURES_POSITION] = fill_position,
+    [WN_FEATURES_SHOWN] = fill_shown,
+    [WN_FEATURES_PAIR] = wn_fill_pair,
+    [WN_FEATURES_TEXT] = wn_fill_text,
+    [WN_FEATURES_IMPRESSION] = wn_fill_impression,
+    [WN_FEATURES_CONTEXT] = wn_fill_context,
 };
 
 /* --- rows --- */
@@ -642,7 +452,7 @@ wn_status wn_feature_lists(const wn_feature_world *w, const wn_query *query,
 }
 
 /* Items newer than training are the generators' own business: nothing is known of them here. */
-static void list_rows(filling *f, const uint32_t *item, size_t len) {
+static void list_rows(wn_filling *f, const uint32_t *item, size_t len) {
   for (size_t i = 0; item != NULL && i < len; i++) add_row(f, item[i]);
   for (uint32_t o = 0; item == NULL && o < f->world->set->opinions; o++)
     for (size_t p = 0; p < f->lists[o].len; p++)
@@ -650,19 +460,20 @@ static void list_rows(filling *f, const uint32_t *item, size_t len) {
 }
 
 /* Which candidate each entry of the lists is. */
-static bool find_rows(filling *f) {
+static bool find_rows(wn_filling *f) {
   for (uint32_t o = 0; o < f->world->set->opinions; o++) {
     const wn_feature_list *list = &f->lists[o];
     uint32_t *row = wn_arena_alloc(f->query->arena, (list->len + 1) * sizeof *row);
     if (row == NULL) return false;
-    for (size_t p = 0; p < list->len; p++) row[p] = *slot_of(&f->finder, f->rows, list->data[p].ix);
+    for (size_t p = 0; p < list->len; p++)
+      row[p] = *wn_row_slot(&f->finder, f->rows, list->data[p].ix);
     f->row_of[o] = row;
   }
   return true;
 }
 
 /* What families will read of each item: asked for before the first is waited for. */
-static void expect_facts(const filling *f) {
+static void expect_facts(const wn_filling *f) {
   const wn_item_facts *facts = f->world->facts;
   for (size_t r = 0; r < f->rows->len; r++) {
     uint32_t item = f->rows->item[r];
@@ -674,7 +485,7 @@ static void expect_facts(const filling *f) {
   }
 }
 
-static void fill_family(filling *f, unsigned family, wn_error *err) {
+static void fill_family(wn_filling *f, unsigned family, wn_error *err) {
   if ((f->world->set->families >> family & 1) == 0 || err->status != WN_OK) return;
   f->column = f->rows->feature + wn_features_begin(f->world->set, family);
   fills[family](f, err);
@@ -682,7 +493,7 @@ static void fill_family(filling *f, unsigned family, wn_error *err) {
 
 wn_status wn_feature_rows_of(const wn_feature_world *w, const wn_query *query,
                              const wn_feature_ask *ask, wn_feature_rows *out, wn_error *err) {
-  filling f = {
+  wn_filling f = {
       .world = w, .query = query, .lists = ask->lists, .rows = out, .exposed = ask->exposed};
   wn_error own = {0};
   size_t most = ask->len;
@@ -703,7 +514,7 @@ wn_status wn_feature_rows_of(const wn_feature_world *w, const wn_query *query,
 }
 
 void wn_feature_retime(const wn_feature_world *w, const wn_query *query, wn_feature_rows *rows) {
-  filling f = {.world = w, .query = query, .rows = rows};
+  wn_filling f = {.world = w, .query = query, .rows = rows};
   wn_error none = {0};
   f.newest_len = wn_query_positives(query, UINT32_MAX, WN_ECHO_ITEMS, f.newest);
   fill_family(&f, WN_FEATURES_CROWD, &none);

@@ -1,4 +1,5 @@
-/* The table of families: names, widths, names of columns. feature_rows.c and feature_extra.c fill them. */
+/* The table of families: names, widths, names of columns. feature_rows.c and feature_extra.c fill
+ * them. */
 #include "model/feature.h"
 #include "model/feature_internal.h"
 

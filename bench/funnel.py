@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The whole funnel's speed, stage by stage: what `winnow serve` needs for a slate of `home`.
 
-    funnel.py WINNOW BENCH_HTTP DATA [SECONDS]   a data directory that is trained (`./run` makes data/debian)
+    funnel.py --debian WINNOW DATA               imports this machine's package index and trains
     funnel.py --make WINNOW DATA                 makes, imports and trains one of 1,000,000 items × 64 dimensions
+    funnel.py WINNOW BENCH_HTTP DATA [SECONDS]   measures either
 
 One client and then 32, keep-alive, closed loop, on this machine's cores, beside GET /healthz of the same run
 (bench_http). CPU time of the server is what a shared machine distorts least. Stages are means from /metrics: retrieve, filter, score and order add up to the funnel;
-score.light and score.heavy are parts of score. The surface is `bench`: five generators of 200, merged, the light
+score.light and score.heavy are parts of score. The surface is `bench`: five generators of 250, merged, the light
 ranker's best 200 scored by the trees, 200 → 20 by the surface's diversity. Data of --make are of this program's own
 making: users like a few of 2,000 groups of items, some items of a group more than others.
 """
@@ -68,6 +69,14 @@ def make(winnow, data):
     for name in ("items.jsonl", "events.csv"):
         subprocess.run([winnow, "import", "--data", data, made + "/" + name], check=True)
     os.replace(data + ".yaml", data + "/winnow.yaml")
+    subprocess.run([winnow, "train", "--data", data], check=True)
+
+
+def debian(winnow, data):
+    os.makedirs(data, exist_ok=True)
+    with open(data + "/winnow.yaml", "w") as out:
+        out.write(CONFIG.format(method="dpp"))
+    subprocess.run([winnow, "import", "--data", data, "--format", "debian"], check=True)
     subprocess.run([winnow, "train", "--data", data], check=True)
 
 
@@ -152,6 +161,8 @@ def serve(winnow, bench, data, seconds):
 def main():
     if len(sys.argv) >= 4 and sys.argv[1] == "--make":
         make(sys.argv[2], sys.argv[3])
+    elif len(sys.argv) >= 4 and sys.argv[1] == "--debian":
+        debian(sys.argv[2], sys.argv[3])
     elif len(sys.argv) >= 4:
         serve(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 8)
     else:

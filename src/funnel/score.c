@@ -87,7 +87,7 @@ static void weigh_by_blend(wn_funnel *funnel) {
     source->weight = 0.0f;
     if (source->list.len == 0) continue;
     wn_blend_list list = wn_blend_list_of(source->whole.data, source->whole.len);
-    source->weight = source->blend * wn_blend_says(&list, 0, source->whole.data[0].score);
+    source->weight = wn_blend_points(&source->blend, &list, 0, source->whole.data[0].score);
     whole += source->weight;
   }
   for (size_t s = 0; s < funnel->sources_len && whole > 0.0f; s++) {
@@ -102,8 +102,8 @@ static void normalise_member(wn_funnel *funnel, size_t number) {
   for (size_t i = 0; i < funnel->candidates_len; i++) {
     wn_proposal *proposal = &funnel->candidates[i].proposals[number];
     if (proposal->rank == 0 || !(source->weight > 0.0f)) continue;
-    float says = wn_blend_says(&list, proposal->standing, proposal->score);
-    proposal->normalised = source->blend * says / source->weight;
+    float points = wn_blend_points(&source->blend, &list, proposal->standing, proposal->score);
+    proposal->normalised = points / source->weight;
   }
 }
 

@@ -22,7 +22,7 @@ typedef struct wn_source {
   float weight;
   float share; /* score stage */
   bool member; /* of the blend that the surface scores by, which gives it: */
-  float blend;
+  wn_blend_weight blend;
   unsigned tier;    /* 0 generator, 1 fallback, 2 catalogue */
   const char *note; /* why it proposed nothing */
   double ms;

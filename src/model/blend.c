@@ -1,20 +1,18 @@
 /* An ensemble of the other models of the set. Late fusion of lists: reciprocal ranks (Cormack,
  * Clarke and Büttcher, SIGIR 2009) and z-scores (CombSUM over standardised scores: Fox and Shaw,
- * TREC-2 1994; Montague and Aslam, CIKM 2001), in logarithms, with weights fitted on held-out items
- * (blend_fit.c).
+ * TREC-2 1994; Montague and Aslam, CIKM 2001), linearly combined with weights fitted on held-out
+ * items (blend_fit.c).
  *
- *   score(j) = Σₘ wₘ · ln(1 + (sₘ(j) − sₘ(last)) / cₘ)
+ *   score(j) = Σₘ aₘ · (sₘ(j) − sₘ(last)) / σₘ + bₘ · 11 / (11 + placeₘ(j))
  *
  * with weights of one of two horizons: what a user takes next, and what she takes once she is back
  * after a while; the gap since her newest item decides (blend_fit.c).
  *
- * The sum is over the members that have j among their `depth` best allowed items; last is that
- * list's, and c the mean of its sₘ − sₘ(last). Departures: the score is counted from the
- * list's last, so that what is not in a list is worth no more than its end; and it is the logarithm
- * that is added up, which makes of the blend a product of experts and of its weights the likeliest
- * of a conditional logit (blend_logit.c; README.md has what else was tried). A place counts next to
- * nothing, to order what is equal. An item with a positive sum is an answer. Popularity has a place
- * in every blend, if a tiny one: it makes lists full up to `depth`.
+ * The sum is over the members that have j among their `depth` best allowed items; place 0 is the
+ * first, last and σ are of that list. Departures: both kinds at once, because either alone was
+ * worse on some data (README.md); the standard score is counted from the list's last, so that what
+ * is not in a list is worth no more than its end. An item with a positive sum is an answer.
+ * Popularity has a place in every blend, if a tiny one: it makes lists full up to `depth`.
  *
  * Members are asked when a query comes: the blend holds weights and names alone, and finds the
  * models in its set (bind). Who is missing there is left out; only the others' ratios matter.
@@ -34,12 +32,12 @@
 #define DEPTH_MAX  1000
 #define WEIGHT_MAX 1e6f
 
-#define BLEND_VERSION 3 /* of the sections; 1 had one horizon, 2 two weights a member */
+#define BLEND_VERSION 2 /* of the sections; 1 had one horizon */
 
 static const wn_param_spec blend_params[] = {
     {"depth", 200, 10, DEPTH_MAX, "items of each member's list"},
     {"users", 4000, 1, 1e6, "drawn to fit the weights of each horizon on, about"},
-    {"k", 20, 1, 100, "length of the lists whose NDCG says who is missed"},
+    {"k", 20, 1, 100, "length of the lists whose NDCG the weights are fitted for"},
 };
 
 typedef struct blend {
@@ -50,7 +48,7 @@ typedef struct blend {
 } blend;
 
 wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len) {
-  wn_blend_list of = {0, 0, 0};
+  wn_blend_list of = {0, 0};
   double mean = 0, squares = 0;
   if (len == 0) return of;
   for (size_t i = 0; i < len; i++) mean += (double)list[i].score;
@@ -62,9 +60,7 @@ wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len) {
   double deviation = sqrt(squares / (double)len);
   of.last = list[len - 1].score;
   /* Not for infinite scores, nor for a spread that a float cannot hold. */
-  if (!(deviation > 1e-30 && deviation < 1e30 && mean > (double)of.last)) return of;
-  of.scale = (float)(1 / deviation);
-  of.steep = (float)(deviation / (mean - (double)of.last));
+  if (deviation > 1e-30 && deviation < 1e30) of.scale = (float)(1 / deviation);
   return of;
 }
 
@@ -74,7 +70,7 @@ bool wn_blend_takes(const wn_model_class *cls) {
 }
 
 bool wn_blend_weight_of(const wn_models *set, const char *name, const wn_query *query,
-                        float *weight, uint32_t *depth) {
+                        wn_blend_weight *weight, uint32_t *depth) {
   const blend *m = (const blend *)wn_models_find(set, wn_model_blend.name);
   for (uint32_t i = 0; m != NULL && i < m->head.members; i++) {
     if (strcmp(m->member[i].name, name) != 0) continue;
@@ -125,7 +121,8 @@ static uint32_t items_of(const blend *m, const wn_query *query) {
 }
 
 static bool is_asked(const blend *m, uint32_t i, unsigned horizon) {
-  return m->asked[i] != NULL && m->member[i].weight[horizon] > 0;
+  const wn_blend_weight *w = &m->member[i].weight[horizon];
+  return m->asked[i] != NULL && (w->score > 0 || w->rank > 0);
 }
 
 static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
@@ -149,10 +146,11 @@ static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *q
         m->asked[i]->cls->candidates(m->asked[i], &own, m->head.depth, list, &len, err);
     if (status != WN_OK) return status;
     wn_blend_list of = wn_blend_list_of(list, len);
-    float weight = m->member[i].weight[horizon];
-    for (size_t p = 0; p < len; p++)
-      if (list[p].ix < items)
-        wn_accum_add(&ask->accum, list[p].ix, weight * wn_blend_says(&of, p, list[p].score));
+    for (size_t p = 0; p < len; p++) {
+      if (list[p].ix >= items) continue;
+      wn_accum_add(&ask->accum, list[p].ix,
+                   wn_blend_points(&m->member[i].weight[horizon], &of, p, list[p].score));
+    }
     ask->any |= len > 0;
   }
   return WN_OK;
@@ -194,9 +192,9 @@ static wn_status blend_validate(const wn_model *model, wn_error *err) {
     if (memchr(member->name, '\0', sizeof member->name) == NULL)
       return wn_fail(err, WN_E_CORRUPT, "blend/members", "name %u has no end", i);
     for (unsigned z = 0; z < WN_BLEND_HORIZONS; z++)
-      if (!usable(member->weight[z]))
-        return wn_fail(err, WN_E_CORRUPT, "blend/members",
-                       "the weight of member %u is out of range", i);
+      if (!usable(member->weight[z].score) || !usable(member->weight[z].rank))
+        return wn_fail(err, WN_E_CORRUPT, "blend/members", "weights of member %u are out of range",
+                       i);
     for (uint32_t j = 0; j < i; j++)
       if (strcmp(m->member[j].name, member->name) == 0)
         return wn_fail(err, WN_E_CORRUPT, "blend/members", "\"%s\" is there twice", member->name);

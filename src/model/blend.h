@@ -5,17 +5,18 @@
 
 #include "model/model.h"
 
-#include <math.h>
-
 #define WN_BLEND_NAME_MAX 31
 
-#define WN_BLEND_TINY 1e-4f /* a share that is only to order what else is equal */
+/* What a member's opinion weighs: an item at `rank` (0: first) of its list of the best gets
+ * score · (s − last) / deviation + rank · 11 / (11 + place). */
+typedef struct wn_blend_weight {
+  float score, rank; /* finite, ≥ 0; both 0: the member is not asked */
+} wn_blend_weight;
 
 /* One list, best first. */
 typedef struct wn_blend_list {
   float last;  /* the least score */
   float scale; /* 1 / deviation; 0 where all are equal */
-  float steep; /* standard scores become 1 + steep · z under the logarithm */
 } wn_blend_list;
 
 wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len);
@@ -24,18 +25,18 @@ static inline float wn_blend_standard(const wn_blend_list *list, float score) {
   float z = (score - list->last) * list->scale;
   return z > 0 ? z : 0; /* NaN, too */
 }
-
-/* What a list says of its item at `place` (0: first): ln(1 + (s − last)/c) and next to nothing for
- * the place. */
-static inline float wn_blend_says(const wn_blend_list *list, size_t place, float score) {
-  return log1pf(list->steep * wn_blend_standard(list, score)) +
-         WN_BLEND_TINY * 11.0f / (11.0f + (float)place);
+static inline float wn_blend_place(size_t place) {
+  return 11.0f / (11.0f + (float)place);
+}
+static inline float wn_blend_points(const wn_blend_weight *weight, const wn_blend_list *list,
+                                    size_t place, float score) {
+  return weight->score * wn_blend_standard(list, score) + weight->rank * wn_blend_place(place);
 }
 
 /* What the blend of `set` gives to its member `name` for a query, with *depth, how long its lists
  * are; false: no blend there, or it does not know the member. */
 bool wn_blend_weight_of(const struct wn_models *set, const char *name, const wn_query *query,
-                        float *weight, uint32_t *depth);
+                        wn_blend_weight *weight, uint32_t *depth);
 
 /* What is asked for: what a user takes next while she is at it, or all that she takes once she is
  * back after a while. Each has weights of its own. */
@@ -44,8 +45,8 @@ enum { WN_BLEND_NEXT, WN_BLEND_LATER, WN_BLEND_HORIZONS };
 /* Snapshot section "blend/members", one a member. */
 typedef struct wn_blend_member {
   char name[WN_BLEND_NAME_MAX + 1];
-  float weight[WN_BLEND_HORIZONS]; /* ≥ 0; 0: it is not asked */
-  float alone[WN_BLEND_HORIZONS];  /* NDCG of the member by itself on the held-out items */
+  wn_blend_weight weight[WN_BLEND_HORIZONS];
+  float alone[WN_BLEND_HORIZONS]; /* NDCG of the member by itself on the held-out items */
 } wn_blend_member;
 
 /* Snapshot section "blend/head". */

@@ -6,24 +6,21 @@
  * for; up to which gap the first set answers is chosen on the same moments. Data with an order
  * alone, or none, have the first.
  *
- * The weights are the likeliest of a conditional logit (blend_logit.c); its features are what the
- * lists say. Those for what is next then climb on NDCG itself by coordinate ascent (Metzler and
- * Croft, Information Retrieval 2007), where a step must gain more than one standard error of what
- * it gains. Not those for what is later: views of a drifting log are too few, and an ascent fits
- * their luck (README.md). Members that nobody misses are then dropped, because each one asked costs
- * a query time.
+ * The weights come from coordinate ascent on NDCG itself (Metzler and Croft, Information Retrieval
+ * 2007), started where each member weighs by how good it is alone. Departures: multiplicative steps
+ * that shrink, and at the end members that nobody misses are dropped, because each one asked costs
+ * a query time. A convex start (softmax over the lists) was tried and gave no more (README.md).
  *
- * Cost: a second fit of each member, with times a third, moments · members lists, then some ten
- * passes over these for the logit and a few hundred shorter ones for the ascent. Memory: 8 bytes a
- * moment, member and place. Deterministic for any number of threads: a moment's gain does not
- * depend on the others', and gains are summed in their order.
+ * Cost: a second fit of each member, with times a third, moments · members lists, then about 20
+ * trials a weight of a microsecond a moment. Memory: 12 bytes a moment, member and place.
+ * Deterministic for any number of threads: a moment's gain does not depend on the others', and
+ * gains are summed in their order.
  */
 
 #include "model/blend.h"
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/blend_logit.h"
 #include "model/replay.h"
 #include "model/train.h"
 
@@ -32,11 +29,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USERS_MIN  30   /* fewer say nothing: equal weights */
-#define NOT_MISSED 1e-3 /* relative, for a member to be dropped */
-#define ARENA_MAX  ((size_t)512 << 20)
+#define TARGETS_MAX WN_REPLAY_LATER_MAX
+#define USERS_MIN   30    /* fewer say nothing: equal ranks */
+#define LEAST_GAIN  2e-4  /* relative, for a step to be taken */
+#define NOT_MISSED  1e-3  /* relative, for a member to be dropped */
+#define TINY        1e-4f /* weight of a rank that is only to order what else is equal */
+#define ARENA_MAX   ((size_t)512 << 20)
 
-_Static_assert(WN_LOGIT_TARGETS_MAX == WN_REPLAY_LATER_MAX, "what a moment may hold");
+/* A place of a list: the item, later its slot among the user's candidates. */
+typedef struct entry {
+  uint32_t at;
+  float standard; /* score */
+} entry;
 
 typedef struct scratch {
   wn_arena arena;
@@ -53,20 +57,36 @@ typedef struct fit {
   wn_blend_head *head;
   wn_blend_member *members;
   wn_replay replay[WN_BLEND_HORIZONS];
+  size_t moments; /* of both */
   unsigned horizon, view;
-  size_t begin, end;           /* the horizon's moments */
-  wn_logit_lists lists;        /* of the moments of both; a slot is an item before it is numbered */
-  float weight[WN_MODELS_MAX]; /* present, of the members */
-  double *gain, *held;         /* [moments] of the present weights, of those before the trial */
-  scratch *scratch;            /* one a worker */
-  const wn_model *model;       /* being asked */
+  size_t begin, end;                     /* the horizon's moments */
+  wn_blend_weight weight[WN_MODELS_MAX]; /* present, of the members */
+  entry *entries;                        /* [members × users × depth] */
+  uint16_t *len;                         /* [members × users] of each list */
+  uint32_t *slots;                       /* [users] distinct candidates; 0: no target among them */
+  uint32_t (*target)[TARGETS_MAX]; /* [users] slots of the targets found; WN_NO_IX after the last */
+  float *sum;                      /* [users × members × depth] under the present weights */
+  double *gain;                    /* [users] */
+  scratch *scratch;                /* one a worker */
+  const wn_model *model;           /* being asked */
   uint32_t member;
+  /* the trial: one weight changes by `change` */
+  float change;
+  bool of_rank;
 } fit;
 
 static const wn_moment *moment_of(const fit *f, size_t at) {
   size_t next = f->replay[WN_BLEND_NEXT].len;
   return at < next ? &f->replay[WN_BLEND_NEXT].moment[at]
                    : &f->replay[WN_BLEND_LATER].moment[at - next];
+}
+
+static entry *list_of(const fit *f, uint32_t member, size_t user) {
+  return f->entries + (member * f->moments + user) * f->head->depth;
+}
+
+static uint16_t *len_of(const fit *f, uint32_t member, size_t user) {
+  return f->len + member * f->moments + user;
 }
 
 static size_t width(const fit *f) {
@@ -90,11 +110,11 @@ static wn_status list_for(const fit *f, const wn_moment *m, scratch *s, size_t *
 static void ask_user(fit *f, size_t at, scratch *s) {
   size_t len = 0;
   s->err.status = list_for(f, moment_of(f, at), s, &len);
-  wn_logit_entry *list = wn_logit_list(&f->lists, f->member, at);
+  entry *list = list_of(f, f->member, at);
   wn_blend_list of = wn_blend_list_of(s->list, len);
   for (size_t p = 0; p < len; p++)
-    list[p] = (wn_logit_entry){s->list[p].ix, wn_blend_says(&of, p, s->list[p].score)};
-  *wn_logit_len(&f->lists, f->member, at) = (uint16_t)len;
+    list[p] = (entry){s->list[p].ix, wn_blend_standard(&of, s->list[p].score)};
+  *len_of(f, f->member, at) = (uint16_t)len;
 }
 
 static void ask_users(void *ctx, size_t begin, size_t end, int worker) {
@@ -112,7 +132,7 @@ static void on_horizon(fit *f, wn_pool_fn *fn) {
 static void turn_to(fit *f, unsigned horizon) {
   f->horizon = horizon;
   f->begin = horizon == WN_BLEND_NEXT ? 0 : f->replay[WN_BLEND_NEXT].len;
-  f->end = horizon == WN_BLEND_NEXT ? f->replay[WN_BLEND_NEXT].len : f->lists.moments;
+  f->end = horizon == WN_BLEND_NEXT ? f->replay[WN_BLEND_NEXT].len : f->moments;
 }
 
 static wn_status ask_all(fit *f, wn_error *err) {
@@ -175,8 +195,8 @@ static uint32_t slot_of(const uint32_t *items, uint32_t len, uint32_t item) {
 static uint32_t gather(const fit *f, size_t at, uint32_t *items) {
   size_t n = 0;
   for (uint32_t m = 0; m < f->head->members; m++) {
-    const wn_logit_entry *list = wn_logit_list(&f->lists, m, at);
-    for (size_t p = 0; p < *wn_logit_len(&f->lists, m, at); p++) items[n++] = list[p].slot;
+    const entry *list = list_of(f, m, at);
+    for (size_t p = 0; p < *len_of(f, m, at); p++) items[n++] = list[p].at;
   }
   qsort(items, n, sizeof *items, ascending);
   uint32_t distinct = 0;
@@ -191,14 +211,13 @@ static void number_user(fit *f, size_t at, scratch *s) {
   uint32_t *items = s->items, n = gather(f, at, items), found = 0;
   for (uint64_t i = moment->target; i < moment->targets_end; i++) {
     uint32_t slot = slot_of(items, n, r->target[i]);
-    if (slot < n && items[slot] == r->target[i]) f->lists.target[at][found++] = slot;
+    if (slot < n && items[slot] == r->target[i]) f->target[at][found++] = slot;
   }
-  if (found < WN_LOGIT_TARGETS_MAX) f->lists.target[at][found] = WN_NO_IX;
-  f->lists.slots[at] = found > 0 ? n : 0;
+  if (found < TARGETS_MAX) f->target[at][found] = WN_NO_IX;
+  f->slots[at] = found > 0 ? n : 0;
   for (uint32_t m = 0; m < f->head->members; m++) {
-    wn_logit_entry *list = wn_logit_list(&f->lists, m, at);
-    for (size_t p = 0; p < *wn_logit_len(&f->lists, m, at); p++)
-      list[p].slot = slot_of(items, n, list[p].slot);
+    entry *list = list_of(f, m, at);
+    for (size_t p = 0; p < *len_of(f, m, at); p++) list[p].at = slot_of(items, n, list[p].at);
   }
 }
 
@@ -209,98 +228,121 @@ static void number_users(void *ctx, size_t begin, size_t end, int worker) {
 
 /* ---- NDCG of weights ---- */
 
+static void add_list(const fit *f, uint32_t member, size_t at, wn_blend_weight w, float *sum) {
+  const entry *list = list_of(f, member, at);
+  for (size_t p = 0; p < *len_of(f, member, at); p++)
+    sum[list[p].at] += w.score * list[p].standard + w.rank * wn_blend_place(p);
+}
+
 static double gain_of(const fit *f, size_t at, const float *sum) {
   const wn_moment *m = moment_of(f, at);
   uint64_t relevant = m->targets_end - m->target;
   double gain = 0, ideal = 0;
   for (uint64_t i = 0; i < relevant && i < f->head->k; i++) ideal += 1 / log2((double)i + 2);
-  for (size_t i = 0; i < WN_LOGIT_TARGETS_MAX && f->lists.target[at][i] != WN_NO_IX; i++) {
-    uint32_t t = f->lists.target[at][i], place = 0;
+  for (size_t i = 0; i < TARGETS_MAX && f->target[at][i] != WN_NO_IX; i++) {
+    uint32_t t = f->target[at][i], place = 0;
     for (uint32_t s = 0; s < t; s++) place += sum[s] >= sum[t];
-    for (uint32_t s = t + 1; s < f->lists.slots[at]; s++) place += sum[s] > sum[t];
+    for (uint32_t s = t + 1; s < f->slots[at]; s++) place += sum[s] > sum[t];
     if (place < f->head->k) gain += 1 / log2((double)place + 2);
   }
   return gain / ideal;
 }
 
-static void measure_users(void *ctx, size_t begin, size_t end, int worker) {
+static void sum_users(void *ctx, size_t begin, size_t end, int worker WN_UNUSED) {
   fit *f = ctx;
-  float *sum = f->scratch[worker].sum;
   for (size_t at = f->begin + begin; at < f->begin + end; at++) {
-    if (f->lists.slots[at] == 0) continue;
-    wn_logit_sum(&f->lists, f->weight, at, sum);
+    float *sum = f->sum + at * width(f);
+    memset(sum, 0, f->slots[at] * sizeof *sum);
+    if (f->slots[at] == 0) continue;
+    for (uint32_t m = 0; m < f->head->members; m++) add_list(f, m, at, f->weight[m], sum);
     f->gain[at] = gain_of(f, at, sum);
   }
 }
 
-/* NDCG of the present weights. */
-static double measure(fit *f) {
+static void try_users(void *ctx, size_t begin, size_t end, int worker) {
+  fit *f = ctx;
+  float *sum = f->scratch[worker].sum;
+  wn_blend_weight w = {f->of_rank ? 0 : f->change, f->of_rank ? f->change : 0};
+  for (size_t at = f->begin + begin; at < f->begin + end; at++) {
+    if (f->slots[at] == 0) continue;
+    memcpy(sum, f->sum + at * width(f), f->slots[at] * sizeof *sum);
+    add_list(f, f->member, at, w, sum);
+    f->gain[at] = gain_of(f, at, sum);
+  }
+}
+
+static double mean_gain(const fit *f) {
   double total = 0;
-  on_horizon(f, measure_users);
   for (size_t at = f->begin; at < f->end; at++) total += f->gain[at];
   return total / (double)(f->end - f->begin);
 }
 
-/* ---- weights ---- */
-
-/* The mean of what the present weights gain over `held`, less one standard error. */
-static double sure_gain(fit *f) {
-  double sum = 0, squares = 0, n = (double)(f->end - f->begin);
-  (void)measure(f);
-  for (size_t at = f->begin; at < f->end; at++) {
-    double gain = f->gain[at] - f->held[at];
-    sum += gain;
-    squares += gain * gain;
-  }
-  double mean = sum / n, variance = squares / n - mean * mean;
-  return mean - sqrt(fmax(variance, 0) / n);
+/* Of the members' present weights; their sums are what trials start from. */
+static double measure(fit *f) {
+  on_horizon(f, sum_users);
+  return mean_gain(f);
 }
 
-static double hold(fit *f) {
-  double ndcg = measure(f);
-  memcpy(f->held + f->begin, f->gain + f->begin, (f->end - f->begin) * sizeof *f->held);
-  return ndcg;
+/* ---- ascent ---- */
+
+static float *weight_at(fit *f, uint32_t member, bool of_rank) {
+  wn_blend_weight *w = &f->weight[member];
+  return of_rank ? &w->rank : &w->score;
 }
 
 /* One weight: larger, smaller or none; from none a little or some. True when it changed. */
-static bool ascend_one(fit *f, uint32_t member, float step) {
-  float most = 0, was = f->weight[member], chosen = was;
-  for (uint32_t m = 0; m < f->head->members; m++) most = fmaxf(most, f->weight[m]);
-  const float trial[] = {was > 0 ? was * step : most / 20, was > 0 ? was / step : most / 5, 0};
-  double best = 0;
+static bool ascend_one(fit *f, uint32_t member, bool of_rank, float step, double *best) {
+  float *weight = weight_at(f, member, of_rank), chosen = *weight;
+  const float trial[] = {*weight > 0 ? *weight * step : 0.05f, *weight > 0 ? *weight / step : 0.2f,
+                         0};
+  double bar = *best * (1 + LEAST_GAIN);
   for (size_t i = 0; i < 3; i++) {
-    f->weight[member] = trial[i];
-    double gain = trial[i] != was ? sure_gain(f) : 0;
-    if (gain <= best) continue;
-    best = gain;
+    f->member = member;
+    f->of_rank = of_rank;
+    f->change = trial[i] - *weight;
+    if (trial[i] == *weight) continue;
+    on_horizon(f, try_users);
+    double now = mean_gain(f);
+    if (now <= bar) continue;
+    bar = now;
     chosen = trial[i];
   }
-  f->weight[member] = chosen;
-  if (chosen != was) hold(f);
-  return chosen != was;
+  if (chosen == *weight) return false;
+  *weight = chosen;
+  *best = measure(f);
+  return true;
 }
 
-/* Likelihood cares for the whole of a list, NDCG for its head: steps that are surely better there.
- */
-static void ascend(fit *f, double *ndcg) {
-  static const float steps[] = {2, 1.4f, 1.15f};
-  hold(f);
-  for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
-    bool moved = true;
-    for (int round = 0; round < 2 && moved; round++) {
-      moved = false;
-      for (uint32_t m = 0; m < f->head->members; m++) moved |= ascend_one(f, m, steps[s]);
-    }
+static void scale_largest_to_1(fit *f) {
+  float most = 0;
+  for (uint32_t m = 0; m < f->head->members; m++)
+    most = fmaxf(most, fmaxf(f->weight[m].score, f->weight[m].rank));
+  for (uint32_t m = 0; m < f->head->members && most > 0; m++) {
+    f->weight[m].score /= most;
+    f->weight[m].rank /= most;
   }
-  *ndcg = measure(f);
+}
+
+static void ascend(fit *f, double *best) {
+  static const float steps[] = {2, 2, 1.4f, 1.4f, 1.15f};
+  for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+    bool moved = false;
+    for (uint32_t m = 0; m < f->head->members; m++) {
+      moved |= ascend_one(f, m, false, steps[s], best);
+      moved |= ascend_one(f, m, true, steps[s], best);
+    }
+    scale_largest_to_1(f);
+    *best = measure(f);
+    if (!moved && s + 1 < sizeof steps / sizeof *steps && steps[s + 1] == steps[s]) s++;
+  }
 }
 
 /* Asking costs time: who changes next to nothing is dropped. */
 static void drop_the_needless(fit *f, double *best) {
   for (uint32_t m = f->head->members; m-- > 0;) {
-    float kept = f->weight[m];
-    if (kept == 0) continue;
-    f->weight[m] = 0;
+    wn_blend_weight kept = f->weight[m];
+    if (kept.score == 0 && kept.rank == 0) continue;
+    f->weight[m] = (wn_blend_weight){0, 0};
     double without = measure(f);
     if (without >= *best * (1 - NOT_MISSED))
       *best = without;
@@ -310,54 +352,58 @@ static void drop_the_needless(fit *f, double *best) {
   *best = measure(f);
 }
 
-/* Alone each, then alike. */
+/* Alone each, then together by how good they are. */
 static void start(fit *f) {
   uint32_t members = f->head->members;
-  memset(f->weight, 0, sizeof f->weight);
+  float best = 0;
+  for (uint32_t m = 0; m < members; m++) f->weight[m] = (wn_blend_weight){0, 0};
   for (uint32_t m = 0; m < members; m++) {
-    f->weight[m] = 1;
+    f->weight[m].rank = 1;
     f->members[m].alone[f->horizon] = (float)measure(f);
-    f->weight[m] = 0;
+    f->weight[m].rank = 0;
+    best = fmaxf(best, f->members[m].alone[f->horizon]);
   }
-  for (uint32_t m = 0; m < members; m++) f->weight[m] = 1;
+  for (uint32_t m = 0; m < members && best > 0; m++) {
+    float share = f->members[m].alone[f->horizon] / best;
+    f->weight[m] = (wn_blend_weight){0.25f * share * share, share * share};
+  }
 }
 
 static void report(const fit *f) {
   char text[768];
   size_t n = 0;
   for (uint32_t m = 0; m < f->head->members && n < sizeof text; m++)
-    n += (size_t)snprintf(text + n, sizeof text - n, " %s=%.4f (%.3g)", f->members[m].name,
-                          (double)f->members[m].alone[f->horizon], (double)f->weight[m]);
-  wn_log(WN_LOG_INFO, "blend, %s, %zu users: ndcg@%u=%.4f; alone (weight):%s",
+    n += (size_t)snprintf(text + n, sizeof text - n, " %s=%.4f(%.3g,%.3g)", f->members[m].name,
+                          (double)f->members[m].alone[f->horizon], (double)f->weight[m].score,
+                          (double)f->weight[m].rank);
+  wn_log(WN_LOG_INFO, "blend, %s, %zu users: ndcg@%u=%.4f; alone (score weight, rank weight):%s",
          f->horizon == WN_BLEND_NEXT ? "next" : "later", f->end - f->begin, f->head->k,
          f->head->ndcg[f->horizon], text);
 }
 
 static void finish(fit *f) {
   for (uint32_t m = 0; m < f->head->members; m++) {
+    wn_blend_weight *w = &f->weight[m];
     bool backbone = strcmp(f->members[m].name, wn_model_popular.name) == 0;
-    if (backbone && f->weight[m] < WN_BLEND_TINY) f->weight[m] = WN_BLEND_TINY;
-    f->members[m].weight[f->horizon] = f->weight[m];
+    if ((backbone || w->score > 0) && w->rank < TINY) w->rank = TINY;
+    f->members[m].weight[f->horizon] = *w;
   }
 }
 
-static wn_status fit_horizon(fit *f, unsigned horizon, wn_error *err) {
+static void fit_horizon(fit *f, unsigned horizon) {
   double *ndcg = &f->head->ndcg[horizon];
-  wn_status status = WN_OK;
   turn_to(f, horizon);
   f->head->users[horizon] = f->end - f->begin;
   start(f);
   *ndcg = measure(f);
   if (*ndcg > 0 && f->end - f->begin >= USERS_MIN) {
-    WN_TRY(wn_logit_fit(&f->lists, f->begin, f->end, f->pool, f->weight, err));
-    *ndcg = measure(f);
-    if (horizon == WN_BLEND_NEXT) ascend(f, ndcg);
+    ascend(f, ndcg);
     drop_the_needless(f, ndcg);
+  } else {
+    for (uint32_t m = 0; m < f->head->members; m++) f->weight[m] = (wn_blend_weight){0, 1};
   }
   finish(f);
   report(f);
-cleanup:
-  return status;
 }
 
 /* ---- where one horizon ends and the other begins ---- */
@@ -366,9 +412,9 @@ cleanup:
 static void gains_under(fit *f, unsigned horizon, double *gain) {
   for (uint32_t m = 0; m < f->head->members; m++) f->weight[m] = f->members[m].weight[horizon];
   f->begin = 0;
-  f->end = f->lists.moments;
-  on_horizon(f, measure_users);
-  memcpy(gain, f->gain, f->lists.moments * sizeof *gain);
+  f->end = f->moments;
+  on_horizon(f, sum_users);
+  memcpy(gain, f->gain, f->moments * sizeof *gain);
 }
 
 /* From the newest item that is known to the view, or to the first of the next ones. */
@@ -383,7 +429,7 @@ static int64_t gap_of(const fit *f, size_t at) {
 /* Each horizon's gains count by what its own weights reach, so that neither's size decides. */
 static double worth(const fit *f, const double *next, const double *later, int64_t bound_ms) {
   double sum[WN_BLEND_HORIZONS] = {0, 0};
-  for (size_t at = 0; at < f->lists.moments; at++)
+  for (size_t at = 0; at < f->moments; at++)
     sum[at >= f->replay[WN_BLEND_NEXT].len] += gap_of(f, at) <= bound_ms ? next[at] : later[at];
   for (unsigned h = 0; h < WN_BLEND_HORIZONS; h++)
     sum[h] /= f->head->ndcg[h] * (double)f->head->users[h];
@@ -392,8 +438,8 @@ static double worth(const fit *f, const double *next, const double *later, int64
 
 static wn_status fit_bound(fit *f, wn_error *err) {
   static const int64_t minutes[] = {5, 15, 30, 60, 180, 720, 1440, 4320, 10080, 43200, 129600};
-  double best = 0, *next = wn_calloc(f->lists.moments + 1, sizeof *next),
-         *later = wn_calloc(f->lists.moments + 1, sizeof *later);
+  double best = 0, *next = wn_calloc(f->moments + 1, sizeof *next),
+         *later = wn_calloc(f->moments + 1, sizeof *later);
   if (next != NULL && later != NULL) {
     gains_under(f, WN_BLEND_NEXT, next);
     gains_under(f, WN_BLEND_LATER, later);
@@ -413,35 +459,30 @@ static wn_status fit_bound(fit *f, wn_error *err) {
 }
 
 static wn_status fit_weights(fit *f, wn_error *err) {
-  wn_status status = WN_OK;
-  wn_pool_run(f->pool, f->lists.moments, 16, number_users, f);
-  WN_TRY(fit_horizon(f, WN_BLEND_NEXT, err));
+  wn_pool_run(f->pool, f->moments, 16, number_users, f);
+  fit_horizon(f, WN_BLEND_NEXT);
   f->head->next_ms = INT64_MAX;
-  if (f->replay[WN_BLEND_LATER].len > 0) WN_TRY(fit_horizon(f, WN_BLEND_LATER, err));
+  if (f->replay[WN_BLEND_LATER].len > 0) fit_horizon(f, WN_BLEND_LATER);
   if (f->head->ndcg[WN_BLEND_NEXT] > 0 && f->head->ndcg[WN_BLEND_LATER] > 0)
     return fit_bound(f, err);
   for (uint32_t m = 0; m < f->head->members; m++)
     f->members[m].weight[WN_BLEND_LATER] = f->members[m].weight[WN_BLEND_NEXT];
-cleanup:
-  return status;
+  return WN_OK;
 }
 
 /* ---- the whole ---- */
 
 static wn_status allocate(fit *f, wn_error *err) {
-  wn_logit_lists *l = &f->lists;
-  size_t moments = l->moments, threads = (size_t)wn_pool_threads(f->pool), places = width(f);
-  l->members = f->head->members;
-  l->depth = f->head->depth;
-  l->entry = wn_reallocarray(NULL, moments * places + 1, sizeof *l->entry);
-  l->len = wn_calloc(moments * l->members + 1, sizeof *l->len);
-  l->slots = wn_calloc(moments + 1, sizeof *l->slots);
-  l->target = wn_calloc(moments + 1, sizeof *l->target);
-  f->gain = wn_calloc(moments + 1, sizeof *f->gain);
-  f->held = wn_calloc(moments + 1, sizeof *f->held);
+  size_t users = f->moments, threads = (size_t)wn_pool_threads(f->pool), places = width(f);
+  f->entries = wn_reallocarray(NULL, users * places + 1, sizeof *f->entries);
+  f->len = wn_calloc(users * f->head->members + 1, sizeof *f->len);
+  f->slots = wn_calloc(users + 1, sizeof *f->slots);
+  f->target = wn_calloc(users + 1, sizeof *f->target);
+  f->sum = wn_reallocarray(NULL, users * places + 1, sizeof *f->sum);
+  f->gain = wn_calloc(users + 1, sizeof *f->gain);
   f->scratch = wn_calloc(threads, sizeof *f->scratch);
-  if (l->entry == NULL || l->len == NULL || l->slots == NULL || l->target == NULL ||
-      f->gain == NULL || f->held == NULL || f->scratch == NULL)
+  if (f->entries == NULL || f->len == NULL || f->slots == NULL || f->target == NULL ||
+      f->sum == NULL || f->gain == NULL || f->scratch == NULL)
     return wn_fail_memory(err);
   for (size_t t = 0; t < threads; t++) {
     scratch *s = &f->scratch[t];
@@ -466,12 +507,12 @@ static void clear(fit *f) {
     wn_free(f->scratch[t].sum);
   }
   wn_free(f->scratch);
-  wn_free(f->lists.entry);
-  wn_free(f->lists.len);
-  wn_free(f->lists.slots);
-  wn_free(f->lists.target);
+  wn_free(f->entries);
+  wn_free(f->len);
+  wn_free(f->slots);
+  wn_free(f->target);
+  wn_free(f->sum);
   wn_free(f->gain);
-  wn_free(f->held);
   for (unsigned h = 0; h < WN_BLEND_HORIZONS; h++) wn_replay_clear(&f->replay[h]);
 }
 
@@ -496,7 +537,7 @@ wn_status wn_blend_fit(const wn_dataset *data, uint32_t users_max, const wn_fit_
   head->members = choose_members(env->run != NULL ? env->run : &defaults, specs);
   WN_TRY(wn_replay_last(data, users_max, env->seed, &f.replay[WN_BLEND_NEXT], err));
   WN_TRY(wn_replay_later(data, users_max, env->seed, &f.replay[WN_BLEND_LATER], err));
-  f.lists.moments = f.replay[WN_BLEND_NEXT].len + f.replay[WN_BLEND_LATER].len;
+  f.moments = f.replay[WN_BLEND_NEXT].len + f.replay[WN_BLEND_LATER].len;
   WN_TRY(allocate(&f, err));
   for (uint32_t m = 0; m < head->members; m++) {
     snprintf(members[m].name, sizeof members[m].name, "%s", specs[m]->cls->name);

@@ -77,20 +77,22 @@ static void test_formula(void **state) {
   query.history_len = history_of(&data, 5, WN_HISTORY_MAX, history);
   double want[ITEMS] = {0};
   for (size_t m = 0; m < models.len; m++) {
-    float w = 0;
+    wn_blend_weight w = {0, 0};
     uint32_t depth = 0;
     bool known = wn_blend_weight_of(&models, models.data[m]->cls->name, &query, &w, &depth);
     assert_int_equal(known, models.data[m]->cls != &wn_model_blend);
-    if (!known || w == 0) continue;
+    if (!known || w.score + w.rank == 0) continue;
     assert_int_equal(depth, 12);
     wn_scored list[12];
     size_t n = 0;
     assert_ok(models.data[m]->cls->candidates(models.data[m], &query, depth, list, &n, err));
-    double last = (double)list[n - 1].score, mean = 0;
-    for (size_t i = 0; i < n; i++) mean += ((double)list[i].score - last) / (double)n;
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < n; i++) mean += (double)list[i].score / (double)n;
+    for (size_t i = 0; i < n; i++) square += pow((double)list[i].score - mean, 2) / (double)n;
     for (size_t i = 0; i < n; i++) {
-      double over = mean > 0 ? ((double)list[i].score - last) / mean : 0;
-      want[list[i].ix] += (double)w * (log1p(over) + 1e-4 * 11 / (11 + (double)i));
+      double z =
+          square > 0 ? ((double)list[i].score - (double)list[n - 1].score) / sqrt(square) : 0;
+      want[list[i].ix] += (double)w.score * z + (double)w.rank * 11 / (11 + (double)i);
     }
   }
   float scores[ITEMS];
@@ -120,12 +122,12 @@ static void test_weights_follow_what_is_right(void **state) {
   wn_models models;
   walks(&data);
   train(&data, 2, &models);
-  float covisit, popular;
+  wn_blend_weight covisit, popular;
   uint32_t depth;
   assert_true(wn_blend_weight_of(&models, "covisit", &(wn_query){0}, &covisit, &depth));
   assert_true(wn_blend_weight_of(&models, "popular", &(wn_query){0}, &popular, &depth));
-  assert_true(covisit > 0.5f);
-  assert_true(popular > 0 && popular < 0.01f);
+  assert_true(covisit.rank + covisit.score > 0.5f);
+  assert_true(popular.score == 0 && popular.rank > 0 && popular.rank < 0.01f);
   /* and the right item is first */
   const wn_model *blend = wn_models_find(&models, "blend");
   uint32_t right = 0;
@@ -183,19 +185,13 @@ static void sittings(wn_dataset *data) {
   dataset_of(facts, n, USERS, ITEMS, data);
 }
 
-/* Of all that members weigh. */
-static float share_after(const wn_models *models, const char *name, int64_t gap_ms) {
+static float weight_after(const wn_models *models, const char *name, int64_t gap_ms) {
   const wn_history_entry history[] = {{7, 1, 1000}};
   wn_query query = {.history = history, .history_len = 1, .now_ms = 1000 + gap_ms};
-  float w, part = 0, whole = 0;
+  wn_blend_weight w;
   uint32_t depth;
-  for (size_t m = 0; m < models->len; m++) {
-    const char *member = models->data[m]->cls->name;
-    if (!wn_blend_weight_of(models, member, &query, &w, &depth)) continue;
-    whole += w;
-    if (strcmp(member, name) == 0) part = w;
-  }
-  return part / whole;
+  assert_true(wn_blend_weight_of(models, name, &query, &w, &depth));
+  return w.score + w.rank;
 }
 
 /* Within a sitting the neighbour is right; days later what is left of the user's items is. */
@@ -206,13 +202,13 @@ static void test_horizons(void **state) {
   wn_models models;
   sittings(&data);
   train(&data, 2, &models);
-  assert_true(share_after(&models, "covisit", minute) > 0.6f);
-  assert_true(share_after(&models, "als", minute) < 0.3f);
-  assert_true(share_after(&models, "covisit", month) < 0.3f);
-  assert_true(share_after(&models, "als", month) + share_after(&models, "ridge", month) > 0.6f);
-  assert_true(share_after(&models, "popular", minute) < 0.1f);
+  assert_true(weight_after(&models, "covisit", minute) > 0.9f);
+  assert_true(weight_after(&models, "als", minute) < 0.5f);
+  assert_true(weight_after(&models, "covisit", month) < 0.5f);
+  assert_true(weight_after(&models, "als", month) + weight_after(&models, "ridge", month) > 0.9f);
+  assert_true(weight_after(&models, "popular", minute) < 0.3f);
   wn_models mapped = reopened(&models, false);
-  assert_true(share_after(&mapped, "als", month) == share_after(&models, "als", month));
+  assert_true(weight_after(&mapped, "als", month) == weight_after(&models, "als", month));
   const wn_model *blend = wn_models_find(&mapped, "blend");
   for (int later = 0; later < 2; later++) {
     wn_history_entry history[24];
@@ -222,14 +218,11 @@ static void test_horizons(void **state) {
     assert_twins(blend, &query, ITEMS);
   }
   /* Who has no history has been away for ever. */
-  wn_query stranger = {.anchor = WN_NO_IX}, back = {.history = &(wn_history_entry){7, 1, 1000},
-                                                    .history_len = 1,
-                                                    .now_ms = 1000 + month};
-  float w, same;
+  wn_query stranger = {.anchor = WN_NO_IX};
+  wn_blend_weight w;
   uint32_t depth;
   assert_true(wn_blend_weight_of(&mapped, "als", &stranger, &w, &depth));
-  assert_true(wn_blend_weight_of(&mapped, "als", &back, &same, &depth));
-  assert_true(w == same);
+  assert_true(w.score + w.rank == weight_after(&mapped, "als", month));
   wn_models_clear(&mapped);
   wn_models_clear(&models);
   wn_dataset_clear(&data);
@@ -280,7 +273,7 @@ static void test_snapshot(void **state) {
   wn_dataset_clear(&data);
 }
 
-/* Two users are too few to learn from: equal weights. No data at all: no members' lists. */
+/* Two users are too few to learn from: equal ranks. No data at all: no members' lists. */
 static void test_too_little(void **state) {
   (void)state;
   static const fact facts[] = {
@@ -288,12 +281,12 @@ static void test_too_little(void **state) {
   for (size_t len = 0; len <= 5; len += 5) {
     wn_dataset data;
     wn_models models;
-    float w;
+    wn_blend_weight w;
     uint32_t depth;
     dataset_of(facts, len, 2, 4, &data);
     train(&data, 1, &models);
     assert_true(wn_blend_weight_of(&models, "als", &(wn_query){0}, &w, &depth));
-    assert_true(w == 1);
+    assert_true(w.score == 0 && w.rank == 1);
     wn_history_entry history[] = {{1, 1, 10}};
     wn_query query = {.history = history, .history_len = 1, .anchor = WN_NO_IX};
     assert_twins(wn_models_find(&models, "blend"), &query, 4);

@@ -112,7 +112,7 @@ PEERS = {
     "irspack SLIM": ("irspack", "SLIMRecommender", {}),
     "irspack EASE": ("irspack", "DenseSLIMRecommender", {"reg": 300}),
 }
-DENSE_ITEMS_MAX = 15000  # a peer whose matrix is dense is left out beyond
+DENSE_ITEMS_MAX = 20000  # a peer whose matrix is dense is left out beyond
 
 
 def measure(lists, test):

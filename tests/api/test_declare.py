@@ -63,7 +63,7 @@ class Declared(ApiTest):
             self.assertIn(was, (None, now))
         self.assertIn("would leave it", self.change("life/ramp", {"traffic": 0.2}, status=409)["detail"])
         why = self.change("life/promote", {"arm": "short"}, status=409)
-        self.assertIn("short is no data by click-count", why["detail"])
+        self.assertIn("short has no data by click-count", why["detail"])
         self.assertEqual(self.change("life/promote", {"arm": "short", "force": True})["promoted"], "short")
         lengths = {len(self.server.get("/v1/surfaces/home/slate?user=" + u).json["items"]) for u in self.users}
         self.assertEqual(lengths, {4, 20})  # the holdout keeps the old policy

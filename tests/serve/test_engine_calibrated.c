@@ -31,7 +31,7 @@ static void test_calibrated(void **state) {
   wander(&s, 3000);
   world_close(&s.w);
   train(&s.w, by_chance, heads, &len);
-  visits(&s, 2500);
+  visits(&s, 5000);
   train(&s.w, by_chance, heads, &len);
   assert_int_equal(len, 1);
   for (size_t k = 0; k < len; k++) assert_int_equal(heads[k].source, WN_OBJECTIVE_IMPRESSIONS);

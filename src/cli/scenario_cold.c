@@ -5,8 +5,8 @@
  * (lab/cold.h) and not by trying; beyond that it stands by what it earned per look. Two sites over
  * the same worlds, with the budget and without. A good new item is among the twentieth that the
  * world's users like best on average; it is found when it is among the tenth that is shown most in
- * the last days, which is what fits into a slate. Items appeal nearly as differently as
- * those that people were shown by chance (docs/scenarios.md). */
+ * the last days, which is what fits into a slate. Items differ in appeal, else no budget of
+ * hundreds could tell a good one from the last of the slate. */
 #include "cli/scenario.h"
 
 #include "base/mem.h"

@@ -369,10 +369,16 @@ static bool takes_part(const wn_experiment *e, wn_str unit) {
   return e->traffic >= 1 || draw(e->traffic_seed, unit) < e->traffic;
 }
 
-uint32_t wn_experiment_arm(const wn_experiment *e, wn_str unit) {
-  if (e->stopped || unit.len == 0) return WN_NO_IX;
+static uint32_t override_of(const wn_experiment *e, wn_str unit) {
   for (size_t i = 0; i < e->overrides_len; i++)
     if (wn_str_is(unit, e->overrides[i].unit)) return e->overrides[i].arm;
+  return WN_NO_IX;
+}
+
+uint32_t wn_experiment_arm(const wn_experiment *e, wn_str unit) {
+  if (e->stopped || unit.len == 0) return WN_NO_IX;
+  uint32_t wanted = override_of(e, unit);
+  if (wanted != WN_NO_IX) return wanted;
   if (!takes_part(e, unit)) return WN_NO_IX;
   if (e->mode != WN_MODE_SHARE) return 0;
   double at = draw(e->arm_seed, unit), end = 0;
@@ -426,24 +432,38 @@ bool wn_experiments_need_attrs(const wn_experiments *all, wn_str surface) {
   return false;
 }
 
+static wn_str unit_of(const wn_experiment *e, const wn_assign_context *context) {
+  if (e->unit == WN_UNIT_SESSION && context->session.len > 0) return context->session;
+  return context->user;
+}
+
+/* The arm somebody asked for, to look at it: whatever the audience and the holdout say. */
+static uint32_t wanted_arm(const wn_experiment *e, const wn_assign_context *context) {
+  if (e->stopped || !on_surface(e, context->surface)) return WN_NO_IX;
+  return override_of(e, unit_of(e, context));
+}
+
 static uint32_t arm_of(const wn_experiment *e, const wn_assign_context *context) {
-  wn_str unit = context->user;
-  if (e->unit == WN_UNIT_SESSION && context->session.len > 0) unit = context->session;
-  if (e->stopped || unit.len == 0 || !on_surface(e, context->surface)) return WN_NO_IX;
-  return in_audience(e, context->attrs) ? wn_experiment_arm(e, unit) : WN_NO_IX;
+  uint32_t wanted = wanted_arm(e, context);
+  if (wanted != WN_NO_IX || e->stopped || !on_surface(e, context->surface)) return wanted;
+  return in_audience(e, context->attrs) ? wn_experiment_arm(e, unit_of(e, context)) : WN_NO_IX;
 }
 
 size_t wn_experiments_assign(const wn_experiments *all, const wn_assign_context *context,
                              wn_assigned *out) {
   size_t len = 0;
+  bool looks = false;
+  for (size_t i = 0; i < all->len; i++)
+    looks = looks || wanted_arm(&all->data[i], context) != WN_NO_IX;
   const wn_experiment *holdout = wn_experiments_find(all, WN_STR(WN_HOLDOUT));
-  if (holdout != NULL && arm_of(holdout, context) == 0) {
+  if (!looks && holdout != NULL && arm_of(holdout, context) == 0) {
     out[0] = (wn_assigned){holdout, 0};
     return 1;
   }
   for (size_t i = 0; i < all->len; i++) {
     uint32_t arm = arm_of(&all->data[i], context);
-    if (arm != WN_NO_IX) out[len++] = (wn_assigned){&all->data[i], arm};
+    if (arm != WN_NO_IX && !(looks && &all->data[i] == holdout))
+      out[len++] = (wn_assigned){&all->data[i], arm};
   }
   return len;
 }

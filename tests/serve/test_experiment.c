@@ -119,6 +119,27 @@ static void test_growth_moves_nobody(void **state) {
   wn_config_clear(&large);
 }
 
+/* Whoever wants to see an arm sees it, outside the audience and in the holdout. */
+static void test_overrides(void **state) {
+  (void)state;
+  wn_config config = parse("holdout: {share: 0.5}\n"
+                           "experiments:\n"
+                           "  x: {audience: {country: [de]}, overrides: {u: treated}, " TWO "}\n");
+  wn_experiment *x = &config.experiments.data[0];
+  if (strcmp(x->name, "x") != 0) x = &config.experiments.data[1];
+  for (int i = 0, held = 0; i < 20 || held == 0; i++) {
+    wn_str unit = unit_name(x->overrides[0].unit, i);
+    char other[16];
+    held += arm_on_home(&config, WN_HOLDOUT, unit_name(other, i + 1)) == 0;
+    assert_int_equal(arm_on_home(&config, "x", unit), 1);
+    assert_int_equal(arm_on_home(&config, WN_HOLDOUT, unit), -1);
+    assert_int_equal(arm_on_home(&config, "x", wn_str_of(other)), -1); /* no German */
+  }
+  x->stopped = true;
+  assert_int_equal(arm_on_home(&config, "x", wn_str_of(x->overrides[0].unit)), -1);
+  wn_config_clear(&config);
+}
+
 static void test_groups_and_holdout(void **state) {
   (void)state;
   wn_config config = parse("holdout: {share: 0.05}\n"
@@ -260,6 +281,7 @@ int main(void) {
       cmocka_unit_test(test_independence),
       cmocka_unit_test(test_replicas_agree),
       cmocka_unit_test(test_growth_moves_nobody),
+      cmocka_unit_test(test_overrides),
       cmocka_unit_test(test_groups_and_holdout),
       cmocka_unit_test(test_who),
       cmocka_unit_test(test_patches),

@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from harness import SLOW, WINNOW, ApiTest, Server, fill, ids, main
+from harness import SLOW, WINNOW, ApiTest, Server, fill, ids, main, within
 
 CONFIG = """
 holdout: {share: 0.05}
@@ -129,6 +129,15 @@ class Experiments(ApiTest):
         listed = self.server.run("experiments", "--data", self.server.data, "--json", "--config",
                                  self.server.args[1])
         self.assertEqual([e["state"] for e in json.loads(listed.stdout)], ["running"] * 3)
+
+    def test_left_out(self):
+        """Who looks at an arm, and who asks more than a thousand times a day, are counted apart."""
+        self.slate("tester")
+        crawler = next(u for u in map("crawler-%d".__mod__, range(9)) if "short" in self.slate(u)["arms"])
+        for _ in range(1000):
+            self.ok(self.server.get("/v1/surfaces/home/slate?n=1&user=" + crawler))
+        counted = lambda: self.ok(self.server.get("/v1/experiments/short"))["checks"]  # noqa: E731
+        within(lambda: counted()["bots"] == 1 and counted()["units_under_override"] == 1)
 
 
 class Return(unittest.TestCase):

@@ -240,6 +240,39 @@ static void test_mismatch_of_a_part_hides(void **state) {
   assert_float_equal(v.worst.srm.p, 2 * 7.744e-6, 1e-8); /* χ² 20, two tests */
 }
 
+/* An effect that wears off shows a slope, by the day; a lasting one does not, nor does a week. */
+static void test_novelty(void **state) {
+  (void)state;
+  enum { DAYS = 14, A_DAY = 1000 };
+  static wn_day_outcome days[DAYS];
+  wn_experiment e = two_arms(WN_METRIC_COUNT);
+  for (int fading = 0; fading < 2; fading++) {
+    wn_rng rng;
+    wn_outcome o = {.days = days, .days_len = DAYS};
+    wn_experiment_verdict v;
+    memset(days, 0, sizeof days);
+    wn_rng_seed(&rng, 6);
+    for (int d = 0; d < DAYS; d++) {
+      wn_outcome one = {0};
+      for (size_t i = 0; i < 2 * A_DAY; i++) {
+        double effect = i % 2 == 0 ? 0 : fading ? 0.4 - 0.03 * d : 0.2;
+        double y = 1 + effect + wn_rng_normal(&rng);
+        add_unit(&one, i % 2, y, 1, 0);
+        add_unit(&o, i % 2, y, 1, 0);
+      }
+      days[d].day = 20000 + d;
+      for (size_t a = 0; a < 2; a++) days[d].primary[a] = one.arms[a].metrics[0];
+    }
+    wn_experiment_verdict_of(&e, &o, &v);
+    wn_slope seen = v.arms[1][0].novelty;
+    assert_int_equal(seen.p < 0.01, fading);
+    if (fading) assert_true(fabs(seen.slope + 0.03) < 0.01);
+    o.days_len = 3;
+    wn_experiment_verdict_of(&e, &o, &v);
+    assert_true(isnan(v.arms[1][0].novelty.slope));
+  }
+}
+
 static void test_guardrail_and_nothing(void **state) {
   (void)state;
   wn_outcome o = {0};
@@ -273,15 +306,11 @@ static void test_guardrail_and_nothing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_means_are_welch),
-      cmocka_unit_test(test_ratio_deviation),
-      cmocka_unit_test(test_cuped),
-      cmocka_unit_test(test_peeking),
-      cmocka_unit_test(test_power),
-      cmocka_unit_test(test_plan_of_three_arms),
-      cmocka_unit_test(test_mismatch_hides),
-      cmocka_unit_test(test_mismatch_of_a_part_hides),
-      cmocka_unit_test(test_guardrail_and_nothing),
+      cmocka_unit_test(test_means_are_welch), cmocka_unit_test(test_ratio_deviation),
+      cmocka_unit_test(test_cuped),           cmocka_unit_test(test_peeking),
+      cmocka_unit_test(test_power),           cmocka_unit_test(test_plan_of_three_arms),
+      cmocka_unit_test(test_mismatch_hides),  cmocka_unit_test(test_mismatch_of_a_part_hides),
+      cmocka_unit_test(test_novelty),         cmocka_unit_test(test_guardrail_and_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@
 
 One client and then 32, keep-alive, closed loop, on this machine's cores, beside GET /healthz of the same run
 (bench_http). CPU time of the server is what a shared machine distorts least. Stages are means from /metrics: retrieve, filter, score and order add up to the funnel;
-score.light and score.heavy are parts of score. The surface is `bench`: five generators of 250, merged, the light
+score.light and score.heavy are parts of score. What a hundred experiments cost (bench_experiment, beside BENCH_HTTP) is
+set against the funnel of one client. The surface is `bench`: five generators of 250, merged, the light
 ranker's best 200 scored by the trees, 200 → 20 by the surface's diversity. Data of --make are of this program's own
 making: users like a few of 2,000 groups of items, some items of a group more than others.
 """
@@ -115,6 +116,12 @@ def load(bench, port, users, clients, seconds):
     print("\n".join(answer.splitlines()[-3:]), flush=True)
 
 
+def experiments(bench, funnel_us):
+    told = subprocess.run([os.path.join(os.path.dirname(bench), "bench_experiment")], check=True, capture_output=True, text=True).stdout
+    cost = float(re.search(r"([\d.]+) us a request", told).group(1))
+    print("%s  %.2f%% of the funnel of one client (%.0f µs)" % (told, 100 * cost / funnel_us, funnel_us))
+
+
 def users_of(data):
     path = data + "/bench-users.txt"
     if not os.path.exists(path):
@@ -142,6 +149,7 @@ def serve(winnow, bench, data, seconds):
         load(bench, port, users, 1, 1)  # warm: pages
         wait_for_index(port)
         for clients in (1, 32):
+            whole = 0
             before, cpu = metrics(port), cpu_seconds(server.pid)
             load(bench, port, users, clients, seconds)
             after, cpu = metrics(port), cpu_seconds(server.pid) - cpu
@@ -152,7 +160,10 @@ def serve(winnow, bench, data, seconds):
                 if n > 0:
                     took = (after[stage, "sum"] - before.get((stage, "sum"), 0)) / n
                     out = (after[stage, "out"] - before.get((stage, "out"), 0)) / n
+                    whole += 0 if "." in stage else 1e6 * took
                     print("  %-12s %8.1f µs %8.0f candidates" % (stage, 1e6 * took, out))
+            if clients == 1:
+                experiments(bench, whole)
     finally:
         server.terminate()
         server.wait()

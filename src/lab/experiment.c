@@ -438,23 +438,22 @@ static wn_str unit_of(const wn_experiment *e, const wn_assign_context *context) 
 }
 
 /* The arm somebody asked for, to look at it: whatever the audience and the holdout say. */
-static uint32_t wanted_arm(const wn_experiment *e, const wn_assign_context *context) {
-  if (e->stopped || !on_surface(e, context->surface)) return WN_NO_IX;
-  return override_of(e, unit_of(e, context));
+static bool wanted(const wn_experiment *e, const wn_assign_context *context) {
+  return e->overrides_len > 0 && !e->stopped && on_surface(e, context->surface) &&
+         override_of(e, unit_of(e, context)) != WN_NO_IX;
 }
 
 static uint32_t arm_of(const wn_experiment *e, const wn_assign_context *context) {
-  uint32_t wanted = wanted_arm(e, context);
-  if (wanted != WN_NO_IX || e->stopped || !on_surface(e, context->surface)) return wanted;
-  return in_audience(e, context->attrs) ? wn_experiment_arm(e, unit_of(e, context)) : WN_NO_IX;
+  if (e->stopped || !on_surface(e, context->surface)) return WN_NO_IX;
+  bool may = in_audience(e, context->attrs) || wanted(e, context);
+  return may ? wn_experiment_arm(e, unit_of(e, context)) : WN_NO_IX;
 }
 
 size_t wn_experiments_assign(const wn_experiments *all, const wn_assign_context *context,
                              wn_assigned *out) {
   size_t len = 0;
   bool looks = false;
-  for (size_t i = 0; i < all->len; i++)
-    looks = looks || wanted_arm(&all->data[i], context) != WN_NO_IX;
+  for (size_t i = 0; i < all->len; i++) looks = looks || wanted(&all->data[i], context);
   const wn_experiment *holdout = wn_experiments_find(all, WN_STR(WN_HOLDOUT));
   if (!looks && holdout != NULL && arm_of(holdout, context) == 0) {
     out[0] = (wn_assigned){holdout, 0};

@@ -13,7 +13,7 @@
 #include "lab/cold.h"
 
 #include "base/special.h"
-#include "store/answered.h"
+#include "model/looks.h"
 
 #include <math.h>
 
@@ -27,21 +27,12 @@ typedef struct counting {
   uint64_t answers;       /* of all slates */
 } counting;
 
-static bool is_answered(const counting *c, const wn_answer *answers, size_t len) {
-  for (size_t a = 0; a < len; a++)
-    if (answers[a].position == c->place->position &&
-        wn_signal_weight(c->signals, answers[a].type, answers[a].value, answers[a].time_ms,
-                         answers[a].time_ms) > 0)
-      return true;
-  return false;
-}
-
 static wn_status count_slate(void *ctx, const wn_slate_log *slate, const wn_answer *answers,
                              size_t len, wn_error *err WN_UNUSED) {
   counting *c = ctx;
   size_t at = c->place->position - 1;
   if (!wn_str_equal(slate->surface, c->place->surface) || at >= slate->len) return WN_OK;
-  bool answered = is_answered(c, answers, len);
+  bool answered = wn_looks_answered(c->signals, answers, len, c->place->position);
   double p = slate->propensities != NULL ? (double)slate->propensities[at] : 1;
   if (c->out->slates++ == 0) c->out->first_ms = slate->time_ms;
   c->out->last_ms = slate->time_ms;

@@ -14,7 +14,6 @@
 #include "model/looks.h"
 
 #include "base/mem.h"
-#include "store/answered.h"
 
 #include <math.h>
 
@@ -27,8 +26,8 @@ typedef struct counting {
   double drawn[WN_PLACES + 1], answered[WN_PLACES + 1], answers[WN_PLACES + 1];
 } counting;
 
-static bool is_answered(const wn_signals *signals, const wn_answer *answers, size_t len,
-                        size_t position) {
+bool wn_looks_answered(const wn_signals *signals, const wn_answer *answers, size_t len,
+                       size_t position) {
   for (size_t a = 0; a < len; a++)
     if (answers[a].position == position &&
         wn_signal_weight(signals, answers[a].type, answers[a].value, answers[a].time_ms,
@@ -47,7 +46,7 @@ static wn_status count_slate(void *ctx, const wn_slate_log *slate, const wn_answ
       c->shown[item * (WN_PLACES + 1) + place]++;
     if (!(p > 0 && p < 1)) continue;
     double weight = fmin(1 / p, WEIGHT_MAX);
-    bool answer = is_answered(c->log->signals, answers, len, i + 1);
+    bool answer = wn_looks_answered(c->log->signals, answers, len, i + 1);
     c->drawn[place] += weight;
     c->answered[place] += answer ? weight : 0;
     c->answers[place] += answer;

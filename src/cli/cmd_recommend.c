@@ -83,7 +83,8 @@ static void slate_table(const wn_slate_answer *slate, wn_buf *out) {
     wn_buf_printf(out, " for %.*s%s", WN_STR_ARG(slate->user),
                   slate->user_known ? "" : " (unknown so far: nothing personal)");
   if (slate->snapshot > 0)
-    wn_buf_printf(out, ", snapshot %" PRIu64, slate->snapshot);
+    wn_buf_printf(out, ", snapshot %" PRIu64 ", scored by the %s", slate->snapshot,
+                  slate->scored_by);
   else
     wn_buf_str(out, ", nothing trained yet");
   wn_buf_printf(out, ", %.2f ms\n", slate->took_ms);

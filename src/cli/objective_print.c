@@ -56,7 +56,10 @@ void wn_objective_summary_print(const wn_objective_summary *summary, wn_buf *out
                   h->spec.among[0] != '\0' ? ", among like " : "", h->spec.among);
     wn_buf_printf(out, "%" PRIu64 " successes of %" PRIu64 " labels", h->successes, h->rows);
     if (h->source == WN_OBJECTIVE_UNLABELLED) {
-      wn_buf_str(out, ": too few, no model");
+      wn_buf_printf(
+          out,
+          ": no model (%d successes and as many failures are needed, %d of each of held-out users)",
+          WN_OBJECTIVE_LABELS_MIN, WN_OBJECTIVE_HELD_MIN);
       continue;
     }
     wn_buf_printf(out, " from %s; held-out users: AUC %.3f, ECE %.4f, Brier %.4f",

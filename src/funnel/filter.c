@@ -214,11 +214,9 @@ wn_status wn_filter_check(wn_funnel *funnel, wn_error *err) {
   funnel->candidates_len = kept;
   if (funnel->trace == NULL) return WN_OK;
   if (ignored > 0) {
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel,
-                                   "%zu candidates that no filter allows came out of "
-                                   "retrieval and were dropped",
-                                   ignored));
+    wn_funnel_note(funnel,
+                   "%zu candidates that no filter allows came out of retrieval and were dropped",
+                   ignored);
   }
   return trace_drops(funnel, err);
 }

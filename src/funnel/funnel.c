@@ -20,14 +20,27 @@ void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const ch
   trace->drops[trace->drops_len++] = (wn_drop_trace){item, stage, reason};
 }
 
-const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) {
+static const char *format_text(const wn_funnel *funnel, const char *format, va_list args) {
   char text[512];
-  va_list args;
-  va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
-  va_end(args);
   const char *copy = wn_arena_strdup(funnel->arena, wn_str_of(text));
   return copy != NULL ? copy : "";
+}
+
+const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  const char *text = format_text(funnel, format, args);
+  va_end(args);
+  return text;
+}
+
+void wn_funnel_note(const wn_funnel *funnel, const char *format, ...) {
+  va_list args;
+  if (funnel->trace == NULL) return;
+  va_start(args, format);
+  wn_trace_note(funnel->trace, format_text(funnel, format, args));
+  va_end(args);
 }
 
 static wn_status check(const wn_request *request, wn_error *err) {
@@ -115,6 +128,12 @@ static wn_status explain_empty(wn_funnel *funnel, const char **reason, wn_error 
   return WN_OK;
 }
 
+/* Who decided what a candidate is worth. */
+static const char *scored_by(const wn_funnel *funnel) {
+  if (funnel->ranker != NULL) return funnel->by_objectives ? "objectives" : "ranker";
+  return funnel->normalise == WN_NORM_BLEND ? "blend" : "generators";
+}
+
 wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err) {
   wn_funnel funnel;
   wn_status status = WN_OK;
@@ -131,6 +150,7 @@ wn_status wn_funnel_run(const wn_request *request, wn_slate *out, wn_error *err)
                     .trace = funnel.trace,
                     .relaxed = funnel.relaxed,
                     .empty = empty,
+                    .scored_by = scored_by(&funnel),
                     .stages = funnel.stages};
   if (funnel.ranker != NULL && request->surface->log_features) {
     out->features = wn_features_count(wn_ranker_features(funnel.ranker));

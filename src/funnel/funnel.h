@@ -90,7 +90,7 @@ typedef struct wn_slate_item {
 } wn_slate_item;
 
 /* Room for one on each pin, slot and quota, and on what else there is to say. */
-#define WN_NOTES_MAX (4 * WN_RULES_MAX)
+#define WN_NOTES_MAX (8 * WN_RULES_MAX)
 
 /* What each stage took and left, always measured: retrieve, filter, score, order; then what the
  * light and the heavy ranker took of score, and how many they were asked about. */
@@ -179,10 +179,11 @@ typedef struct wn_slate {
   size_t len;           /* ≤ n; less only when fewer items are allowed (or caps forbid more) */
   wn_trace *trace;      /* explain; else NULL */
   wn_stage_stats stages;
-  const char *relaxed;  /* the rule that was left out, because nothing satisfies it; NULL: none */
-  const char *empty;    /* why there is no item at all; NULL: there is one */
-  uint32_t features;    /* of each row; 0: none to be logged */
-  uint64_t feature_set; /* wn_feature_set_hash */
+  const char *relaxed;   /* the rule that was left out, because nothing satisfies it; NULL: none */
+  const char *empty;     /* why there is no item at all; NULL: there is one */
+  const char *scored_by; /* "objectives", "ranker", "blend" or "generators" */
+  uint32_t features;     /* of each row; 0: none to be logged */
+  uint64_t feature_set;  /* wn_feature_set_hash */
 } wn_slate;
 
 /* Works without models (falls back to newest of the catalogue) and without a user. Only

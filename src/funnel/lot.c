@@ -81,10 +81,6 @@ wn_status wn_lot_cold(wn_funnel *funnel, uint32_t below, const wn_bitset *where,
 
 void wn_lot_cold_count(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot) {
   lot->items_len = wn_bitset_count(&lot->items);
-  if (funnel->trace != NULL)
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel,
-                                   "cold slot at %u: %zu items were shown fewer "
-                                   "than %u times",
-                                   slot->position, lot->items_len, slot->impressions));
+  wn_funnel_note(funnel, "cold slot at %u: %zu items were shown fewer than %u times",
+                 slot->position, lot->items_len, slot->impressions);
 }

@@ -108,10 +108,7 @@ static wn_status claim_pin(order *o, const wn_pin *pin, wn_error *err) {
     if (status != WN_OK) return status;
   }
   if (reason != NULL) {
-    if (funnel->trace != NULL) {
-      wn_trace_note(funnel->trace, wn_funnel_format(funnel, "pin of \"%s\" at %u not kept: %s",
-                                                    pin->item, pin->position, reason));
-    }
+    wn_funnel_note(funnel, "pin of \"%s\" at %u not kept: %s", pin->item, pin->position, reason);
     return WN_OK;
   }
   size_t candidate = candidate_of(o, item);
@@ -124,6 +121,10 @@ static wn_status claim_pin(order *o, const wn_pin *pin, wn_error *err) {
 /* Pins within the slate, by position. */
 static wn_status claim_pins(order *o, wn_error *err) {
   const wn_surface *surface = o->funnel->surface;
+  for (size_t i = 0; i < surface->pins_len; i++)
+    if (surface->pins[i].position > o->funnel->n)
+      wn_funnel_note(o->funnel, "pin of \"%s\" at %u not kept: %u places were asked for",
+                     surface->pins[i].item, surface->pins[i].position, o->funnel->n);
   for (uint32_t last = 0;;) {
     const wn_pin *next = NULL;
     for (size_t i = 0; i < surface->pins_len; i++) {
@@ -177,11 +178,9 @@ static void place_pin(order *o) {
   size_t p = o->pins_placed++;
   wn_funnel *funnel = o->funnel;
   uint32_t position = (uint32_t)funnel->slate_len + 1;
-  if (funnel->trace != NULL && o->pins[p]->position != position) {
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel, "pin of \"%s\" moved up from %u to %u", o->pins[p]->item,
-                                   o->pins[p]->position, position));
-  }
+  if (o->pins[p]->position != position)
+    wn_funnel_note(funnel, "pin of \"%s\" moved up from %u to %u", o->pins[p]->item,
+                   o->pins[p]->position, position);
   o->moved_by = "pin above";
   place(o, o->pin_items[p], candidate_of(o, o->pin_items[p]), "pin")->pinned = true;
   remember(o, o->pool + p);
@@ -253,7 +252,10 @@ static wn_lot any_candidate(order *o, const wn_slot *slot) {
     o->lot[i] = may;
     free += may;
   }
-  if (free == 0) return certain(funnel->candidates_len, NULL);
+  if (free == 0) {
+    wn_funnel_note(funnel, "slot at %u not kept: nothing for it", slot->position);
+    return certain(funnel->candidates_len, NULL);
+  }
   for (size_t i = 0; i < funnel->candidates_len; i++) o->lot[i] /= (double)free;
   return (wn_lot){
       .p = o->lot, .len = funnel->candidates_len, .sure = funnel->candidates_len, .why = "explore"};
@@ -299,9 +301,7 @@ static wn_lot sponsored(order *o, const wn_slot *slot) {
     if (o->standing.state[i] == WN_FREE &&
         wn_rules_slot_takes(&o->rules, slot, funnel->candidates[i].item))
       return certain(i, "slot");
-  if (funnel->trace != NULL)
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel, "slot at %u not kept: nothing for it", slot->position));
+  wn_funnel_note(funnel, "slot at %u not kept: nothing for it", slot->position);
   return certain(funnel->candidates_len, NULL);
 }
 
@@ -493,9 +493,8 @@ static void trace_order(order *o) {
   if (funnel->trace == NULL) return;
   wn_rules_report(&o->rules);
   if (funnel->slate_len < funnel->n && o->standing.blocked > 0) {
-    wn_trace_note(funnel->trace, wn_funnel_format(funnel, "%s left %zu of %u places empty",
-                                                  o->floored ? "floor and caps" : "caps",
-                                                  funnel->n - funnel->slate_len, funnel->n));
+    wn_funnel_note(funnel, "%s left %zu of %u places empty", o->floored ? "floor and caps" : "caps",
+                   funnel->n - funnel->slate_len, funnel->n);
   }
   size_t last = 0; /* worst rank shown: those below were not kept out by a cap */
   for (size_t i = 0; i < funnel->candidates_len; i++) {
@@ -566,6 +565,11 @@ static wn_status init_diversity(order *o, wn_error *err) {
   for (size_t i = 0; i < len; i++)
     items[i] = i < o->pool ? funnel->candidates[i].item : o->pin_items[i - o->pool];
   wn_status status = wn_similarity_init(&o->similarity, funnel, items, len, &o->diverse, err);
+  if (status == WN_OK && !o->diverse && surface->mmr_lambda < 1 &&
+      surface->diversity_by[0] != '\0' && len > 0)
+    wn_funnel_note(funnel, "no diversity: no candidate has %s \"%s\"",
+                   surface->diversity_is_model ? "a vector of" : "the attribute",
+                   surface->diversity_by);
   if (status != WN_OK || !o->diverse || surface->diversity_method != WN_DIVERSITY_DPP)
     return status;
   size_t window = surface->diversity_window < funnel->n ? surface->diversity_window : funnel->n;

@@ -9,7 +9,10 @@ wn_status wn_caps_init(wn_order_caps *caps, wn_funnel *funnel, wn_order_state *s
     wn_cap_count *rule = &caps->cap[caps->len];
     *rule = (wn_cap_count){.rule = &funnel->surface->caps[c]};
     rule->column = wn_catalog_column(funnel->request->catalog, wn_str_of(rule->rule->attribute));
-    if (rule->column == NULL) continue;
+    if (rule->column == NULL) {
+      wn_funnel_note(funnel, "cap on \"%s\" does nothing: no item has it", rule->rule->attribute);
+      continue;
+    }
     wn_map64_init(&rule->counts);
     caps->len++;
     rule->reason = wn_funnel_format(funnel, "cap:%s", rule->rule->attribute);

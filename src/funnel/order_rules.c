@@ -1,17 +1,22 @@
 /* Rules of ordering.
  *
- *   quotas      at least `min` items of the slate satisfy a condition, or are as new as wanted:
- * when as many places are left as quotas still miss, only items that help are chosen slots       a
- * position for the best candidate that satisfies a condition (sponsored), or for one drawn from all
- * that may be shown (exploration) repeats     a candidate's score times (1 − least) · factor^k +
- * least, k being how often its most frequent value stands above calibrated  − weight · KL(p ‖ .99 q
- * + .01 p) of the slate with the candidate, p and q being the shares of an attribute's values in
- * the user's history and in the slate (Steck, RecSys 2018) covered     + weight · Σᵥ pᵥ · mᵥ · Πⱼ
- * (1 − mⱼᵥ), the user's interests that nothing above covers (xQuAD: Santos, Macdonald and Ounis,
- * WWW 2010), an item with k values being m = 1/k of each
+ * Quotas: at least `min` items of the slate satisfy a condition, or are as new as wanted. When as
+ * many places are left as quotas still miss, only items that help are chosen.
+ *
+ * Slots: a position for the best candidate that satisfies a condition (sponsored), or for one drawn
+ * from all that may be shown (exploration).
+ *
+ * Repeats: a candidate's score times (1 − least) · factor^k + least, k being how often its most
+ * frequent value stands above.
+ *
+ * Calibrated: − weight · KL(p ‖ .99 q + .01 p) of the slate with the candidate, p and q being the
+ * shares of an attribute's values in the user's history and in the slate (Steck, RecSys 2018).
+ *
+ * Covered: + weight · Σᵥ pᵥ · mᵥ · Πⱼ (1 − mⱼᵥ), the user's interests that nothing above covers
+ * (xQuAD: Santos, Macdonald and Ounis, WWW 2010), an item with k values being m = 1/k of each.
  *
  * An item with k values counts 1/k for each. Caps are stronger than quotas, and slots come first.
- * Cost: O(pool · values) a place. Deterministic. */
+ * What a rule could not do is noted in the trace. Cost: O(pool · values) a place. Deterministic. */
 #include "funnel/order_rules.h"
 
 #include <math.h>
@@ -179,17 +184,28 @@ size_t wn_rules_slots_from(const wn_order_rules *rules, size_t position) {
   return n;
 }
 
+/* Within the slate that was asked for slots are told where their place is filled. */
+static void report_slots(const wn_funnel *funnel) {
+  for (size_t s = 0; s < funnel->surface->slots_len; s++) {
+    uint32_t position = funnel->surface->slots[s].position;
+    if (position <= funnel->slate_len) continue;
+    wn_funnel_note(funnel, "slot at %u not kept: the slate ends at %zu", position,
+                   funnel->slate_len);
+  }
+}
+
 void wn_rules_report(const wn_order_rules *rules) {
   const wn_funnel *funnel = rules->funnel;
-  for (size_t q = 0; q < funnel->surface->quotas_len && funnel->trace != NULL; q++) {
+  if (funnel->trace == NULL) return;
+  report_slots(funnel);
+  for (size_t q = 0; q < funnel->surface->quotas_len; q++) {
     const wn_quota *quota = &funnel->surface->quotas[q];
     if (rules->missing[q] == 0) continue;
     const char *what = quota->where[0] != '\0'
                            ? quota->where
                            : wn_funnel_format(funnel, "newer than %u days", quota->newer_days);
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel, "quota of %u (%.200s): %u kept", quota->min, what,
-                                   quota->min - rules->missing[q]));
+    wn_funnel_note(funnel, "quota of %u (%.200s): %u kept", quota->min, what,
+                   quota->min - rules->missing[q]);
   }
 }
 
@@ -236,7 +252,10 @@ static wn_status init_attr(wn_order_rules *rules, const wn_mix *mix, wn_error *e
   wn_attr_rule *rule = &rules->attr[rules->attrs_len];
   *rule = (wn_attr_rule){.mix = mix};
   rule->column = wn_catalog_column(funnel->request->catalog, wn_str_of(mix->attribute));
-  if (rule->column == NULL) return WN_OK;
+  if (rule->column == NULL) {
+    wn_funnel_note(funnel, "mix by \"%s\" does nothing: no item has it", mix->attribute);
+    return WN_OK;
+  }
   if (mix->kind != WN_MIX_REPEAT && funnel->query.history_len == 0) {
     wn_trace_note(funnel->trace, "no history to mix the slate by");
     return WN_OK;

@@ -66,10 +66,8 @@ static void by_ridge(wn_posterior *p, wn_funnel *funnel, const wn_takers *takers
     p->belief[i] = wn_linear_belief(&ridge, &takers->rows[p->candidate[i]], (double)p->slot->width);
     p->belief[i].b = fmax(p->belief[i].b, DEVIATION_LEAST);
   }
-  if (funnel->trace != NULL)
-    wn_trace_note(funnel->trace, wn_funnel_format(funnel, "%s: learnt of %llu impressions",
-                                                  wn_explore_names[p->slot->explore],
-                                                  (unsigned long long)sums.shown));
+  wn_funnel_note(funnel, "%s: learnt of %llu impressions", wn_explore_names[p->slot->explore],
+                 (unsigned long long)sums.shown);
 }
 
 static bool alloc(wn_posterior *p, wn_funnel *funnel, size_t among) {
@@ -169,11 +167,8 @@ wn_status wn_posterior_trial(wn_funnel *funnel, const wn_slot *slot, wn_lot *lot
   if (items == NULL || belief == NULL || p == NULL) return wn_fail_memory(err);
   for (size_t i = 0, n = 0; i < lot->items.bits && n < len; i++)
     if (wn_bitset_test(&lot->items, i)) items[n++] = (wn_item_ix)i;
-  if (funnel->trace != NULL)
-    wn_trace_note(funnel->trace, wn_funnel_format(funnel,
-                                                  "cold slot at %u: %zu items are on trial, shown "
-                                                  "fewer than %u times",
-                                                  slot->position, len, slot->impressions_max));
+  wn_funnel_note(funnel, "cold slot at %u: %zu items are on trial, shown fewer than %u times",
+                 slot->position, len, slot->impressions_max);
   *lot =
       (wn_lot){.sure = lot->sure, .explored = WN_EXPLORE_COLD, .below = lot->below, .why = "trial"};
   if (len == 0) return WN_OK;

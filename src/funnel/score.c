@@ -199,9 +199,7 @@ static wn_status apply_fatigue(wn_funnel *funnel, wn_error *err) {
     candidate->boost *= candidate->fatigue;
     tired++;
   }
-  if (tired > 0 && funnel->trace != NULL)
-    wn_trace_note(funnel->trace,
-                  wn_funnel_format(funnel, "fatigue: %zu candidates were shown in vain", tired));
+  if (tired > 0) wn_funnel_note(funnel, "fatigue: %zu candidates were shown in vain", tired);
   return WN_OK;
 }
 

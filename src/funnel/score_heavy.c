@@ -76,8 +76,7 @@ static size_t find_objectives(const wn_funnel *funnel, const wn_model *ranker,
     model[k] = wn_ranker_objective(ranker, name);
     found += model[k] != NULL;
     if (model[k] == NULL)
-      wn_trace_note(funnel->trace,
-                    wn_funnel_format(funnel, "objective %s has no model: it counts nothing", name));
+      wn_funnel_note(funnel, "objective %s has no model: it counts nothing", name);
   }
   return found;
 }

@@ -99,6 +99,7 @@ WN_MUST_USE wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source,
                                     wn_error *err);
 /* Notes for explain; text static or in the arena. Silent when the trace is full or absent. */
 void wn_trace_note(wn_trace *trace, const char *text);
+void wn_funnel_note(const wn_funnel *funnel, const char *format, ...) WN_PRINTF(2, 3);
 void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const char *reason);
 const char *wn_funnel_format(const wn_funnel *funnel, const char *format, ...) WN_PRINTF(2, 3);
 double wn_ms_since(uint64_t mono_ns);

@@ -7,6 +7,8 @@
 
 #define WN_OBJECTIVES_MAX       8
 #define WN_OBJECTIVE_NAME_MAX   31
+#define WN_OBJECTIVE_LABELS_MIN 50 /* successes, and failures: fewer say too little */
+#define WN_OBJECTIVE_HELD_MIN   10 /* of them among the users held out */
 #define WN_LABEL_TERMS_MAX      4
 #define WN_LABEL_WITHIN_DEFAULT 86400000 /* ms, where a rule does not say */
 

@@ -22,8 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SUCCESSES_MIN 50 /* and failures: with fewer there is nothing to learn from */
-#define HELD_MIN      10
 #define SUCCESS_MAX   10.0f /* weight of a success at a place that is hardly looked at */
 #define IMPROVE_EVERY 5     /* trees */
 
@@ -82,9 +80,11 @@ static counts count(const wn_objective_view *v) {
 }
 
 static bool enough(const counts *c) {
-  return c->successes >= SUCCESSES_MIN && c->known - c->successes >= SUCCESSES_MIN &&
-         c->held_successes >= HELD_MIN && c->held - c->held_successes >= HELD_MIN &&
-         c->success_weight > 0 && c->weight > c->success_weight;
+  return c->successes >= WN_OBJECTIVE_LABELS_MIN &&
+         c->known - c->successes >= WN_OBJECTIVE_LABELS_MIN &&
+         c->held_successes >= WN_OBJECTIVE_HELD_MIN &&
+         c->held - c->held_successes >= WN_OBJECTIVE_HELD_MIN && c->success_weight > 0 &&
+         c->weight > c->success_weight;
 }
 
 bool wn_objective_rows_enough(const wn_objective_rows *rows, size_t objectives) {
@@ -213,10 +213,11 @@ const char *wn_objective_source_name(unsigned source) {
 static void tell(const wn_objective_head *h) {
   const wn_calibration_quality *a = &h->report.before, *b = &h->report.after;
   if (h->source == WN_OBJECTIVE_UNLABELLED)
-    wn_log(WN_LOG_WARN,
-           "objective %s has no model: %" PRIu64 " successes among %" PRIu64
-           " known labels, at least %d and as many failures are needed",
-           h->spec.name, h->successes, h->rows, SUCCESSES_MIN);
+    wn_log(
+        WN_LOG_WARN,
+        "objective %s has no model: %" PRIu64 " successes among %" PRIu64
+        " known labels; %d successes and as many failures are needed, %d of each of held-out users",
+        h->spec.name, h->successes, h->rows, WN_OBJECTIVE_LABELS_MIN, WN_OBJECTIVE_HELD_MIN);
   else
     wn_log(WN_LOG_INFO,
            "objective %s from %s: %" PRIu64 " successes of %" PRIu64

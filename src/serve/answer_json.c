@@ -97,6 +97,8 @@ void wn_slate_answer_to_json(const wn_slate_answer *answer, wn_buf *out) {
   wn_json_key(&json, "personal");
   wn_json_bool(&json, answer->personal);
   wn_answer_model(&json, answer->snapshot);
+  wn_json_key(&json, "scored_by");
+  wn_json_cstring(&json, answer->scored_by);
   if (answer->arms.len > 0) write_arms(&json, answer->arms);
   wn_json_key(&json, "items");
   wn_json_array(&json);

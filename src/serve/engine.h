@@ -85,11 +85,12 @@ typedef struct wn_slate_answer {
   size_t len;
   wn_str source_names[2 * WN_GENERATORS_MAX]; /* bit → generator */
   size_t source_count;
-  uint32_t own_sources; /* the first of these: generators, and no fallbacks */
-  wn_str context;       /* of all items, as it is logged; absent: no linear bandit was asked */
-  wn_str explain_json;  /* the trace; absent without explain */
-  const char *relaxed;  /* the rule that was left out; NULL: none */
-  const char *empty;    /* why there is no item; NULL: there are some */
+  uint32_t own_sources;  /* the first of these: generators, and no fallbacks */
+  wn_str context;        /* of all items, as it is logged; absent: no linear bandit was asked */
+  wn_str explain_json;   /* the trace; absent without explain */
+  const char *relaxed;   /* the rule that was left out; NULL: none */
+  const char *empty;     /* why there is no item; NULL: there are some */
+  const char *scored_by; /* "objectives", "ranker", "blend" or "generators" */
   wn_stage_stats stages;
   double took_ms;
   /* A feed's slate, and any slate while commits fail, is stored before it is shown. With `hold` the

@@ -261,6 +261,8 @@ wn_status wn_passage_run(wn_passage *p, wn_error *err) {
   p->out->stages = slate.stages;
   p->out->empty = slate.empty;
   p->out->relaxed = slate.relaxed;
+  p->out->scored_by = slate.scored_by;
+  if (strcmp(slate.scored_by, "objectives") != 0) p->weights = (wn_str){0}; /* they did nothing */
   tell_relaxed(p, &slate);
   WN_TRY(copy_items(p, &slate, err));
   p->slate = slate;

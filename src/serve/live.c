@@ -138,14 +138,22 @@ static wn_status parse(const wn_live *live, wn_str text, wn_config *config, wn_e
   return as_sent(wn_declared_load(live->engine->dir, config, err), WN_E_CONFLICT, err);
 }
 
+/* Weights of objectives are read by serving alone. */
+static bool trains_alike(const wn_config *a, const wn_config *b) {
+  wn_train_options as_before;
+  memcpy(&as_before, &b->train, sizeof as_before);
+  for (size_t k = 0; k < as_before.objectives.len; k++)
+    as_before.objectives.data[k].weight = a->train.objectives.data[k].weight;
+  return memcmp(&a->train, &as_before, sizeof as_before) == 0;
+}
+
 static unsigned waits_of(const wn_config *a, const wn_config *b) {
   bool start = memcmp(&a->server, &b->server, sizeof a->server) != 0 ||
                memcmp(&a->training, &b->training, sizeof a->training) != 0 ||
                memcmp(&a->alerts, &b->alerts, sizeof a->alerts) != 0 ||
                memcmp(&a->signals, &b->signals, sizeof a->signals) != 0 ||
                a->items_strict != b->items_strict;
-  bool training = memcmp(&a->train, &b->train, sizeof a->train) != 0;
-  return (training ? WN_WAITS_TRAINING : 0) | (start ? WN_WAITS_START : 0);
+  return (!trains_alike(a, b) ? WN_WAITS_TRAINING : 0) | (start ? WN_WAITS_START : 0);
 }
 
 /* A checked change, not yet made. */

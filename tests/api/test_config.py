@@ -119,6 +119,10 @@ class Config(ApiTest):
                             (START + "models: {als: {factors: 8}}\n", ["training"])):
             self.assertEqual(self.ok(self.put(text))["waits_for"], waits)
             self.assertEqual(self.ok(self.put(START))["waits_for"], waits)
+        self.assertEqual(self.ok(self.put(START + "objectives: {click: {weight: 2}}\n"))["waits_for"], ["training"])
+        self.assertEqual(self.ok(self.put(START + "objectives: {click: {weight: 5}}\n"))["waits_for"], [])
+        self.assertEqual(self.ok(self.put(START + "objectives: {click: {label: buy}}\n"))["waits_for"], ["training"])
+        self.ok(self.put(START))
 
     def preview(self, text, **more):
         return self.ok(self.server.post("/v1/config/preview", {"text": text, **more}))

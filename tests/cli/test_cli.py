@@ -159,6 +159,8 @@ class Cli(unittest.TestCase):
         self.assertEqual(slate["model"], 1)
         self.assertGreater(slate["took_ms"], 0)
         table = winnow("recommend", "--data", self.data, "--user", "u2", "--n", "8").stdout
+        self.assertIn(slate["scored_by"], ("blend", "generators"))
+        self.assertIn("scored by the " + slate["scored_by"], table)
         for item in slate["items"]:
             self.assertIn(item["id"], table)
             self.assertEqual(item["propensity"], 1)

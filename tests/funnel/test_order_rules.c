@@ -61,6 +61,8 @@ static void random_surface(wn_surface *s, wn_rng *rng) {
     wn_mix_kind kind = (wn_mix_kind)wn_rng_below(rng, 3);
     add_mix(s, attributes[wn_rng_below(rng, 4)], kind, (float)wn_rng_double(rng));
   }
+  for (uint64_t b = wn_rng_below(rng, 3); b > 0; b--)
+    fx_boost(s, conditions[wn_rng_below(rng, 5)], 2 * (float)wn_rng_double(rng));
   if (wn_rng_below(rng, 4) == 0) s->floor = 0.3f;
   if (wn_rng_below(rng, 3) == 0) s->temperature = 0.1f;
 }
@@ -87,13 +89,25 @@ static void check_quotas(const fx_world *w, const wn_surface *s, const wn_slate 
   }
 }
 
+/* Each boost whose condition holds multiplies, and no other. */
+static void check_boosts(const fx_world *w, const wn_surface *s, const wn_slate *slate) {
+  for (size_t i = 0; i < slate->trace->candidates_len; i++) {
+    const wn_candidate *candidate = &slate->trace->candidates[i];
+    float factor = 1;
+    for (size_t b = 0; b < s->boosts_len; b++)
+      if (satisfies(w, s->boosts[b].where, candidate->item)) factor *= s->boosts[b].factor;
+    assert_float_equal(candidate->boost, factor, 1e-5);
+  }
+}
+
 static void check_slots(const fx_world *w, const wn_surface *s, const wn_slate *slate) {
   for (size_t k = 0; k < s->slots_len; k++) {
     const wn_slot *slot = &s->slots[k];
     char note[60];
+    snprintf(note, sizeof note, "slot at %u not kept", slot->position);
+    if (slot->position > slate->len) assert_true(fx_noted(slate->trace, note));
     if (slot->explore || slot->position > slate->len) continue;
     if (slate->items[slot->position - 1].pinned) continue; /* moved up */
-    snprintf(note, sizeof note, "slot at %u not kept", slot->position);
     assert_true(satisfies(w, slot->where, slate->items[slot->position - 1].item) ||
                 fx_noted(slate->trace, note));
   }
@@ -180,6 +194,7 @@ static void test_random_rules(void **state) {
     check_slate(&s, &slate, n);
     check_quotas(&w, &s, &slate, r.query.now_ms);
     check_slots(&w, &s, &slate);
+    check_boosts(&w, &s, &slate);
     check_caps(&w, &s, &slate);
     check_pins(&w, &s, &slate, n);
   }
@@ -238,6 +253,40 @@ static void test_floor(void **state) {
   slate = fx_run(&r);
   assert_int_equal(slate.len, 20);
   assert_true(fx_noted(slate.trace, "floor not kept"));
+  fx_clear(&w);
+}
+
+/* A rule that cannot do anything says so. */
+static void test_told(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  fx_init(&w, 100, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 100, 1.0f);
+  fx_cap(&s, "absent", 2);
+  fx_diversity(&s, "absent", false, 0.5f);
+  add_mix(&s, "absent", WN_MIX_REPEAT, 0.5f);
+  add_slot(&s, 2, "section == 'none'");
+  add_slot(&s, 3, NULL);
+  snprintf(s.slots[1].where, sizeof s.slots[1].where, "section == 'none'");
+  add_slot(&s, 15, "section == 's1'");
+  fx_pin(&s, "i1", 12);
+  wn_request r = fx_request(&w, &s, 10);
+  r.explain = true;
+  wn_slate slate = fx_run(&r);
+  assert_int_equal(slate.len, 10);
+  static const char *const notes[] = {"cap on \"absent\" does nothing",
+                                      "no diversity: no candidate has the attribute",
+                                      "mix by \"absent\" does nothing",
+                                      "slot at 2 not kept: nothing for it",
+                                      "slot at 3 not kept: nothing for it",
+                                      "slot at 15 not kept: the slate ends at 10",
+                                      "pin of \"i1\" at 12 not kept: 10 places were asked for"};
+  for (size_t i = 0; i < 7; i++)
+    if (!fx_noted(slate.trace, notes[i])) fail_msg("not told: %s", notes[i]);
+  fx_diversity(&s, "gone", true, 0.5f);
+  assert_true(fx_noted(fx_run(&r).trace, "no candidate has a vector of \"gone\""));
   fx_clear(&w);
 }
 
@@ -377,7 +426,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random_rules), cmocka_unit_test(test_quota),
       cmocka_unit_test(test_floor),        cmocka_unit_test(test_mixes),
-      cmocka_unit_test(test_propensities), cmocka_unit_test(test_judged),
+      cmocka_unit_test(test_told),         cmocka_unit_test(test_propensities),
+      cmocka_unit_test(test_judged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,7 @@ static void test_is_the_blend(void **state) {
   surface(&s);
   wn_slate slate = trained_run(&w, &s);
   assert_int_equal(slate.trace->normalise, WN_NORM_BLEND);
+  assert_string_equal(slate.scored_by, "blend");
   const wn_model *blend = wn_models_find(&w.models, "blend");
   wn_query query = w.query;
   query.arena = NULL;

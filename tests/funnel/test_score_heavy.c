@@ -112,6 +112,7 @@ static void test_boosts(void **state) {
   slate = trained_run(&w, &s);
   assert_int_equal(slate.items[0].item, item);
   assert_true(isfinite(slate.trace->candidates[0].margin));
+  assert_string_equal(slate.scored_by, "ranker");
   trained_clear(&w);
 }
 
@@ -129,6 +130,7 @@ static void test_fallbacks(void **state) {
   init(&w, false);
   slate = trained_run(&w, &s);
   assert_true(slate.len == 20 && fx_noted(slate.trace, "no ranker in this snapshot"));
+  assert_string_equal(slate.scored_by, "generators");
   s.heavy = 0;
   slate = trained_run(&w, &s);
   assert_false(fx_noted(slate.trace, "ranker"));

@@ -70,6 +70,10 @@ static void check_perturbed(site *s) {
   const wn_heads_ask all = {WN_STR("home"), 0};
   world_open_as(&s->w, perturbed);
   visit(s, visits);
+  slate stranger = ask(&s->w, "home", "stranger", NULL, 5);
+  assert_string_equal(stranger.answer.scored_by,
+                      "blend"); /* weights that do nothing are not logged */
+  slate_clear(&stranger);
   h.objectives = s->w.engine->config.train.objectives;
   world_close(&s->w); /* all is committed */
   world_open_as(&s->w, perturbed);

@@ -111,6 +111,7 @@ export interface Slate {
   user: string | null
   user_known: boolean
   personal: boolean
+  scored_by?: 'objectives' | 'ranker' | 'blend' | 'generators'
   model: number | null
   items: SlateItem[]
   took_ms: number

@@ -34,6 +34,7 @@
 #include "funnel/posterior.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { POOL_MIN = 200, POOL_A_PLACE = 4, ROWS = 400 };
 static const char floor_reason[] = "floor";
@@ -408,12 +409,21 @@ cleanup:
   return status;
 }
 
+/* What a choice does to those that it passes. */
+static const char *above(const char *why) {
+  if (strcmp(why, "slot") == 0) return "slot above";
+  return strcmp(why, "quota") == 0 ? "quota above" : "drawn above";
+}
+
 /* Why the chosen candidate stands where it stands. */
 static const char *reason_of(order *o, size_t chosen, const char *why) {
   const wn_candidate *candidate = &o->funnel->candidates[chosen];
-  if (chosen == o->funnel->candidates_len) return o->moved_by = why;
   size_t position = o->funnel->slate_len + 1, rank = chosen + 1;
-  if (why != NULL) return o->moved_by = why;
+  if (why != NULL) {
+    o->moved_by = above(why);
+    return why;
+  }
+  if (chosen == o->funnel->candidates_len) return o->moved_by;
   if (chosen != o->next) return o->moved_by = o->diverse ? "diversity" : "mix";
   if (rank > position) {
     for (size_t i = 0; i < chosen; i++) {

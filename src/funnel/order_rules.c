@@ -211,9 +211,8 @@ void wn_rules_report(const wn_order_rules *rules) {
 
 /* --- beginning --- */
 
-static wn_status find(wn_order_rules *rules, const char *where, const char *field, wn_bitset *out,
-                      wn_error *err) {
-  wn_funnel *funnel = rules->funnel;
+wn_status wn_rules_items(wn_funnel *funnel, const char *where, const char *field, wn_bitset *out,
+                         wn_error *err) {
   if (!wn_bitset_init_arena(out, funnel->items, funnel->arena)) return wn_fail_memory(err);
   wn_bitset_fill(out, true);
   return wn_expr_cache_and(funnel->request->filters, wn_str_of(where), field,
@@ -221,14 +220,12 @@ static wn_status find(wn_order_rules *rules, const char *where, const char *fiel
 }
 
 /* By whole days, so that the text, and with it the compiled condition, stays for a day. */
-static wn_status find_quota(wn_order_rules *rules, size_t q, wn_error *err) {
-  const wn_quota *quota = &rules->funnel->surface->quotas[q];
+wn_status wn_rules_quota_items(wn_funnel *funnel, const wn_quota *quota, wn_bitset *out,
+                               wn_error *err) {
   char newer[64];
-  rules->missing[q] = quota->min;
-  if (quota->where[0] != '\0') return find(rules, quota->where, "quota", &rules->quota[q], err);
-  int64_t day = rules->funnel->query.now_ms / DAY_MS - (int64_t)quota->newer_days;
+  int64_t day = funnel->query.now_ms / DAY_MS - (int64_t)quota->newer_days;
   snprintf(newer, sizeof newer, "created >= %lld", (long long)day * (DAY_MS / 1000));
-  return find(rules, newer, "quota", &rules->quota[q], err);
+  return wn_rules_items(funnel, quota->where[0] != '\0' ? quota->where : newer, "quota", out, err);
 }
 
 /* Shares of the history's values; false: out of memory. */
@@ -279,10 +276,13 @@ wn_status wn_rules_init(wn_order_rules *rules, wn_funnel *funnel, size_t pool, w
   wn_status status = WN_OK;
   rules->funnel = funnel;
   rules->pool = pool;
-  for (size_t q = 0; q < surface->quotas_len; q++) WN_TRY(find_quota(rules, q, err));
+  for (size_t q = 0; q < surface->quotas_len; q++) {
+    rules->missing[q] = surface->quotas[q].min;
+    WN_TRY(wn_rules_quota_items(funnel, &surface->quotas[q], &rules->quota[q], err));
+  }
   for (size_t s = 0; s < surface->slots_len; s++)
     if (surface->slots[s].where[0] != '\0')
-      WN_TRY(find(rules, surface->slots[s].where, "slot", &rules->slot[s], err));
+      WN_TRY(wn_rules_items(funnel, surface->slots[s].where, "slot", &rules->slot[s], err));
   for (size_t m = 0; m < surface->mixes_len; m++) WN_TRY(init_attr(rules, &surface->mixes[m], err));
 cleanup:
   return status;

@@ -31,6 +31,11 @@ typedef struct wn_order_rules {
   size_t attrs_len;
 } wn_order_rules;
 
+/* What satisfies a condition, and a quota's. */
+WN_MUST_USE wn_status wn_rules_items(wn_funnel *funnel, const char *where, const char *field,
+                                     wn_bitset *out, wn_error *err);
+WN_MUST_USE wn_status wn_rules_quota_items(wn_funnel *funnel, const wn_quota *quota, wn_bitset *out,
+                                           wn_error *err);
 /* Memory from the request's arena but for maps, which wn_rules_clear frees. */
 WN_MUST_USE wn_status wn_rules_init(wn_order_rules *rules, wn_funnel *funnel, size_t pool,
                                     wn_error *err);

@@ -103,12 +103,12 @@ static wn_candidate *candidate_at(wn_funnel *funnel, wn_item_ix item) {
   return fresh;
 }
 
-static wn_status merge(wn_funnel *funnel, size_t number, wn_error *err) {
+wn_status wn_retrieve_merge(wn_funnel *funnel, size_t number, size_t from, wn_error *err) {
   const wn_source *source = &funnel->sources[number];
   size_t before = funnel->candidates_len;
-  wn_status status = reserve(funnel, source->list.len, err);
+  wn_status status = reserve(funnel, source->list.len - from, err);
   if (status != WN_OK) return status;
-  for (size_t i = 0; i < source->list.len; i++) {
+  for (size_t i = from; i < source->list.len; i++) {
     wn_candidate *candidate = candidate_at(funnel, source->list.data[i].ix);
     if (candidate == NULL) return wn_fail_memory(err);
     candidate->sources |= (uint32_t)1 << number;
@@ -119,8 +119,9 @@ static wn_status merge(wn_funnel *funnel, size_t number, wn_error *err) {
   }
   if (funnel->trace != NULL) {
     wn_generator_trace *trace = &funnel->trace->generators[number];
-    trace->unique_here = (uint32_t)(funnel->candidates_len - before);
-    funnel->trace->merged_duplicates += source->list.len - trace->unique_here;
+    uint32_t fresh = (uint32_t)(funnel->candidates_len - before);
+    trace->unique_here += fresh;
+    funnel->trace->merged_duplicates += source->list.len - from - fresh;
   }
   return WN_OK;
 }
@@ -204,7 +205,7 @@ static wn_status ask_and_merge(wn_funnel *funnel, size_t number, wn_error *err) 
   wn_source *source = &funnel->sources[number];
   uint64_t start = wn_mono_ns();
   wn_status status = ask(funnel, source, err);
-  if (status == WN_OK) status = merge(funnel, number, err);
+  if (status == WN_OK) status = wn_retrieve_merge(funnel, number, 0, err);
   source->ms = wn_ms_since(start);
   return status;
 }
@@ -241,6 +242,7 @@ wn_status wn_retrieve(wn_funnel *funnel, wn_error *err) {
     if (source->tier == 2) source->quota = (uint32_t)(have + n);
     status = ask_and_merge(funnel, i, err);
   }
+  if (status == WN_OK) status = wn_retrieve_for_rules(funnel, err);
   trace_sources(funnel);
   return status;
 }

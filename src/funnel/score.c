@@ -69,8 +69,9 @@ static float normalise(wn_normalise how, const wn_proposal *proposal, const spre
   switch (how) {
   case WN_NORM_MINMAX:
     if (!(s->max > s->min)) return 1.0f;
-    return (float)(MINMAX_LEAST +
-                   (1.0 - MINMAX_LEAST) * ((double)score - s->min) / ((double)s->max - s->min));
+    return (float)fmax(MINMAX_LEAST, MINMAX_LEAST + (1.0 - MINMAX_LEAST) *
+                                                        ((double)score - s->min) /
+                                                        ((double)s->max - s->min));
   case WN_NORM_ZSCORE:
     if (!(s->deviation > 0)) return 0.5f;
     return (float)(1.0 / (1.0 + exp(-(score - s->mean) / s->deviation)));
@@ -103,7 +104,7 @@ static void normalise_member(wn_funnel *funnel, size_t number) {
     wn_proposal *proposal = &funnel->candidates[i].proposals[number];
     if (proposal->rank == 0 || !(source->weight > 0.0f)) continue;
     float points = wn_blend_points(&source->blend, &list, proposal->standing, proposal->score);
-    proposal->normalised = points / source->weight;
+    proposal->normalised = fmaxf(points, 0) / source->weight;
   }
 }
 

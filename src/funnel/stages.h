@@ -63,6 +63,11 @@ WN_MUST_USE wn_status wn_filter_compile(wn_funnel *funnel, wn_error *err);
 WN_MUST_USE wn_status wn_filter_blame(wn_funnel *funnel, const char **reason, wn_error *err);
 /* Retrieve: asks the sources, merges by item. */
 WN_MUST_USE wn_status wn_retrieve(wn_funnel *funnel, wn_error *err);
+/* Its last step: candidates for quotas and slots that nobody proposed. */
+WN_MUST_USE wn_status wn_retrieve_for_rules(wn_funnel *funnel, wn_error *err);
+/* A source's list from `from` on becomes candidates. */
+WN_MUST_USE wn_status wn_retrieve_merge(wn_funnel *funnel, size_t number, size_t from,
+                                        wn_error *err);
 /* Filter, second half: no candidate that is not allowed passes, whatever its generator did; explain
  * names what was kept out. */
 WN_MUST_USE wn_status wn_filter_check(wn_funnel *funnel, wn_error *err);

@@ -71,6 +71,18 @@ static bool is_newer(const fx_world *w, wn_item_ix item, int64_t now_ms, uint32_
   return wn_catalog_created(w->catalog)[item] >= (now_ms / 86400000 - days) * 86400000;
 }
 
+/* Without caps, pins, slots and a floor, and with as many places as they ask for, quotas get what
+ * the whole catalogue has, proposed or not. */
+static void check_quota_whole(const fx_world *w, const wn_surface *s, const wn_slate *slate,
+                              const wn_quota *quota, size_t have) {
+  size_t asked = 0, known = 0;
+  for (size_t q = 0; q < s->quotas_len; q++) asked += s->quotas[q].min;
+  if (s->caps_len + s->pins_len + s->slots_len > 0 || s->floor > 0 || asked > slate->len) return;
+  if (quota->where[0] == '\0') return;
+  for (wn_item_ix i = 0; i < w->items; i++) known += satisfies(w, quota->where, i);
+  assert_true(have >= quota->min || have == known);
+}
+
 /* Every quota is kept, or told as not kept with the count that is there. */
 static void check_quotas(const fx_world *w, const wn_surface *s, const wn_slate *slate,
                          int64_t now_ms) {
@@ -81,6 +93,7 @@ static void check_quotas(const fx_world *w, const wn_surface *s, const wn_slate 
       have += quota->where[0] != '\0'
                   ? satisfies(w, quota->where, slate->items[i].item)
                   : is_newer(w, slate->items[i].item, now_ms, quota->newer_days);
+    check_quota_whole(w, s, slate, quota, have);
     if (have >= quota->min) continue;
     char note[700];
     snprintf(note, sizeof note, "quota of %u (%s): %zu kept", quota->min,
@@ -231,6 +244,36 @@ static void test_quota(void **state) {
   slate = fx_run(&r);
   assert_int_equal(slate.len, 10);
   assert_true(fx_noted(slate.trace, "quota of 11 (section == 's1'): 10 kept"));
+  fx_clear(&w);
+}
+
+/* What no generator proposed is asked for, and moves no other score. */
+static void test_asked_for(void **state) {
+  (void)state;
+  fx_world w;
+  wn_surface s;
+  float before[10];
+  fx_init(&w, 300, 3);
+  wn_surface_init(&s, "t", WN_FLAVOUR_FLAT);
+  fx_generator(&s, "a", 12, 1.0f);
+  wn_request r = fx_request(&w, &s, 10);
+  r.explain = true;
+  wn_slate slate = fx_run(&r);
+  for (size_t i = 0; i < 10; i++) before[i] = slate.trace->candidates[i].score;
+  const char *rare = "section == 's1' and 'red' in tags";
+  add_quota(&s, rare, 0, 3);
+  add_slot(&s, 2, rare);
+  add_slot(&s, 4, "section == 's2' and 'red' in tags");
+  slate = fx_run(&r);
+  size_t have = 0;
+  for (size_t i = 0; i < 10; i++) have += satisfies(&w, rare, slate.items[i].item);
+  assert_int_equal(have, 3);
+  assert_true(satisfies(&w, s.slots[0].where, slate.items[1].item));
+  assert_true(satisfies(&w, s.slots[1].where, slate.items[3].item));
+  for (size_t i = 0; i < 10; i++)
+    assert_float_equal(slate.trace->candidates[i].score, before[i], 0);
+  assert_true(slate.trace->generators[0].proposed > 12);
+  assert_int_equal(slate.trace->notes_len, 0);
   fx_clear(&w);
 }
 
@@ -425,9 +468,9 @@ static void test_judged(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random_rules), cmocka_unit_test(test_quota),
-      cmocka_unit_test(test_floor),        cmocka_unit_test(test_mixes),
-      cmocka_unit_test(test_told),         cmocka_unit_test(test_propensities),
-      cmocka_unit_test(test_judged),
+      cmocka_unit_test(test_asked_for),    cmocka_unit_test(test_floor),
+      cmocka_unit_test(test_mixes),        cmocka_unit_test(test_told),
+      cmocka_unit_test(test_propensities), cmocka_unit_test(test_judged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* The plain rule: what is most used in the same category. Score of an item = its use, fading over
- * 28 days (where the data have times; else all of it), times the share of the asked item's values
- * of one attribute that it has. Asked for an item (a flat surface), or for the newest one of a
- * history.
+ * 28 days up to the newest event (where the data have times; else all of it), times the share of
+ * the asked item's values of one attribute that it has. What nobody used for years goes by all its
+ * use, below the others. Asked for an item (a flat surface), or for the newest one of a history.
  *
  * `attribute` says which; by default the text or list of texts that most items have (item_facts.c).
  * Counts follow events; which values an item has is as of training, and items put since join then.
@@ -18,12 +18,14 @@
 #include <string.h>
 
 enum { FADING = WN_PULSE_WINDOWS - 1 };
+#define LONG_AGO 1e-6f /* what use of any age counts */
 
 typedef struct top {
   wn_model base;
   wn_item_facts facts;
   uint64_t *of_value; /* [pairs] value << 32 | item, ascending; NULL: no attribute */
   size_t pairs;
+  int64_t newest_ms; /* event */
 } top;
 
 static void top_free(wn_model *model) {
@@ -33,9 +35,11 @@ static void top_free(wn_model *model) {
   wn_free(m);
 }
 
-/* Items by value. */
+/* Items by value, and the newest event. */
 static wn_status invert(top *m, wn_error *err) {
   const wn_item_facts *f = &m->facts;
+  for (size_t i = 0; i < f->pulses; i++)
+    if (f->pulse[i].time_ms > m->newest_ms) m->newest_ms = f->pulse[i].time_ms;
   if (f->head.attrs == 0) return WN_OK;
   m->pairs = (size_t)f->value_ptr[0][f->head.items];
   m->of_value = wn_reallocarray(NULL, m->pairs + 1, sizeof *m->of_value);
@@ -104,9 +108,10 @@ static size_t first_of(const top *m, uint64_t pair) {
   return low;
 }
 
-static float use_of(const top *m, uint32_t item, int64_t now_ms) {
+static float use_of(const top *m, uint32_t item) {
   const wn_pulse *p = &m->facts.pulse[item];
-  return m->facts.head.timed ? wn_pulse_at(p, FADING, now_ms) : (float)p->count;
+  if (!m->facts.head.timed) return (float)p->count;
+  return wn_pulse_at(p, FADING, m->newest_ms) + LONG_AGO * (float)p->count;
 }
 
 static wn_status top_ask(wn_ask *ask, const wn_model *model, const wn_query *query, wn_arena *arena,
@@ -127,7 +132,7 @@ static wn_status top_ask(wn_ask *ask, const wn_model *model, const wn_query *que
     uint64_t value = (uint64_t)f->value[0][v] << 32, last = value | UINT32_MAX;
     for (size_t i = first_of(m, value); i < m->pairs && m->of_value[i] < last; i++) {
       uint32_t other = (uint32_t)m->of_value[i];
-      wn_accum_add(&ask->accum, other, use_of(m, other, query->now_ms) / (float)(end - begin));
+      wn_accum_add(&ask->accum, other, use_of(m, other) / (float)(end - begin));
     }
   }
   ask->any = true;
@@ -150,7 +155,10 @@ static wn_status top_score_all(const wn_model *model, const wn_query *query, flo
 }
 
 static void top_update(wn_model *model, const wn_event *event, float weight) {
-  if (weight > 0) wn_facts_update(&((top *)model)->facts, event);
+  top *m = (top *)model;
+  if (!(weight > 0)) return;
+  wn_facts_update(&m->facts, event);
+  if (event->time_ms > m->newest_ms) m->newest_ms = event->time_ms;
 }
 
 static size_t top_bytes(const wn_model *model) {

@@ -113,6 +113,30 @@ static void test_default_and_unknown(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* Use fades up to the newest event, whenever one asks; what is years old still has an order. */
+static void test_long_ago(void **state) {
+  (void)state;
+  static const int64_t year = 365 * 86400000ll;
+  static const fact facts[] = {
+      {0, 0, 1, 30 * year}, {1, 5, 1, 30 * year}, {2, 5, 1, 31 * year}, {3, 10, 1, 56 * year}};
+  static const uint32_t want[] = {10, 5, 0};
+  wn_dataset data;
+  wn_model *m;
+  wn_params params = {.text = "shelf"};
+  wn_scored list[10];
+  size_t count;
+  dataset_of(facts, 4, 4, ITEMS, &data);
+  data.items_source.scan = scan;
+  wn_fit_env env = {.seed = 1};
+  assert_ok(wn_model_top.fit(&data, &params, &env, &m, err));
+  wn_query query = {.anchor = 15, .user = WN_NO_IX, .now_ms = 70 * year};
+  assert_ok(m->cls->candidates(m, &query, 10, list, &count, err));
+  assert_int_equal(count, 3);
+  for (size_t i = 0; i < 3; i++) assert_int_equal(list[i].ix, want[i]);
+  m->cls->free(m);
+  wn_dataset_clear(&data);
+}
+
 static void test_snapshot(void **state) {
   (void)state;
   char path[] = "/tmp/winnow-top-XXXXXX";
@@ -141,6 +165,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_naive),
       cmocka_unit_test(test_default_and_unknown),
+      cmocka_unit_test(test_long_ago),
       cmocka_unit_test(test_snapshot),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

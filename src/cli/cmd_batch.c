@@ -84,9 +84,10 @@ static wn_status choose_format(wn_batch_format *format, wn_error *err) {
       *format = all[i].format;
       return WN_OK;
     }
-  if (opt.format == NULL) return WN_OK;
-  return wn_fail(err, WN_E_ARGUMENT, "format", "must be csv, jsonl or sqlite, got `%s`",
-                 opt.format);
+  bool parquet = name != NULL && strcmp(name, "parquet") == 0;
+  if (opt.format == NULL && !parquet) return WN_OK;
+  return wn_fail(err, WN_E_ARGUMENT, "format", "must be csv, jsonl or sqlite, got `%s`%s", name,
+                 parquet ? "; Parquet is not written (docs/batch.md)" : "");
 }
 
 /* All that decides what the rows are, but for the data of a directory, which the state names. */

@@ -189,9 +189,12 @@ static uint16_t levels_of(const wn_dataset *data) {
 static const ranker *incumbent_of(const ranker *m, const wn_params *params, const wn_fit_env *env) {
   const ranker *old = (const ranker *)env->warm;
   if (old == NULL || old->base.cls != &wn_model_ranker ||
-      wn_param(&wn_model_ranker, params, "warm") < 1 ||
-      wn_feature_set_hash(&old->set, &old->facts) != wn_feature_set_hash(&m->set, &m->facts))
+      wn_param(&wn_model_ranker, params, "warm") < 1)
     return NULL;
+  if (wn_feature_set_hash(&old->set, &old->facts) != wn_feature_set_hash(&m->set, &m->facts)) {
+    wn_log(WN_LOG_INFO, "ranker: the incumbent looks at other features, trees anew");
+    return NULL;
+  }
   return old;
 }
 

@@ -152,7 +152,7 @@ class Batch(unittest.TestCase):
     def test_wrong_usage(self):
         model = ["--model", "als"]
         for args in [[], ["--model", "als", "--surface", "home"], ["--model", "als", "--model", "covisit"],
-                     [*model, "--n", "0"], [*model, "--n", "1001"], [*model, "--set", "factors=3"], [*model, "--format", "xml"],
+                     [*model, "--n", "0"], [*model, "--n", "1001"], [*model, "--set", "factors=3"], [*model, "--format", "xml"], [*model, "--format", "parquet"],
                      ["--surface", "home", "--keep-seen"], [*model, "--chunk", "0"]]:
             self.batch("wrong.csv", *args, code=2)
         self.batch("wrong.csv", "--model", "crystal-ball", code=4)

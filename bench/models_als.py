@@ -171,6 +171,8 @@ def worker(args):
     result["input_mb"] = status_mb("VmRSS:")
 
     def each(clock, users, items):
+        if args.losses:
+            result.setdefault("losses", []).append(loss(data, np.asarray(users)[:, :d], np.asarray(items)[:, :d]))
         result.update(wall_s=clock.wall, cpu_s=clock.cpu,
                       peak_mb=max(result.get("peak_mb", 0), status_mb("VmHWM:")))
         if test:
@@ -208,6 +210,7 @@ def google_epochs(command, stats):
         elif line.startswith("max_user="):
             result["input_mb"] = status_mb("VmRSS:", program.pid)
         elif line.startswith("Timer:"):
+            result.setdefault("losses", []).append(result.get("loss"))
             result["peak_mb"] = status_mb("VmHWM:", program.pid)
             with open(f"/proc/{program.pid}/stat") as file:
                 now = sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
@@ -234,7 +237,7 @@ def run_google(peer, csr, d, args):
         command += ["--block_size", str(BLOCK)]
     result, stats = google_epochs(command, False), google_epochs(command, True)
     if result and stats:
-        result["loss"] = stats["loss"]
+        result["loss"], result["losses"] = stats["loss"], stats["losses"]
     return result
 
 
@@ -245,6 +248,8 @@ def run_peer(peer, csr, test_csr, d, args):
                str(args.epochs), "--threads", str(args.threads)]
     if test_csr:
         command += ["--test-csr", test_csr]
+    if getattr(args, "losses", False):
+        command += ["--losses"]
     done = subprocess.run(command, env=args.environment, capture_output=True, text=True)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
@@ -343,6 +348,49 @@ def measure(csr, test_csr, label, d, args, bar):
     compare(rows, label, d, (U, I, len(col)), args, bar)
 
 
+def winnow_descent(csr, d, args, steps, budget):
+    """[(CPU seconds, objective)] after 1, 2, 3, 4, 6, 8, 12 … epochs, which is before the users are solved once more."""
+    settings = [f"{k}={v}" for k, v in PARAMS.items()] + [f"factors={d}", "tolerance=0", f"cg_steps={steps}"]
+    at, epochs = [], 1
+    while not at or at[-1][0] < budget:
+        done = subprocess.run([args.fit, "als", csr, str(args.threads), "-", *settings, f"epochs={epochs}"], check=True,
+                              capture_output=True, text=True)
+        result = json.loads(done.stdout)
+        at.append((sum(result["cpu_s"]), result["objective"]))
+        epochs += max(1, 1 << (epochs.bit_length() - 2)) if epochs > 1 else 1
+    return at
+
+
+def peer_descent(peer, csr, d, args, budget):
+    args.epochs, args.losses, at = 2, True, []
+    while not at or at[-1][0] < budget:
+        result = run_peer(peer, csr, None, d, args)
+        if not result:
+            break
+        seconds = list(result["cpu_s"])
+        if len(seconds) < args.epochs:  # Google's first
+            seconds.insert(0, float(np.median(seconds)))
+        at = list(zip(np.cumsum(seconds).tolist(), result["losses"]))
+        if args.epochs > 2:
+            break
+        args.epochs = max(3, int(budget / at[-1][0] * 2) + 1)
+    return at
+
+
+def descent(csr, label, d, args):
+    """The loss that each solver has reached after equal CPU time."""
+    budgets = [float(b) for b in args.seconds.split(",")]
+    print(f"{label}, d {d}: loss after the last epoch that ends within CPU seconds of\n  {'':20}"
+          + "".join(f"{b:>12g}" for b in budgets), flush=True)
+    runs = [("winnow exact", lambda: winnow_descent(csr, d, args, 0, budgets[-1])),
+            ("winnow cg_steps=2", lambda: winnow_descent(csr, d, args, 2, budgets[-1]))]
+    runs += [(peer, lambda peer=peer: peer_descent(peer, csr, d, args, budgets[-1])) for peer in args.peers]
+    for name, run in runs:
+        at = run()
+        reached = [[value for t, value in at if t <= b] for b in budgets]
+        print(f"  {name:20}" + "".join(f"{r[-1]:12.0f}" if r else f"{'-':>12}" for r in reached), flush=True)
+
+
 SGEMM = """
 import numpy as np, time
 a = np.random.rand(1536, 1536).astype('f')
@@ -392,6 +440,7 @@ if __name__ == "__main__":  # one peer: bench/models starts these
     parser = argparse.ArgumentParser()
     for name in ("--worker", "--csr", "--test-csr"):
         parser.add_argument(name)
+    parser.add_argument("--losses", action="store_true", help="after each epoch")
     for name in ("--factors", "--epochs", "--threads"):
         parser.add_argument(name, type=int)
     worker(parser.parse_args())

@@ -575,11 +575,6 @@ static wn_status init_diversity(order *o, wn_error *err) {
   for (size_t i = 0; i < len; i++)
     items[i] = i < o->pool ? funnel->candidates[i].item : o->pin_items[i - o->pool];
   wn_status status = wn_similarity_init(&o->similarity, funnel, items, len, &o->diverse, err);
-  if (status == WN_OK && !o->diverse && surface->mmr_lambda < 1 &&
-      surface->diversity_by[0] != '\0' && len > 0)
-    wn_funnel_note(funnel, "no diversity: no candidate has %s \"%s\"",
-                   surface->diversity_is_model ? "a vector of" : "the attribute",
-                   surface->diversity_by);
   if (status != WN_OK || !o->diverse || surface->diversity_method != WN_DIVERSITY_DPP)
     return status;
   size_t window = surface->diversity_window < funnel->n ? surface->diversity_window : funnel->n;

@@ -34,8 +34,8 @@ bool wn_seek_init(wn_seek *seek, const float *vector) {
 
 float wn_seek_row(wn_seek *seek, uint32_t id) {
   const wn_base *base = seek->base;
-  float norm = base->norms != NULL ? base->norms[id] : 0;
-  float score = wn_probe_score(&seek->probe, wn_base_row(base, id), norm);
+  float inverse = base->inverses != NULL ? base->inverses[id] : 0;
+  float score = wn_probe_score(&seek->probe, wn_base_row(base, id), inverse);
   seek->trace.rows_scored++;
   return score == score ? score : -INFINITY; /* NaN can only come from a damaged image */
 }
@@ -45,7 +45,7 @@ static float score_delta(wn_seek *seek, uint32_t entry) {
   uint32_t at = entry % WN_DELTA_CHUNK;
   seek->trace.rows_scored++;
   return wn_probe_score(&seek->probe, chunk->rows + (size_t)at * seek->base->head.dims,
-                        chunk->norms[at]);
+                        chunk->inverses[at]);
 }
 
 /* The k-th greatest of n > k floats without NaN; reorders them. */

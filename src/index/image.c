@@ -77,11 +77,21 @@ static void resolve(wn_base *base, const unsigned char *bytes) {
   }
 }
 
+/* Zeroes that take memory only where they are written: rows that never change cost nothing. */
+static void *fresh_pages(size_t bytes) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p != MAP_FAILED ? p : NULL;
+}
+
+static size_t died_bytes(const wn_image_header *head) {
+  return ((size_t)head->ids + 1) * sizeof(uint32_t);
+}
+
 static wn_status allocate(const wn_image_header *head, wn_base **out, wn_error *err) {
   wn_base *base = wn_calloc(1, sizeof *base);
   if (base == NULL) return wn_fail_memory(err);
   base->head = *head;
-  base->died = wn_calloc((size_t)head->ids + 1, sizeof *base->died);
+  base->died = fresh_pages(died_bytes(head));
   base->struck = wn_calloc((size_t)head->ids / 64 + 1, sizeof *base->struck);
   base->tops = wn_calloc(head->lists, sizeof *base->tops);
   if (base->died == NULL || base->struck == NULL || base->tops == NULL) {
@@ -165,7 +175,7 @@ wn_status wn_base_derive(wn_base *base, wn_error *err) {
 
 void wn_base_free(wn_base *base) {
   if (base == NULL) return;
-  wn_free(base->died);
+  if (base->died != NULL) (void)munmap(base->died, died_bytes(&base->head));
   wn_free(base->struck);
   wn_free(base->tops);
   wn_coarse_free(base->coarse);

@@ -154,6 +154,7 @@ typedef struct wn_trace {
   size_t drops_len;
   wn_normalise normalise; /* the surface's, or minmax for want of a blend */
   const wn_model *ranker; /* NULL: it was not asked, and the generators' scores hold */
+  unsigned horizon;       /* of its trees (model/blend.h) */
   bool light;             /* the light ranker chose whom it was asked about */
   bool by_objectives;     /* its objectives decided, not its own order */
   double points_ms;

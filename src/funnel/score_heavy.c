@@ -3,8 +3,9 @@
  *
  * Where the surface weighs objectives and the ranker has a model of one at least, a score is the
  * item's value Σ weight · P(objective), P being calibrated (model/calibrate.h); an objective
- * without a model adds nothing, and the trace says so. Otherwise a score is the ranker's own, which
- * puts what is taken next first.
+ * without a model adds nothing, and the trace says so. Otherwise a score is the ranker's own: of
+ * the trees for what is taken next, or of those for all that comes later (model/ranker_trees.c);
+ * where the blend was judged to order better, the generators' scores stay.
  *
  * Scores have no scale of their own; they are moved to FLOOR … 1 over what was
  * scored, in proportion, and multiplied by the boosts. What was not scored (too far down, newer
@@ -117,9 +118,9 @@ static wn_status ask(wn_funnel *funnel, const wn_model *ranker, size_t len,
   for (size_t i = 0; i < len; i++) item[i] = funnel->candidates[i].item;
   known_lists(funnel, wn_ranker_features(ranker), known);
   const wn_feature_ask about = {known, item, len, funnel->request->exposed};
-  wn_status status =
-      wn_ranker_score(ranker, &funnel->query, &about, by_objectives ? NULL : margin, &rows, err);
+  wn_status status = wn_ranker_rows(ranker, &funnel->query, &about, &rows, err);
   if (status != WN_OK) return status;
+  if (!by_objectives) wn_ranker_predict(ranker, funnel->horizon, &rows, margin);
   for (size_t i = 0; i < len; i++) {
     if (!by_objectives) funnel->candidates[i].margin = margin[i];
     funnel->candidates[i].row = rows.feature + i * rows.features;
@@ -137,18 +138,39 @@ static const char *reason_against(const wn_funnel *funnel, const wn_model *ranke
   return NULL;
 }
 
+/* Which trees. A surface that weighs objectives asks those of what is next until it has models of
+ * them, even against a verdict: what they see is logged, and objectives learn from it. */
+static unsigned horizon_of(const wn_funnel *funnel, const wn_model *ranker) {
+  if (funnel->surface->objectives_len > 0) return WN_BLEND_NEXT;
+  return wn_ranker_horizon(ranker, &funnel->query);
+}
+
+/* Why the ranker's own order is not wanted; NULL: it is. */
+static const char *no_order(const wn_funnel *funnel, const wn_model *ranker) {
+  const wn_ranker_learnt *order = wn_ranker_order(ranker, funnel->horizon);
+  bool trees = order->forest.trees.count > 0;
+  if (trees && (funnel->surface->objectives_len > 0 || wn_ranker_orders(ranker, funnel->horizon)))
+    return NULL;
+  if (order->verdict.blend == 0)
+    return "the ranker has no order of its own: scored by the generators";
+  return funnel->horizon == WN_BLEND_NEXT
+             ? "the blend orders what is next better than the ranker: scored by the generators"
+             : "the blend orders what comes later at least as well as the ranker: scored by the "
+               "generators";
+}
+
 wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   wn_status status = WN_OK;
   const wn_objective_model *model[WN_OBJECTIVES_MAX] = {0};
   const wn_model *ranker = wn_ranker_of(funnel->request->models);
   if (funnel->surface->heavy == 0) return wn_score_sort(funnel, err);
+  if (ranker != NULL) funnel->horizon = horizon_of(funnel, ranker);
   bool light = ranker != NULL && wn_score_light_wanted(funnel, ranker);
   bool sorted = !light || !wn_score_no_fallback(funnel); /* else the light ranker does it */
   if (sorted) WN_TRY(wn_score_sort(funnel, err));
   const char *note = reason_against(funnel, ranker);
-  if (note == NULL && !(funnel->by_objectives = find_objectives(funnel, ranker, model) > 0) &&
-      !wn_ranker_orders(ranker))
-    note = "the ranker has no order of its own: scored by the generators";
+  if (note == NULL && !(funnel->by_objectives = find_objectives(funnel, ranker, model) > 0))
+    note = no_order(funnel, ranker);
   if (note != NULL) {
     wn_trace_note(funnel->trace, note);
     return sorted ? WN_OK : wn_score_sort(funnel, err);
@@ -165,6 +187,7 @@ wn_status wn_score_heavy(wn_funnel *funnel, wn_error *err) {
   funnel->stages.out[WN_STAGE_HEAVY] = (uint32_t)len;
   if (funnel->trace != NULL) {
     funnel->trace->ranker = ranker;
+    funnel->trace->horizon = funnel->horizon;
     funnel->trace->by_objectives = funnel->by_objectives;
   }
 cleanup:

@@ -76,7 +76,7 @@ static void rescale(wn_funnel *funnel) {
 bool wn_score_light_wanted(const wn_funnel *funnel, const wn_model *ranker) {
   wn_light_view view;
   size_t len = 0;
-  if (!funnel->surface->light || !wn_ranker_light(ranker, &view)) return false;
+  if (!funnel->surface->light || !wn_ranker_light(ranker, funnel->horizon, &view)) return false;
   for (size_t i = 0; i < funnel->candidates_len; i++)
     len += wn_score_by_generators(funnel, &funnel->candidates[i]);
   return len > funnel->surface->heavy;
@@ -87,7 +87,7 @@ wn_status wn_score_light(wn_funnel *funnel, const wn_model *ranker, wn_error *er
   voice voices[WN_SOURCES_MAX + 1];
   size_t len = funnel->candidates_len;
   float stage = wn_crowd_stage(funnel->query.history_len);
-  if (!wn_ranker_light(ranker, &view)) return WN_OK;
+  if (!wn_ranker_light(ranker, funnel->horizon, &view)) return WN_OK;
   for (size_t i = 0; i < len; i++) wn_light_expect(&view, funnel->candidates[i].item);
   size_t heard = voices_of(funnel, wn_ranker_features(ranker), &view, voices);
   for (size_t i = 0; i < len; i++) {

@@ -162,7 +162,7 @@ static void put_heavy(wn_json *json, const wn_trace *trace, const wn_candidate *
   if (!trace->by_objectives) {
     put_float(json, "margin", candidate->margin);
     if (!is_taken_apart(trace, candidate)) return;
-    p.base = wn_ranker_contributions(trace->ranker, candidate->row, p.contribution);
+    p.base = wn_ranker_contributions(trace->ranker, trace->horizon, candidate->row, p.contribution);
     put_features(json, &p);
     return;
   }

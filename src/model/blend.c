@@ -81,6 +81,14 @@ bool wn_blend_weight_of(const wn_models *set, const char *name, const wn_query *
   return false;
 }
 
+unsigned wn_blend_horizon_of(const wn_model *model, const wn_query *query) {
+  return wn_blend_horizon(&((const blend *)model)->head, query);
+}
+
+bool wn_blend_has_later(const wn_model *model) {
+  return ((const blend *)model)->head.next_ms != INT64_MAX;
+}
+
 static void blend_free(wn_model *model) {
   wn_free(model);
 }

@@ -71,6 +71,11 @@ static inline unsigned wn_blend_horizon(const wn_blend_head *head, const wn_quer
   return gap <= (double)head->next_ms ? WN_BLEND_NEXT : WN_BLEND_LATER;
 }
 
+/* The horizon of a query to this model, which is a blend. */
+unsigned wn_blend_horizon_of(const wn_model *blend, const wn_query *query);
+/* Whether it tells the two apart. */
+bool wn_blend_has_later(const wn_model *blend);
+
 /* May this class be a member? */
 bool wn_blend_takes(const wn_model_class *cls);
 

@@ -20,6 +20,9 @@ static wn_status booster_fail(wn_error *err) {
 
 static wn_status set_params(BoosterHandle booster, const wn_boost_options *o,
                             const wn_boost_loss *loss, wn_error *err) {
+  static const char *const losses[] = {[WN_BOOST_LOGISTIC] = "binary:logistic",
+                                       [WN_BOOST_NDCG] = "rank:ndcg",
+                                       [WN_BOOST_PAIRWISE] = "rank:pairwise"};
   char eta[32], depth[16], seed[24], base[32];
   wn_status status = WN_OK;
   snprintf(eta, sizeof eta, "%.9g", o->eta);
@@ -27,7 +30,7 @@ static wn_status set_params(BoosterHandle booster, const wn_boost_options *o,
   snprintf(seed, sizeof seed, "%u", (unsigned)(o->seed & 0x7fffffff));
   snprintf(base, sizeof base, "%.9g", loss != NULL ? (double)loss->base : 0.5);
   const char *const params[][2] = {
-      {"objective", o->listwise ? "rank:ndcg" : "binary:logistic"},
+      {"objective", losses[o->loss]},
       {"tree_method", "hist"},
       {"eta", eta},
       {"max_depth", depth},

@@ -9,7 +9,7 @@
 typedef struct wn_boost_options {
   uint32_t trees, depth;
   double eta;
-  bool listwise; /* rank:ndcg over groups; else logistic */
+  enum { WN_BOOST_LOGISTIC, WN_BOOST_NDCG, WN_BOOST_PAIRWISE } loss; /* the last two over groups */
   uint64_t seed;
   const char *stage;     /* for progress */
   uint32_t place_column; /* of objectives: the feature that is the place shown at; WN_NO_IX: none */

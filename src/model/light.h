@@ -44,8 +44,8 @@ typedef struct wn_light_view {
   const wn_light_places *places;
   const wn_item_facts *facts;
 } wn_light_view;
-/* False: the model has no light ranker. */
-bool wn_ranker_light(const wn_model *ranker, wn_light_view *out);
+/* False: the model has no light ranker for this horizon. */
+bool wn_ranker_light(const wn_model *ranker, unsigned horizon, wn_light_view *out);
 
 /* `list` is no longer than the set's depth. */
 wn_light_list wn_light_list_of(const wn_light_view *view, uint32_t opinion,

@@ -5,6 +5,7 @@
 #include "model/feature.h"
 #include "model/boost.h"
 #include "model/calibrate.h"
+#include "model/blend.h"
 #include "model/objective.h"
 #include "model/replay.h"
 
@@ -28,19 +29,21 @@ typedef struct wn_light {
 } wn_light;
 
 typedef struct wn_ranker_fit_options {
+  unsigned horizon;                              /* of blend.h: what the moments are */
   uint32_t moments_max, negatives, trees, depth; /* depth: of a tree */
-  uint32_t ahead; /* of a moment with a time: things taken next that count; 0: those of one time */
   double eta;
-  bool listwise;
-  const wn_forest *warm; /* the incumbent's order, to go on from; NULL: from nothing */
-  uint32_t warm_trees;   /* that are new then */
+  bool listwise;            /* of what is next; of what comes later, pairs always */
+  const wn_forest *warm;    /* the incumbent's order, to go on from; NULL: from nothing */
+  uint32_t warm_trees;      /* that are new then */
+  const wn_models *blended; /* with the blend to be judged against; NULL: no moments are held out
+                               for a judgement */
   const wn_feature_set *set;
   const wn_label_index *labels; /* of objectives; NULL: none */
 } wn_ranker_fit_options;
 
 /* What the trees learn from: groups of rows, one a moment, what was taken first. */
 typedef struct wn_ranker_moment {
-  uint32_t user;
+  uint32_t user, taken; /* how much was, whether a candidate or not */
   int64_t time_ms;
 } wn_ranker_moment;
 typedef struct wn_ranker_table {
@@ -50,26 +53,49 @@ typedef struct wn_ranker_table {
   uint8_t *success;       /* [rows] bit k: for objective k; NULL without labels */
   unsigned *size;         /* [groups] rows of each */
   wn_ranker_moment *moment;
+  /* The first of them say nothing of the time and the users of the moments to be judged by, if
+   * their labels are `early` (NULL: label). */
+  float *early;
+  size_t early_rows, early_groups;
+  float *blend; /* [rows] what the blend gives; of moments to be judged by alone */
   size_t rows, groups, features;
   size_t moments; /* replayed, of which `groups` teach something */
 } wn_ranker_table;
-/* `whole`: moments held out with all their candidates, some of them without anything that was
- * taken. */
-WN_MUST_USE wn_status wn_ranker_table_make(const wn_dataset *data,
-                                           const wn_ranker_fit_options *options,
-                                           const wn_fit_env *env, wn_ranker_table *out,
-                                           wn_ranker_table *whole, wn_error *err);
+typedef enum wn_ranker_table_kind {
+  WN_RANKER_LEARN,
+  WN_RANKER_WHOLE, /* held out with all their candidates, some without anything that was taken */
+  WN_RANKER_JUDGE, /* those near the top of a list alone; what is next: held out, too */
+  WN_RANKER_TABLES
+} wn_ranker_table_kind;
+/* Fills out[WN_RANKER_TABLES]; no rows where there is nothing. */
+WN_MUST_USE wn_status wn_ranker_tables_make(const wn_dataset *data,
+                                            const wn_ranker_fit_options *options,
+                                            const wn_fit_env *env, wn_ranker_table *out,
+                                            wn_error *err);
 void wn_ranker_table_clear(wn_ranker_table *table);
-/* What is learnt: head.rows, head.groups, the forest and the light ranker (without trees and of
- * version 0 when there is nothing to learn from). */
+void wn_ranker_tables_clear(wn_ranker_table *tables); /* all of them */
+/* Trees or blend? Snapshot section "ranker/verdict", one a horizon (blend.h). */
+typedef struct wn_ranker_verdict {
+  uint32_t moments; /* judged by; 0: there were too few, or no blend */
+  uint32_t blend;   /* 1: the blend orders, 0: the trees */
+  float ndcg_trees; /* @20, over the candidates near the top of some list */
+  float ndcg_blend; /* of the same moments */
+  float error;      /* standard error of the difference */
+  uint32_t reserved;
+} wn_ranker_verdict;
+/* What is learnt for one horizon: no trees and a light ranker of version 0 where there is nothing
+ * to learn from. */
 typedef struct wn_ranker_learnt {
-  wn_ranker_head *head;
-  wn_forest *forest;
-  wn_light *light;
+  wn_forest forest;
+  wn_light light;
+  wn_ranker_verdict verdict;
 } wn_ranker_learnt;
-WN_MUST_USE wn_status wn_ranker_fit(const wn_ranker_table *table, const wn_ranker_table *whole,
+WN_MUST_USE wn_status wn_ranker_fit(const wn_ranker_table *tables,
                                     const wn_ranker_fit_options *options, const wn_fit_env *env,
                                     wn_ranker_learnt *out, wn_error *err);
+/* NDCG of a forest and of the blend on the moments of `judge`; fills all but `blend`. */
+WN_MUST_USE wn_status wn_ranker_judge(const wn_ranker_table *judge, const wn_forest *forest,
+                                      wn_ranker_verdict *out, wn_error *err);
 /* --- objectives --- */
 
 typedef enum wn_objective_source {
@@ -148,24 +174,32 @@ const wn_model *wn_ranker_of(const wn_models *models);
 WN_MUST_USE wn_status wn_ranker_importance(const wn_snapshot *snapshot, wn_buf *out, wn_error *err);
 /* Is a ranker to be trained that looks at features of this family? */
 bool wn_ranker_wants(const struct wn_train_options *run, unsigned family);
-bool wn_ranker_orders(const wn_model *ranker); /* it learnt an order, and not objectives alone */
+/* Which of its two sets of trees a query is for (blend.h). */
+unsigned wn_ranker_horizon(const wn_model *ranker, const wn_query *query);
+/* It learnt an order for this horizon, and not objectives alone, and orders better than the blend.
+ */
+bool wn_ranker_orders(const wn_model *ranker, unsigned horizon);
+const wn_ranker_learnt *wn_ranker_order(const wn_model *ranker, unsigned horizon);
 const wn_feature_set *wn_ranker_features(const wn_model *ranker);
 /* Its objectives, of which those without trees have nothing to say. */
 size_t wn_ranker_objectives(const wn_model *ranker, const wn_objective_model **out);
 const wn_objective_model *wn_ranker_objective(const wn_model *ranker, const char *name);
-/* The calibrated probabilities of rows that wn_ranker_score made. */
+/* The calibrated probabilities of rows that wn_ranker_rows made. */
 void wn_objective_predict(const wn_objective_model *objective, const wn_feature_rows *rows,
                           float *p);
 uint64_t wn_ranker_feature_set(const wn_model *ranker); /* wn_feature_set_hash */
 /* Its light ranker: wn_ranker_light (light.h). */
-/* Scores of given items (NULL: only the rows are wanted); ask->lists (NULL: none) are those of
- * opinions that the caller has, as for wn_feature_lists. `rows`: the features, for
- * wn_ranker_contributions. Memory from query->arena. */
-WN_MUST_USE wn_status wn_ranker_score(const wn_model *ranker, const wn_query *query,
-                                      const wn_feature_ask *ask, float *scores,
-                                      wn_feature_rows *rows, wn_error *err);
+/* The features of given items; ask->lists (NULL: none) are those of opinions that the caller has,
+ * as for wn_feature_lists. Memory from query->arena. */
+WN_MUST_USE wn_status wn_ranker_rows(const wn_model *ranker, const wn_query *query,
+                                     const wn_feature_ask *ask, wn_feature_rows *rows,
+                                     wn_error *err);
+/* What the trees of a horizon make of them. */
+void wn_ranker_predict(const wn_model *ranker, unsigned horizon, const wn_feature_rows *rows,
+                       float *scores);
 /* What each feature of one row adds (wn_forest_contributions). */
-float wn_ranker_contributions(const wn_model *ranker, const float *row, float *contribution);
+float wn_ranker_contributions(const wn_model *ranker, unsigned horizon, const float *row,
+                              float *contribution);
 const char *wn_ranker_feature_name(const wn_model *ranker, uint32_t at, char *buf, size_t size);
 
 /* Every model of the run that starts from a history, in class order; those that follow it closely

@@ -63,7 +63,6 @@ typedef struct gathering {
   wn_replay *out;
   size_t all, cap;
   uint64_t seed, limit;
-  uint32_t ahead;
   size_t targets, targets_cap;
 } gathering;
 
@@ -97,9 +96,7 @@ static void take_moment(void *ctx, const wn_moment *moment) {
   if (wn_mix64(g->seed ^ wn_mix64(moment->user ^ wn_mix64((uint64_t)moment->time_ms))) > g->limit ||
       r->len == g->cap)
     return;
-  wn_moment seen = *moment;
-  if (g->ahead > 0) seen.targets_end = seen.rows->row_ptr[seen.user + 1];
-  add_moment(g, &seen, g->ahead > 0 ? g->ahead : TARGETS_MAX);
+  add_moment(g, moment, TARGETS_MAX);
 }
 
 /* Of hashes, so that about `most` of `n` are drawn. */
@@ -107,11 +104,10 @@ static uint64_t limit_of(size_t most, size_t n) {
   return n > most ? (uint64_t)((double)most / (double)n * 18446744073709549568.0) : UINT64_MAX;
 }
 
-static wn_status make_timed(const wn_dataset *data, const wn_replay_options *o, wn_replay *out,
+static wn_status make_timed(const wn_dataset *data, size_t len_max, uint64_t seed, wn_replay *out,
                             wn_error *err) {
-  size_t len_max = o->len_max;
   const wn_csr *m = &data->by_user;
-  gathering g = {.out = out, .seed = o->seed, .ahead = o->ahead, .cap = 2 * len_max};
+  gathering g = {.out = out, .seed = seed, .cap = 2 * len_max};
   int64_t cut_ms = 0;
   wn_status status = WN_OK;
   WN_TRY(find_cut(m, FUTURE_SHARE, &cut_ms, err));
@@ -175,14 +171,14 @@ cleanup:
   return status;
 }
 
-wn_status wn_replay_make(const wn_dataset *data, const wn_replay_options *o, wn_replay *out,
+wn_status wn_replay_make(const wn_dataset *data, size_t len_max, uint64_t seed, wn_replay *out,
                          wn_error *err) {
   wn_status status = WN_OK;
   memset(out, 0, sizeof *out);
-  if (wn_dataset_timed(data)) WN_TRY(make_timed(data, o, out, err));
+  if (wn_dataset_timed(data)) WN_TRY(make_timed(data, len_max, seed, out, err));
   if (out->len < MOMENTS_MIN) {
     wn_replay_clear(out);
-    wn_holdout_options how = {(uint32_t)o->len_max, TARGETS_MAX, o->seed};
+    wn_holdout_options how = {(uint32_t)len_max, TARGETS_MAX, seed};
     WN_TRY(make_rounds(data, WN_REPLAY_ROUNDS_MAX, &how, out, err));
   }
 cleanup:

@@ -32,17 +32,10 @@ typedef struct wn_replay {
   size_t rounds; /* 0: by time, so that what is known at a moment is what came before it */
 } wn_replay;
 
-typedef struct wn_replay_options {
-  size_t len_max; /* moments, about */
-  uint32_t ahead; /* with times: what she took next, up to so many (10 at most); 0: all of the next
-                     time */
-  uint64_t seed;
-} wn_replay_options;
-
-/* Data with times: those of the last tenth of the entries, each with the history up to it, the rest
- * ending where that tenth begins, as a server's models end before its requests. Without: each
- * user's last items, one round of holding out after the other. */
-WN_MUST_USE wn_status wn_replay_make(const wn_dataset *data, const wn_replay_options *options,
+/* About len_max moments. Data with times: those of the last tenth of the entries, each with the
+ * history up to it, the rest ending where that tenth begins, as a server's models end before its
+ * requests. Without: each user's last items, one round of holding out after the other. */
+WN_MUST_USE wn_status wn_replay_make(const wn_dataset *data, size_t len_max, uint64_t seed,
                                      wn_replay *out, wn_error *err);
 /* What comes next: of about len_max users the last items, whatever the data's times say. */
 WN_MUST_USE wn_status wn_replay_last(const wn_dataset *data, size_t len_max, uint64_t seed,

@@ -84,7 +84,8 @@ static void test_explained(void **state) {
   wn_slate slate = trained_run(&w, &s);
   const wn_candidate *c = &slate.trace->candidates[4];
   float contribution[WN_FEATURES_MAX];
-  float sum = wn_ranker_contributions(slate.trace->ranker, c->row, contribution);
+  float sum =
+      wn_ranker_contributions(slate.trace->ranker, slate.trace->horizon, c->row, contribution);
   for (uint32_t i = 0; i < wn_features_count(wn_ranker_features(slate.trace->ranker)); i++)
     sum += contribution[i];
   assert_float_equal(sum, c->margin, 1e-4);
@@ -141,7 +142,7 @@ static void test_fallbacks(void **state) {
  * own columns, and its best are the ones that have margins. */
 static float light_of(const wn_model *ranker, const wn_feature_set *set, const float *row) {
   wn_light_view view;
-  assert_true(wn_ranker_light(ranker, &view));
+  assert_true(wn_ranker_light(ranker, WN_BLEND_NEXT, &view));
   const wn_light *light = view.light;
   const float *place = row + wn_features_begin(set, WN_FEATURES_PLACE);
   const float *score = row + wn_features_begin(set, WN_FEATURES_SCORE);
@@ -198,6 +199,25 @@ static void test_light_chooses(void **state) {
   trained_clear(&w);
 }
 
+/* Where the blend was judged to order better, the ranker is not asked, and the trace says so. */
+static void test_the_blend_orders(void **state) {
+  (void)state;
+  static const char *const sets[] = {"popular.half_life_days=30", "covisit.window=20",
+                                     "als.factors=4", "ranker.trees=20", "blend.depth=30"};
+  world w;
+  wn_surface s;
+  trained_init(&w, 300, sets, 5);
+  surface(&s, 25);
+  wn_slate slate = trained_run(&w, &s);
+  assert_non_null(slate.trace->ranker);
+  const wn_ranker_verdict *v = &wn_ranker_order(slate.trace->ranker, WN_BLEND_NEXT)->verdict;
+  ((wn_ranker_verdict *)(uintptr_t)v)->blend = 1;
+  slate = trained_run(&w, &s);
+  assert_true(slate.len == 20 && slate.trace->ranker == NULL);
+  assert_true(fx_noted(slate.trace, "the blend orders what is next better than the ranker"));
+  trained_clear(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_order_is_the_rankers),
@@ -206,6 +226,7 @@ int main(void) {
       cmocka_unit_test(test_explained),
       cmocka_unit_test(test_boosts),
       cmocka_unit_test(test_fallbacks),
+      cmocka_unit_test(test_the_blend_orders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

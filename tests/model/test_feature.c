@@ -239,11 +239,12 @@ static size_t leaks(const world *w, const wn_ranker_table *t, unsigned family, b
 static void test_no_future(void **state) {
   (void)state;
   world w;
-  wn_ranker_table t, whole;
+  wn_ranker_table tables[WN_RANKER_TABLES], t;
   world_init(&w);
   wn_fit_env env = {.pool = wn_pool_create(2), .seed = 1, .run = &w.train};
   wn_ranker_fit_options o = {.moments_max = 400, .negatives = 10, .set = &w.set};
-  assert_ok(wn_ranker_table_make(&w.data, &o, &env, &t, &whole, err));
+  assert_ok(wn_ranker_tables_make(&w.data, &o, &env, tables, err));
+  t = tables[WN_RANKER_LEARN];
   assert_true(t.groups > 50 && t.features == wn_features_count(&w.set));
   static const unsigned families[] = {WN_FEATURES_CROWD, WN_FEATURES_PULSE};
   for (size_t i = 0; i < 2; i++) {
@@ -253,8 +254,7 @@ static void test_no_future(void **state) {
   }
   uint32_t shown = wn_features_begin(&w.set, WN_FEATURES_SHOWN); /* not known in the past */
   for (size_t r = 0; r < t.rows; r++) assert_true(isnan(t.feature[r * t.features + shown]));
-  wn_ranker_table_clear(&t);
-  wn_ranker_table_clear(&whole);
+  wn_ranker_tables_clear(tables);
   wn_pool_free(env.pool);
   world_clear(&w);
 }

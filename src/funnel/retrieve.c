@@ -161,7 +161,7 @@ wn_status wn_source_ask(const wn_funnel *funnel, wn_source *source, const wn_bit
   if (source->spec != NULL) {
     if (source->model == NULL) source->note = "no model in this snapshot";
     if (source->model == NULL || !fit_query(funnel, source, &query)) return WN_OK;
-    if (source->member && !(source->blend.score > 0) && !(source->blend.rank > 0)) {
+    if (source->member && !wn_blend_asks(&source->blend)) {
       source->note = "no weight in the blend";
       return WN_OK;
     }

@@ -1,17 +1,19 @@
 /* An ensemble of the other models of the set. Late fusion of lists: reciprocal ranks (Cormack,
  * Clarke and Büttcher, SIGIR 2009) and z-scores (CombSUM over standardised scores: Fox and Shaw,
- * TREC-2 1994; Montague and Aslam, CIKM 2001), linearly combined with weights fitted on held-out
- * items (blend_fit.c).
+ * TREC-2 1994; Montague and Aslam, CIKM 2001), or a product of experts (Hinton, Neural Computation
+ * 2002), combined with weights fitted on held-out items (blend_fit.c).
  *
  *   score(j) = Σₘ aₘ · (sₘ(j) − sₘ(last)) / σₘ + bₘ · 11 / (11 + placeₘ(j))
+ *                 + dₘ · ln(1 + (sₘ(j) − sₘ(last)) / cₘ)
  *
  * with weights of one of two horizons: what a user takes next, and what she takes once she is back
  * after a while; the gap since her newest item decides (blend_fit.c).
  *
  * The sum is over the members that have j among their `depth` best allowed items; place 0 is the
- * first, last and σ are of that list. Departures: both kinds at once, because either alone was
- * worse on some data (README.md); the standard score is counted from the list's last, so that what
- * is not in a list is worth no more than its end. An item with a positive sum is an answer.
+ * first; last, σ and c, the mean of s − last, are of that list. Which weights are nonzero is chosen
+ * at each fit (blend_weights.c). Departures: standard scores and places at once, because either
+ * alone was worse on some data (README.md); each score is counted from the list's last, so that
+ * what is not in a list is worth no more than its end. An item with a positive sum is an answer.
  * Popularity has a place in every blend, if a tiny one: it makes lists full up to `depth`.
  *
  * Members are asked when a query comes: the blend holds weights and names alone, and finds the
@@ -32,7 +34,17 @@
 #define DEPTH_MAX  1000
 #define WEIGHT_MAX 1e6f
 
-#define BLEND_VERSION 2 /* of the sections; 1 had one horizon */
+#define BLEND_VERSION 3 /* of the sections */
+#define BLEND_POINTS  2 /* the one before, which is still read: no logarithms */
+
+/* Of BLEND_POINTS. */
+typedef struct member_of_points {
+  char name[WN_BLEND_NAME_MAX + 1];
+  struct {
+    float score, rank;
+  } weight[WN_BLEND_HORIZONS];
+  float alone[WN_BLEND_HORIZONS];
+} member_of_points;
 
 static const wn_param_spec blend_params[] = {
     {"depth", 200, 10, DEPTH_MAX, "items of each member's list"},
@@ -48,7 +60,7 @@ typedef struct blend {
 } blend;
 
 wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len) {
-  wn_blend_list of = {0, 0};
+  wn_blend_list of = {0};
   double mean = 0, squares = 0;
   if (len == 0) return of;
   for (size_t i = 0; i < len; i++) mean += (double)list[i].score;
@@ -60,7 +72,11 @@ wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len) {
   double deviation = sqrt(squares / (double)len);
   of.last = list[len - 1].score;
   /* Not for infinite scores, nor for a spread that a float cannot hold. */
-  if (deviation > 1e-30 && deviation < 1e30) of.scale = (float)(1 / deviation);
+  if (deviation > 1e-30 && deviation < 1e30) {
+    double rise = mean - (double)of.last;
+    of.scale = (float)(1 / deviation);
+    if (rise > 0) of.steep = (float)(deviation / rise);
+  }
   return of;
 }
 
@@ -129,8 +145,7 @@ static uint32_t items_of(const blend *m, const wn_query *query) {
 }
 
 static bool is_asked(const blend *m, uint32_t i, unsigned horizon) {
-  const wn_blend_weight *w = &m->member[i].weight[horizon];
-  return m->asked[i] != NULL && (w->score > 0 || w->rank > 0);
+  return m->asked[i] != NULL && wn_blend_asks(&m->member[i].weight[horizon]);
 }
 
 static wn_status blend_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
@@ -188,8 +203,12 @@ static wn_status blend_save(const wn_model *model, wn_snapshot_writer *writer, w
                            m->head.members * (uint64_t)sizeof *m->member, err);
 }
 
-static bool usable(float weight) {
+static bool in_range(float weight) {
   return weight >= 0 && weight <= WEIGHT_MAX;
+}
+
+static bool usable(const wn_blend_weight *w) {
+  return in_range(w->score) && in_range(w->rank) && in_range(w->log);
 }
 
 static wn_status blend_validate(const wn_model *model, wn_error *err) {
@@ -200,7 +219,7 @@ static wn_status blend_validate(const wn_model *model, wn_error *err) {
     if (memchr(member->name, '\0', sizeof member->name) == NULL)
       return wn_fail(err, WN_E_CORRUPT, "blend/members", "name %u has no end", i);
     for (unsigned z = 0; z < WN_BLEND_HORIZONS; z++)
-      if (!usable(member->weight[z].score) || !usable(member->weight[z].rank))
+      if (!usable(&member->weight[z]))
         return wn_fail(err, WN_E_CORRUPT, "blend/members", "weights of member %u are out of range",
                        i);
     for (uint32_t j = 0; j < i; j++)
@@ -210,23 +229,40 @@ static wn_status blend_validate(const wn_model *model, wn_error *err) {
   return WN_OK;
 }
 
+static wn_status map_members(const wn_snapshot *snapshot, blend *m, wn_error *err) {
+  const void *members;
+  bool points = m->head.version == BLEND_POINTS;
+  size_t size = points ? sizeof(member_of_points) : sizeof *m->member;
+  wn_status status =
+      wn_section_array(snapshot, "blend/members", size, m->head.members, &members, err);
+  if (status != WN_OK) return status;
+  if (!points) memcpy(m->member, members, m->head.members * sizeof *m->member);
+  for (uint32_t i = 0; points && i < m->head.members; i++) {
+    const member_of_points *of = (const member_of_points *)members + i;
+    memcpy(m->member[i].name, of->name, sizeof of->name);
+    memcpy(m->member[i].alone, of->alone, sizeof of->alone);
+    for (unsigned z = 0; z < WN_BLEND_HORIZONS; z++)
+      m->member[i].weight[z] = (wn_blend_weight){of->weight[z].score, of->weight[z].rank, 0};
+  }
+  m->head.version = BLEND_VERSION;
+  return WN_OK;
+}
+
 static wn_status blend_map(const wn_snapshot *snapshot, wn_model **out, wn_error *err) {
-  const void *head, *members;
+  const void *head;
   wn_status status;
   blend *m = wn_calloc(1, sizeof *m);
   if (m == NULL) return wn_fail_memory(err);
   m->base.cls = &wn_model_blend;
   WN_TRY(wn_section_array(snapshot, "blend/head", sizeof m->head, 1, &head, err));
   memcpy(&m->head, head, sizeof m->head);
-  if (m->head.version != BLEND_VERSION)
-    WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "version %u, expected %d", m->head.version,
-                   BLEND_VERSION));
+  if (m->head.version != BLEND_VERSION && m->head.version != BLEND_POINTS)
+    WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "version %u, expected %d: train again",
+                   m->head.version, BLEND_VERSION));
   if (m->head.members > WN_MODELS_MAX || m->head.depth < 1 || m->head.depth > DEPTH_MAX)
     WN_TRY(wn_fail(err, WN_E_CORRUPT, "blend/head", "%u members, lists of %u", m->head.members,
                    m->head.depth));
-  WN_TRY(wn_section_array(snapshot, "blend/members", sizeof *m->member, m->head.members, &members,
-                          err));
-  memcpy(m->member, members, m->head.members * sizeof *m->member);
+  WN_TRY(map_members(snapshot, m, err));
   WN_TRY(blend_validate(&m->base, err));
   *out = &m->base;
   m = NULL;

@@ -5,18 +5,26 @@
 
 #include "model/model.h"
 
+#include <math.h>
+
 #define WN_BLEND_NAME_MAX 31
 
 /* What a member's opinion weighs: an item at `rank` (0: first) of its list of the best gets
- * score · (s − last) / deviation + rank · 11 / (11 + place). */
+ * score · (s − last) / deviation + rank · 11 / (11 + place) + log · ln(1 + (s − last) / c). Which
+ * of them are nonzero is the form that training chose (blend_weights.h). */
 typedef struct wn_blend_weight {
-  float score, rank; /* finite, ≥ 0; both 0: the member is not asked */
+  float score, rank, log; /* finite, ≥ 0; all 0: the member is not asked */
 } wn_blend_weight;
+
+static inline bool wn_blend_asks(const wn_blend_weight *weight) {
+  return weight->score > 0 || weight->rank > 0 || weight->log > 0;
+}
 
 /* One list, best first. */
 typedef struct wn_blend_list {
   float last;  /* the least score */
   float scale; /* 1 / deviation; 0 where all are equal */
+  float steep; /* deviation / c, where c is the mean of s − last */
 } wn_blend_list;
 
 wn_blend_list wn_blend_list_of(const wn_scored *list, size_t len);
@@ -28,9 +36,14 @@ static inline float wn_blend_standard(const wn_blend_list *list, float score) {
 static inline float wn_blend_place(size_t place) {
   return 11.0f / (11.0f + (float)place);
 }
+static inline float wn_blend_log(const wn_blend_list *list, float score) {
+  return log1pf(list->steep * wn_blend_standard(list, score));
+}
 static inline float wn_blend_points(const wn_blend_weight *weight, const wn_blend_list *list,
                                     size_t place, float score) {
-  return weight->score * wn_blend_standard(list, score) + weight->rank * wn_blend_place(place);
+  float points =
+      weight->score * wn_blend_standard(list, score) + weight->rank * wn_blend_place(place);
+  return weight->log > 0 ? points + weight->log * wn_blend_log(list, score) : points;
 }
 
 /* What the blend of `set` gives to its member `name` for a query, with *depth, how long its lists

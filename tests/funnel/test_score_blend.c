@@ -59,7 +59,7 @@ static void test_is_the_blend(void **state) {
     uint32_t depth;
     assert_true(wn_blend_weight_of(&w.models, s.generators[g].model, &query, &weight, &depth));
     bool asked = traced(slate.trace, s.generators[g].model)->proposed > 0;
-    assert_int_equal(asked, weight.score > 0 || weight.rank > 0);
+    assert_int_equal(asked, wn_blend_asks(&weight));
   }
   trained_clear(&w);
 }

@@ -77,11 +77,11 @@ static void test_formula(void **state) {
   query.history_len = history_of(&data, 5, WN_HISTORY_MAX, history);
   double want[ITEMS] = {0};
   for (size_t m = 0; m < models.len; m++) {
-    wn_blend_weight w = {0, 0};
+    wn_blend_weight w = {0};
     uint32_t depth = 0;
     bool known = wn_blend_weight_of(&models, models.data[m]->cls->name, &query, &w, &depth);
     assert_int_equal(known, models.data[m]->cls != &wn_model_blend);
-    if (!known || w.score + w.rank == 0) continue;
+    if (!known || !wn_blend_asks(&w)) continue;
     assert_int_equal(depth, 12);
     wn_scored list[12];
     size_t n = 0;
@@ -89,10 +89,13 @@ static void test_formula(void **state) {
     double mean = 0, square = 0;
     for (size_t i = 0; i < n; i++) mean += (double)list[i].score / (double)n;
     for (size_t i = 0; i < n; i++) square += pow((double)list[i].score - mean, 2) / (double)n;
+    double rise = n > 0 ? mean - (double)list[n - 1].score : 0;
     for (size_t i = 0; i < n; i++) {
+      double over = rise > 0 ? ((double)list[i].score - (double)list[n - 1].score) / rise : 0;
       double z =
           square > 0 ? ((double)list[i].score - (double)list[n - 1].score) / sqrt(square) : 0;
-      want[list[i].ix] += (double)w.score * z + (double)w.rank * 11 / (11 + (double)i);
+      want[list[i].ix] += (double)w.score * z + (double)w.rank * 11 / (11 + (double)i) +
+                          (double)w.log * log1p(over);
     }
   }
   float scores[ITEMS];
@@ -126,8 +129,8 @@ static void test_weights_follow_what_is_right(void **state) {
   uint32_t depth;
   assert_true(wn_blend_weight_of(&models, "covisit", &(wn_query){0}, &covisit, &depth));
   assert_true(wn_blend_weight_of(&models, "popular", &(wn_query){0}, &popular, &depth));
-  assert_true(covisit.rank + covisit.score > 0.5f);
-  assert_true(popular.score == 0 && popular.rank > 0 && popular.rank < 0.01f);
+  assert_true(covisit.rank + covisit.score + covisit.log > 0.5f);
+  assert_true(popular.score + popular.log == 0 && popular.rank > 0 && popular.rank < 0.01f);
   /* and the right item is first */
   const wn_model *blend = wn_models_find(&models, "blend");
   uint32_t right = 0;
@@ -191,7 +194,7 @@ static float weight_after(const wn_models *models, const char *name, int64_t gap
   wn_blend_weight w;
   uint32_t depth;
   assert_true(wn_blend_weight_of(models, name, &query, &w, &depth));
-  return w.score + w.rank;
+  return w.score + w.rank + w.log;
 }
 
 /* Within a sitting the neighbour is right; days later what is left of the user's items is. */
@@ -222,7 +225,7 @@ static void test_horizons(void **state) {
   wn_blend_weight w;
   uint32_t depth;
   assert_true(wn_blend_weight_of(&mapped, "als", &stranger, &w, &depth));
-  assert_true(w.score + w.rank == weight_after(&mapped, "als", month));
+  assert_true(w.score + w.rank + w.log == weight_after(&mapped, "als", month));
   wn_models_clear(&mapped);
   wn_models_clear(&models);
   wn_dataset_clear(&data);
@@ -273,6 +276,43 @@ static void test_snapshot(void **state) {
   wn_dataset_clear(&data);
 }
 
+/* Snapshots of before logarithms, which had two weights a member, are read; older ones are refused.
+ */
+static void test_older_snapshots(void **state) {
+  (void)state;
+  static const struct {
+    char name[WN_BLEND_NAME_MAX + 1];
+    float weight[WN_BLEND_HORIZONS][2], alone[WN_BLEND_HORIZONS];
+  } members[] = {{"popular", {{.5f, .25f}, {0, 1}}, {.1f, .2f}},
+                 {"als", {{1, 0}, {.5f, 2}}, {0, 0}}};
+  for (uint32_t version = 1; version <= 2; version++) {
+    wn_blend_head head = {.version = version, .members = 2, .items = ITEMS, .depth = 10, .k = 20};
+    char path[128];
+    wn_snapshot_writer *writer = NULL;
+    wn_snapshot *snapshot = NULL;
+    wn_snapshot_about about = {.number = 1};
+    wn_models models = {0};
+    wn_blend_weight w;
+    uint32_t depth;
+    scratch_path("older.wns", path, sizeof path);
+    assert_ok(wn_snapshot_writer_create(path, &writer, err));
+    assert_ok(wn_snapshot_write(writer, "blend/head", &head, sizeof head, err));
+    assert_ok(wn_snapshot_write(writer, "blend/members", members, sizeof members, err));
+    assert_ok(wn_snapshot_writer_finish(writer, &about, err));
+    assert_ok(wn_snapshot_open(path, &snapshot, err));
+    wn_error why;
+    wn_status status = wn_models_map(snapshot, &models, &why);
+    assert_int_equal(status, version == 2 ? WN_OK : WN_E_CORRUPT);
+    if (status == WN_OK) {
+      assert_true(wn_blend_weight_of(&models, "als", &(wn_query){0}, &w, &depth));
+      assert_true(w.score == .5f && w.rank == 2 && w.log == 0 && depth == 10);
+      wn_models_clear(&models);
+    }
+    wn_snapshot_unref(snapshot);
+    unlink(path);
+  }
+}
+
 /* Two users are too few to learn from: equal ranks. No data at all: no members' lists. */
 static void test_too_little(void **state) {
   (void)state;
@@ -286,7 +326,7 @@ static void test_too_little(void **state) {
     dataset_of(facts, len, 2, 4, &data);
     train(&data, 1, &models);
     assert_true(wn_blend_weight_of(&models, "als", &(wn_query){0}, &w, &depth));
-    assert_true(w.score == 0 && w.rank == 1);
+    assert_true(w.score + w.log == 0 && w.rank == 1);
     wn_history_entry history[] = {{1, 1, 10}};
     wn_query query = {.history = history, .history_len = 1, .anchor = WN_NO_IX};
     assert_twins(wn_models_find(&models, "blend"), &query, 4);
@@ -309,7 +349,7 @@ static void stops(void (*make)(wn_dataset *)) {
   options_of(&o, 1);
   wn_train_options_want(&o, "als")->left_out = true;
   wn_pool *pool = wn_pool_create(1);
-  wn_params params = params_of(&wn_model_blend, "depth=12");
+  wn_params params = params_of(&wn_model_blend, "users=35");
   for (int n = 0;; n++) {
     int left = n;
     wn_progress progress = {&left, cancel};
@@ -355,6 +395,7 @@ int main(void) {
       cmocka_unit_test(test_horizons),
       cmocka_unit_test(test_deterministic),
       cmocka_unit_test(test_snapshot),
+      cmocka_unit_test(test_older_snapshots),
       cmocka_unit_test(test_too_little),
       cmocka_unit_test(test_stops),
   };

@@ -26,11 +26,14 @@ const char *wn_version(void) {
 
 /* --- building --- */
 
+_Static_assert((int)WN_INDEX_IP == (int)WN_METRIC_IP &&
+                   (int)WN_INDEX_COSINE == (int)WN_METRIC_COSINE &&
+                   (int)WN_INDEX_L2 == (int)WN_METRIC_L2,
+               "the same scores in the same order");
+
 static void set(wn_index_options *o, const wn_index_settings *s) {
   if (s == NULL) return;
-  o->metric = s->score == WN_INDEX_L2       ? WN_METRIC_L2
-              : s->score == WN_INDEX_COSINE ? WN_METRIC_COSINE
-                                            : WN_METRIC_IP;
+  o->metric = (wn_metric)s->score; /* one that there is not is refused by the build */
   if (s->recall != 0) o->recall = s->recall;
   if (s->k != 0) o->k = s->k;
   if (s->seed != 0) o->seed = s->seed;

@@ -140,7 +140,7 @@ void wn_ranker_print_gain(const wn_ranker *m, const wn_forest *forest, wn_buf *o
 /* What one set of trees looks at, and what it was judged to be worth. */
 static void print_order(const wn_ranker *m, unsigned h, wn_buf *out) {
   const wn_ranker_verdict *v = &m->order[h].verdict;
-  const char *of = h == WN_BLEND_NEXT ? "" : ", later,";
+  const char *of = h == WN_BLEND_NEXT ? "" : " (later)";
   if (m->order[h].forest.trees.count > 0) wn_buf_printf(out, "\nranker%s looks at:", of);
   wn_ranker_print_gain(m, &m->order[h].forest, out);
   if (v->moments == 0) return;

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "index/index.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -69,6 +70,19 @@ static double process_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Of the process, without files that it maps. */
+static double own_megabytes(void) {
+  char line[128];
+  double kb = 0;
+  FILE *f = fopen("/proc/self/status", "r");
+  malloc_trim(0);
+  while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+    if (sscanf(line, "RssAnon: %lf", &kb) == 1) break;
+  }
+  if (f != NULL) fclose(f);
+  return kb * 1024 / 1e6;
 }
 
 static wn_vectors load_npy(const char *path, const wn_mapping *file) {
@@ -395,6 +409,7 @@ static void build(bench *b) {
   options.k = b->set.k;
   options.copy = b->set.copy > 0; /* into huge pages, as an index that is served has them */
   if (b->set.train != NULL) options.queries = load(b->set.train);
+  double before = own_megabytes();
   options.pool = wn_pool_create((int)b->set.threads);
   uint64_t at = wn_mono_ns();
   double cpu = process_seconds();
@@ -404,11 +419,12 @@ static void build(bench *b) {
          "%s\n",
          (double)(wn_mono_ns() - at) / 1e9, process_seconds() - cpu, about.lists, about.coded,
          (double)about.bytes / 1e6, (double)about.row_bytes / 1e6, wn_scan()->name);
+  wn_pool_free(options.pool);
+  printf("process: %.1f MB more than before\n", own_megabytes() - before);
   for (int i = 0; i < WN_INDEX_LEVELS; i++) {
     printf("  level %.3f: achieved %.4f, %.0f lanes\n", about.levels[i].recall,
            about.levels[i].achieved, about.levels[i].lanes);
   }
-  wn_pool_free(options.pool);
 }
 
 int main(int argc, char **argv) {

@@ -10,6 +10,8 @@ percentile (longer ones are clipped): without it they fail at inner product. A p
 installed is left out. Built peers, and what building took, are kept in `cache`. At the end a table: the first setting of
 each method that reaches a recall, and ours against the best peer; with `bars`, what was to be reached for such a set, and whether it was.
 """
+import ctypes
+import gc
 import json
 import os
 import re
@@ -35,7 +37,8 @@ rows = np.load(prefix + ".npy", mmap_mode="r")
 queries = np.load(prefix + ".queries.npy")[:int(options["queries"])]
 n, d = rows.shape
 measured = {}  # method: [(recall, rate)]
-builds = {}    # method: (CPU seconds, bytes beside or with the rows)
+builds = {}    # method: (CPU seconds, bytes of its file with the rows)
+processes = {} # method: bytes that the process grew by when it built (or, from the cache, read) it
 flat = {}      # of our index without lists: its share of the bandwidth
 
 
@@ -76,27 +79,41 @@ def augmented():
             np.hstack([q, np.zeros((len(q), 1), np.float32)]))
 
 
+def own_bytes():
+    """Of this process, without files that it maps."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(re.search(r"RssAnon:\s+(\d+)", open("/proc/self/status").read())[1]) * 1024
+
+
 def built(name, make, load, save):
     path = f"{options['cache']}/{name_of_set}.{metric}.{name}"
     if options["cache"] and os.path.exists(path):
+        before = own_bytes()
         index = load(path)
+        processes[name.split("_")[0]] = own_bytes() - before
         if os.path.exists(path + ".json"):
             told = json.load(open(path + ".json"))
             builds[name.split("_")[0]] = (told["cpu"], told["bytes"])
-            print(f"{name}: built in {told['cpu']:.1f} s of CPU, {told['bytes'] / 1e6:.0f} MB", flush=True)
+            processes[name.split("_")[0]] = told.get("process", processes[name.split("_")[0]])
+            print(f"{name}: built in {told['cpu']:.1f} s of CPU, {told['bytes'] / 1e6:.0f} MB, "
+                  f"{processes[name.split('_')[0]] / 1e6:.0f} MB of the process", flush=True)
         return index
+    before = own_bytes()
     wall, cpu = time.time(), time.process_time()
     index = make()
     cpu = time.process_time() - cpu
     file = path if options["cache"] else f"/tmp/winnow-bench-{os.getpid()}"
     save(index, file)
     size = os.path.getsize(file)
+    processes[name.split("_")[0]] = grown = own_bytes() - before
     if options["cache"]:
-        json.dump({"cpu": cpu, "bytes": size}, open(path + ".json", "w"))
+        json.dump({"cpu": cpu, "bytes": size, "process": grown}, open(path + ".json", "w"))
     else:
         os.remove(file)
     builds[name.split("_")[0]] = (cpu, size)
-    print(f"{name}: built in {time.time() - wall:.1f} s ({cpu:.1f} s of CPU), {size / 1e6:.0f} MB", flush=True)
+    print(f"{name}: built in {time.time() - wall:.1f} s ({cpu:.1f} s of CPU), {size / 1e6:.0f} MB, "
+          f"{grown / 1e6:.0f} MB of the process", flush=True)
     return index
 
 
@@ -133,6 +150,8 @@ def run_ours():
         if line.startswith("build"):
             cpu, size = re.search(r"\(([\d.]+) s of CPU\).*?([\d.]+) MB \+", line).groups()
             builds["ours"] = (float(cpu), float(size) * 1e6 + n * d * 4)
+        elif line.startswith("process"):
+            processes["ours"] = float(line.split()[1]) * 1e6
         elif found:
             name = found[1] if "%" in found[1] else "ours, 32 at once" if "batch" in line else "ours"
             if "upserts" not in name:
@@ -154,7 +173,7 @@ def run_flat():
     flat["bandwidth"] = read / most
     measured["ours, flat"] = [(float(recall), float(rate))]
     print(f"flat: codes of {coded} read at {read:.1f} of {most:.1f} GB/s", flush=True)
-    for batch in (out, run(.999)):
+    for batch in (out, run(.999), run(.99)):  # what a batch looks at for one query, it looks at for all
         recall, rate = re.search(r"^batch.*recall ([\d.]+)\s+QPS\s+(\d+)", batch, re.M).groups()
         measured.setdefault("ours, flat, 32 at once", []).append((float(recall), float(rate)))
         print(f"flat, 32 at once: {rate} queries/s at {recall}", flush=True)
@@ -278,6 +297,7 @@ def run_faiss():
         return index
     index = built(spec.replace(",", "_"), make, faiss.read_index, faiss.write_index)
     builds["faiss"] = builds.pop(spec.split(",")[0], (float("nan"), float("nan")))
+    processes["faiss"] = processes.pop(spec.split(",")[0], None)
     faiss.omp_set_num_threads(1)
     base = faiss.downcast_index(index.base_index)
     for probes in (4, 8, 16, 32, 64, 128, 256):
@@ -334,7 +354,8 @@ def table():
         if ours and peers:
             print(f"at {recall}: ours {ours / max(peers):.2f} times the best peer")
     for name, (cpu, size) in builds.items():
-        print(f"build of {name}: {cpu:.1f} s of CPU, {size / 1e6:.0f} MB with rows")
+        print(f"build of {name}: {cpu:.1f} s of CPU, a file of {size / 1e6:.0f} MB with rows, " +
+              (f"{processes[name] / 1e6:.0f} MB of the process" if processes.get(name) else ""))
     for name in filtered():
         ours, peer = filter_figures(name)
         print(f"{name}: {ours:.2f} of the rate at .99 without a filter" +
@@ -387,7 +408,8 @@ def bars():
             theirs, ours = builds.get(peer, (None, None)), builds["ours"]
             if peer == "hnswlib":
                 say("build, hnswlib's CPU time as a multiple", theirs[0], ours[0], 5)
-            say(f"memory, {peer}'s as a multiple", theirs[1] if theirs[1] == theirs[1] else None, ours[1], 1)
+            say(f"memory of the process, {peer}'s as a multiple", processes.get(peer), processes["ours"], 1)
+            say(f"size of the file, {peer}'s as a multiple", theirs[1] if theirs[1] == theirs[1] else None, ours[1], 1)
     least = {"50%": .5, "10%": .15, "1%": .25, "0.1%": 1.2}
     for name in filtered() if kind in ("popular", "clustered") else []:
         share, peer = filter_figures(name)

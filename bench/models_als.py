@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""ALS beside implicit, irspack and cmfrec: same data, threads and hyper-parameters, one run. bench/models calls it.
+"""ALS beside implicit, irspack, cmfrec and Google's reference: same data, threads and hyper-parameters, one run.
+bench/models calls it.
 
 Each solver runs in a process of its own, with OpenBLAS's kernel chosen by measuring, not by its own detection
 (implicit and irspack call BLAS in their own threads: OPENBLAS_NUM_THREADS is 1). CPU seconds of an epoch, the median,
@@ -7,8 +8,9 @@ are what is compared: other work on the machine distorts them least. Peak memory
 and interactions included; `above input` leaves out what was there before the fit, of Winnow the interactions by user.
 cmfrec has no callback: its epochs are the difference of two fits, and its time to quality is the whole fit's. `loss` is
 Winnow's objective at the solver's factors, which implicit and cmfrec pursue only up to the scale of targets
-(1 + alpha)/alpha, with one ridge for all rows. Google's own iALS and iALS++ are no package of any registry; irspack
-implements the same solvers and was faster where both were measured, but for a tenth at d 64 on gowalla."""
+(1 + alpha)/alpha, with one ridge for all rows. Google's programs (README.md says how to build them) keep their factors to
+themselves: their CPU time is read when they say that an epoch has ended, its first one with the initial draws left
+out, and the loss is what they print, in a run of its own because it costs time."""
 import argparse
 import json
 import os
@@ -26,13 +28,14 @@ except ModuleNotFoundError:
 from synthetic import read_csr, write_csr
 
 PEERS = ("irspack-cholesky", "irspack-ialspp", "irspack-cg", "implicit-cholesky", "implicit-cg",
-         "cmfrec-cholesky", "cmfrec-cg")
-EXACT = ("irspack-cholesky", "implicit-cholesky", "cmfrec-cholesky")
+         "cmfrec-cholesky", "cmfrec-cg", "google-ials", "google-ialspp")
+EXACT = ("irspack-cholesky", "implicit-cholesky", "cmfrec-cholesky", "google-ials")
+BLOCK = 64  # of iALS++
 PARAMS = {"alpha0": .01, "lambda": .0012, "nu": 1.225}
 
 
-def status_mb(name):
-    with open("/proc/self/status") as file:
+def status_mb(name, process="self"):
+    with open(f"/proc/{process}/status") as file:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(name))
 
 
@@ -100,7 +103,7 @@ def run_irspack(X, d, args, kind, each):
     from irspack.recommenders.ials import IALSTrainer, str_to_loss_type, str_to_solver_type
     options = dict(n_components=d, alpha0=PARAMS["alpha0"], reg=PARAMS["lambda"], nu=PARAMS["nu"],
                    init_std=.1, solver_type=str_to_solver_type(kind.upper()), max_cg_steps=3,
-                   ialspp_subspace_dimension=64, loss_type=str_to_loss_type("IALSPP"), random_seed=1,
+                   ialspp_subspace_dimension=BLOCK, loss_type=str_to_loss_type("IALSPP"), random_seed=1,
                    n_threads=args.threads, prediction_time_max_cg_steps=5,
                    prediction_time_ialspp_iteration=7)
     known = inspect.signature(IALSTrainer.__init__).parameters
@@ -168,6 +171,8 @@ def worker(args):
     result["input_mb"] = status_mb("VmRSS:")
 
     def each(clock, users, items):
+        if args.losses:
+            result.setdefault("losses", []).append(loss(data, np.asarray(users)[:, :d], np.asarray(items)[:, :d]))
         result.update(wall_s=clock.wall, cpu_s=clock.cpu,
                       peak_mb=max(result.get("peak_mb", 0), status_mb("VmHWM:")))
         if test:
@@ -182,11 +187,69 @@ def worker(args):
     print("RESULT " + json.dumps(result))
 
 
+def write_csv(csr, path):
+    """What Google's programs read; PATH.one: instead of the test parts that they ask for."""
+    _, _, row_ptr, col = read_csr(csr)
+    user = np.repeat(np.arange(len(row_ptr) - 1), np.diff(row_ptr.astype(np.int64)))
+    with open(path, "w") as out:
+        out.write("user,item\n")
+        for at in range(0, len(col), 1 << 20):
+            part = slice(at, at + (1 << 20))
+            out.write("".join(f"{u},{i}\n" for u, i in zip(user[part].tolist(), col[part].tolist())))
+    with open(path + ".one", "w") as out:
+        out.write(f"user,item\n{user[0]},{col[0]}\n")
+
+
+def google_epochs(command, stats):
+    """CPU and wall seconds of epochs, the last loss, megabytes before and at most."""
+    result, before = {"cpu_s": [], "wall_s": [], "ndcg": [], "version": ""}, None
+    program = subprocess.Popen(command + ["--print_train_stats", str(int(stats))], stdout=subprocess.PIPE, text=True)
+    for line in program.stdout:
+        if line.startswith("Loss="):
+            result["loss"] = float(line[5:line.index(",")])
+        elif line.startswith("max_user="):
+            result["input_mb"] = status_mb("VmRSS:", program.pid)
+        elif line.startswith("Timer:"):
+            result.setdefault("losses", []).append(result.get("loss"))
+            result["peak_mb"] = status_mb("VmHWM:", program.pid)
+            with open(f"/proc/{program.pid}/stat") as file:
+                now = sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            if before is not None:
+                result["cpu_s"].append(now - before)
+                result["wall_s"].append(int(line.split("Train=")[1].split()[0]) / 1000)
+            before = now
+    return result if program.wait() == 0 and result["cpu_s"] else None
+
+
+def run_google(peer, csr, d, args):
+    program = os.path.join(args.google or "", {"google-ials": "ials_main", "google-ialspp": "ialspp_main"}[peer])
+    if not args.google or not os.access(program, os.X_OK) or args.epochs < 2:
+        print(f"  {peer}: skipped: --google names no folder with {os.path.basename(program)}, or --epochs is 1")
+        return None
+    csv = csr + ".csv"
+    if not os.path.exists(csv):
+        write_csv(csr, csv)
+    command = ["taskset", "-c", f"0-{args.threads - 1}", program, "--train_data", csv, "--test_train_data", csv + ".one",
+               "--test_test_data", csv + ".one", "--embedding_dim", str(d), "--epochs", str(args.epochs),
+               "--unobserved_weight", str(PARAMS["alpha0"]), "--regularization", str(PARAMS["lambda"]),
+               "--regularization_exp", str(PARAMS["nu"]), "--eval_during_training", "0"]
+    if peer == "google-ialspp":
+        command += ["--block_size", str(BLOCK)]
+    result, stats = google_epochs(command, False), google_epochs(command, True)
+    if result and stats:
+        result["loss"], result["losses"] = stats["loss"], stats["losses"]
+    return result
+
+
 def run_peer(peer, csr, test_csr, d, args):
+    if peer.startswith("google"):
+        return run_google(peer, csr, d, args)
     command = [args.python, __file__, "--worker", peer, "--csr", csr, "--factors", str(d), "--epochs",
                str(args.epochs), "--threads", str(args.threads)]
     if test_csr:
         command += ["--test-csr", test_csr]
+    if getattr(args, "losses", False):
+        command += ["--losses"]
     done = subprocess.run(command, env=args.environment, capture_output=True, text=True)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
@@ -234,7 +297,7 @@ def report(name, r, extra=""):
 def predicted_mb(U, I, nnz, d, threads, base=8.0):
     """Peak of bench_fit: 8 MB of program, interactions by user and by item, and what als_fit.c says."""
     width, lines = -(-d // 16) * 16, -(-d // 16) | 1
-    short = 16 * (48 * lines * 16 + width + 2 * 78 * 16 + 48)
+    short = 16 * (width + 2 * 210 * 16 + 80) + 80 * (lines * 16 + 1) + width
     matrices = 3 * 8 * d * d + 4 * d * (width + 16) + 8 * 4 * width * lines * 16
     scratch = 4 * (short + 64 * lines * 16 + 2 * width * lines * 16) + 24 * (U + I) // threads
     return base + (8 * nnz + (16 + 4 * d) * (U + I) + 20 * (U + I) + matrices + threads * scratch) / 2**20
@@ -245,9 +308,9 @@ def compare(rows, label, d, sizes, args, bar):
     need = {"gowalla": 10, "synthetic": 2.5}[label] if d >= 128 or label == "synthetic" else None
     if exact:
         bar(f"{label} d {d}: exact, CPU against the best exact peer", min(r["cpu"] for r in exact) / mine["cpu"], need)
-    if exact and "to_99" in mine:
-        bar(f"{label} d {d}: CPU to 99% of the final NDCG@20 against the best exact peer",
-            min(r["to_99"] for r in exact) / mine["to_99"], 5)
+    over_time = [r["to_99"] for r in exact if "to_99" in r]
+    if over_time and "to_99" in mine:
+        bar(f"{label} d {d}: CPU to 99% of the final NDCG@20 against the best exact peer", min(over_time) / mine["to_99"], 5)
     if label == "synthetic" and d >= 128:
         bar(f"{label} d {d}: rate of the plain method's flops as a share of sgemm", mine["share"], .5)
     if "irspack-cg" in rows:
@@ -280,9 +343,52 @@ def measure(csr, test_csr, label, d, args, bar):
         if result:
             if result["ndcg"]:
                 result["over_time"] = list(zip(np.cumsum(result["cpu_s"])[-len(result["ndcg"]):], result["ndcg"]))
-            report(f"{peer} {result['version']}"[:24], result)
+            report(f"{peer} {result['version']}".strip()[:24], result)
             rows[peer] = result
     compare(rows, label, d, (U, I, len(col)), args, bar)
+
+
+def winnow_descent(csr, d, args, steps, budget):
+    """[(CPU seconds, objective)] after 1, 2, 3, 4, 6, 8, 12 … epochs, which is before the users are solved once more."""
+    settings = [f"{k}={v}" for k, v in PARAMS.items()] + [f"factors={d}", "tolerance=0", f"cg_steps={steps}"]
+    at, epochs = [], 1
+    while not at or at[-1][0] < budget:
+        done = subprocess.run([args.fit, "als", csr, str(args.threads), "-", *settings, f"epochs={epochs}"], check=True,
+                              capture_output=True, text=True)
+        result = json.loads(done.stdout)
+        at.append((sum(result["cpu_s"]), result["objective"]))
+        epochs += max(1, 1 << (epochs.bit_length() - 2)) if epochs > 1 else 1
+    return at
+
+
+def peer_descent(peer, csr, d, args, budget):
+    args.epochs, args.losses, at = 2, True, []
+    while not at or at[-1][0] < budget:
+        result = run_peer(peer, csr, None, d, args)
+        if not result:
+            break
+        seconds = list(result["cpu_s"])
+        if len(seconds) < args.epochs:  # Google's first
+            seconds.insert(0, float(np.median(seconds)))
+        at = list(zip(np.cumsum(seconds).tolist(), result["losses"]))
+        if args.epochs > 2:
+            break
+        args.epochs = max(3, int(budget / at[-1][0] * 2) + 1)
+    return at
+
+
+def descent(csr, label, d, args):
+    """The loss that each solver has reached after equal CPU time."""
+    budgets = [float(b) for b in args.seconds.split(",")]
+    print(f"{label}, d {d}: loss after the last epoch that ends within CPU seconds of\n  {'':20}"
+          + "".join(f"{b:>12g}" for b in budgets), flush=True)
+    runs = [("winnow exact", lambda: winnow_descent(csr, d, args, 0, budgets[-1])),
+            ("winnow cg_steps=2", lambda: winnow_descent(csr, d, args, 2, budgets[-1]))]
+    runs += [(peer, lambda peer=peer: peer_descent(peer, csr, d, args, budgets[-1])) for peer in args.peers]
+    for name, run in runs:
+        at = run()
+        reached = [[value for t, value in at if t <= b] for b in budgets]
+        print(f"  {name:20}" + "".join(f"{r[-1]:12.0f}" if r else f"{'-':>12}" for r in reached), flush=True)
 
 
 SGEMM = """
@@ -334,6 +440,7 @@ if __name__ == "__main__":  # one peer: bench/models starts these
     parser = argparse.ArgumentParser()
     for name in ("--worker", "--csr", "--test-csr"):
         parser.add_argument(name)
+    parser.add_argument("--losses", action="store_true", help="after each epoch")
     for name in ("--factors", "--epochs", "--threads"):
         parser.add_argument(name, type=int)
     worker(parser.parse_args())

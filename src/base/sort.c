@@ -1,7 +1,7 @@
 /* Quicksort by the median of three, insertion below INSERTION, and heapsort where it went wrong
- * (Musser, "Introspective sorting", 1997). Hoare's partition: equal keys share the two sides. Keys
- * are read and written as bytes, which compiles to plain moves: they may lie in structs of any
- * alignment. */
+ * (Musser, "Introspective sorting", 1997). Lomuto's partition without branches (Alexandrescu,
+ * "Lomuto's comeback", 2020). Keys are read and written as bytes, which compiles to plain moves:
+ * they may lie in structs of any alignment. */
 #include "base/sort.h"
 
 enum { INSERTION = 24, KEY = sizeof(uint64_t) };
@@ -55,16 +55,26 @@ static uint64_t median(uint64_t a, uint64_t b, uint64_t c) {
   return c <= low ? low : c >= high ? high : c;
 }
 
-/* How many are at the left: at least one and not all, because no pivot is the only one of the
- * largest keys and stands last. */
+/* Keys below `end` to the left, by moves alone: which side a key belongs to is what no processor
+ * foresees. How many they are. */
+static size_t below(bytes *keys, size_t len, uint64_t end) {
+  size_t left = 0;
+  for (size_t i = 0; i < len; i++) {
+    uint64_t key = get(keys, i);
+    put(keys, i, get(keys, left));
+    put(keys, left, key);
+    left += key < end;
+  }
+  return left;
+}
+
+/* How many are at the left: at least one and not all. Where none is less than the pivot, its equals
+ * go there; where all are equal, any split is one. */
 static size_t partition(bytes *keys, size_t len) {
   uint64_t pivot = median(get(keys, 0), get(keys, len / 2), get(keys, len - 1));
-  for (size_t left = 0, right = len - 1;; left++, right--) {
-    while (get(keys, left) < pivot) left++;
-    while (get(keys, right) > pivot) right--;
-    if (left >= right) return right + 1;
-    swap(keys, left, right);
-  }
+  size_t left = below(keys, len, pivot);
+  if (left == 0 && pivot < UINT64_MAX) left = below(keys, len, pivot + 1);
+  return left > 0 && left < len ? left : len / 2;
 }
 
 static void sort(bytes *keys, size_t len, unsigned depth) {

@@ -114,19 +114,25 @@ static wn_status gather_values(wn_similarity *s, wn_error *err) {
 wn_status wn_similarity_init(wn_similarity *s, const wn_funnel *funnel, const wn_item_ix *items,
                              size_t len, bool *active, wn_error *err) {
   const wn_surface *surface = funnel->surface;
+  const wn_models *models = funnel->request->models;
+  const char *by = surface->diversity_by;
+  wn_status status = WN_OK;
   *s = (wn_similarity){.funnel = funnel, .items = items, .len = len};
   *active = false;
-  if (surface->diversity_by[0] == '\0' || surface->mmr_lambda >= 1.0f || len == 0) return WN_OK;
+  if (by[0] == '\0' || surface->mmr_lambda >= 1.0f || len == 0) return WN_OK;
   if (!surface->diversity_is_model) {
-    s->column = wn_catalog_column(funnel->request->catalog, wn_str_of(surface->diversity_by));
+    s->column = wn_catalog_column(funnel->request->catalog, wn_str_of(by));
     *active = s->column != NULL;
-    return *active ? gather_values(s, err) : WN_OK;
+    if (*active) status = gather_values(s, err);
+  } else {
+    s->model = models != NULL ? wn_models_find(models, by) : NULL;
+    if (s->model != NULL && s->model->cls->item_vector != NULL)
+      status = gather_vectors(s, active, err);
   }
-  if (funnel->request->models != NULL) {
-    s->model = wn_models_find(funnel->request->models, surface->diversity_by);
-  }
-  if (s->model == NULL || s->model->cls->item_vector == NULL) return WN_OK;
-  return gather_vectors(s, active, err);
+  if (status == WN_OK && !*active)
+    wn_funnel_note(funnel, "no diversity: no candidate has %s \"%s\"",
+                   surface->diversity_is_model ? "a vector of" : "the attribute", by);
+  return status;
 }
 
 void wn_similarity_row(const wn_similarity *s, size_t at, float *row) {

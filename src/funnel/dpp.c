@@ -17,14 +17,9 @@ bool wn_dpp_init(wn_dpp *dpp, size_t len, size_t window, wn_arena *arena) {
   dpp->rows = wn_arena_alloc(arena, window * len * sizeof *dpp->rows);
   dpp->basis = wn_arena_alloc(arena, window * len * sizeof *dpp->basis);
   dpp->variance = wn_arena_alloc(arena, len * sizeof *dpp->variance);
-  dpp->gain = wn_arena_alloc(arena, len * sizeof *dpp->gain);
-  if (dpp->chosen == NULL || dpp->rows == NULL || dpp->basis == NULL || dpp->variance == NULL ||
-      dpp->gain == NULL)
+  if (dpp->chosen == NULL || dpp->rows == NULL || dpp->basis == NULL || dpp->variance == NULL)
     return false;
-  for (size_t i = 0; i < len; i++) {
-    dpp->variance[i] = 1;
-    dpp->gain[i] = 0;
-  }
+  for (size_t i = 0; i < len; i++) dpp->variance[i] = 1;
   return true;
 }
 
@@ -58,5 +53,8 @@ void wn_dpp_choose(wn_dpp *dpp, size_t entry, const float *row) {
   dpp->chosen[dpp->depth] = entry;
   memcpy(dpp->rows + dpp->depth * dpp->len, row, dpp->len * sizeof *row);
   extend(dpp, entry, row);
-  for (size_t i = 0; i < dpp->len; i++) dpp->gain[i] = logf(fmaxf(dpp->variance[i], LEAST));
+}
+
+float wn_dpp_gain(const wn_dpp *dpp, size_t entry) {
+  return logf(fmaxf(dpp->variance[entry], LEAST));
 }

@@ -15,13 +15,14 @@ typedef struct wn_dpp {
   float *rows;     /* [window × len] their similarities */
   float *basis;    /* [window × len] columns of the factor */
   float *variance; /* [len] what the chosen ones leave unexplained of an entry, of 1 */
-  float *gain;     /* [len] ln variance: what choosing it adds to ln det; at least ln 1e-6 */
 } wn_dpp;
 
-/* Memory: 4·len·(2·window + 2) bytes of the arena. window ≥ 2. False: out of memory. */
+/* Memory: 4·len·(2·window + 1) bytes of the arena. window ≥ 2. False: out of memory. */
 WN_MUST_USE bool wn_dpp_init(wn_dpp *dpp, size_t len, size_t window, wn_arena *arena);
 /* Chooses `entry`; row[len]: its similarities with all, −1 … 1, 1 with itself; the matrix is taken
  * to be positive semidefinite. O(len · depth); once the window is full O(len · window²). */
 void wn_dpp_choose(wn_dpp *dpp, size_t entry, const float *row);
+/* ln variance: what choosing the entry would add to ln det; ln 1e-6 … 0. */
+float wn_dpp_gain(const wn_dpp *dpp, size_t entry);
 
 #endif

@@ -187,13 +187,20 @@ static void place_pin(order *o) {
   remember(o, o->pool + p);
 }
 
-/* Of a candidate in the pool. */
-static float value_of(const order *o, size_t i) {
-  const wn_surface *surface = o->funnel->surface;
+/* The share of a candidate's value that its score and the rules give: all of it at most, for being
+ * like what is shown only takes away. */
+static float worth_of(const order *o, size_t i) {
   float worth = wn_rules_worth(&o->rules, i, o->funnel->candidates[i].score);
+  return o->diverse ? o->funnel->surface->mmr_lambda * worth : worth;
+}
+
+/* Of a candidate in the pool, with its share of worth. */
+static float value_of(const order *o, size_t i, float worth) {
+  const wn_surface *surface = o->funnel->surface;
   if (!o->diverse) return worth;
-  float unlike = surface->diversity_method == WN_DIVERSITY_DPP ? o->dpp.gain[i] : -o->most[i];
-  return surface->mmr_lambda * worth + (1.0f - surface->mmr_lambda) * unlike;
+  bool dpp = surface->diversity_method == WN_DIVERSITY_DPP;
+  float unlike = dpp ? wn_dpp_gain(&o->dpp, i) : -o->most[i];
+  return worth + (1.0f - surface->mmr_lambda) * unlike;
 }
 
 static void skip_taken(order *o) {
@@ -212,7 +219,9 @@ static size_t choose_best(const order *o, bool helping) {
     if (o->standing.state[i] != WN_FREE) continue;
     if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
     if (i >= o->pool) return i;
-    float value = value_of(o, i);
+    float value = worth_of(o, i);
+    if (best < funnel->candidates_len && !(value > best_value)) continue;
+    value = value_of(o, i, value);
     if (best < funnel->candidates_len && !(value > best_value)) continue;
     best = i;
     best_value = value;
@@ -233,7 +242,7 @@ static wn_lot by_temperature(order *o, bool helping) {
     o->weight[i] = -INFINITY;
     if (o->standing.state[i] != WN_FREE) continue;
     if (helping && !wn_rules_helps(&o->rules, funnel->candidates[i].item)) continue;
-    o->weight[i] = (double)value_of(o, i) / temperature;
+    o->weight[i] = (double)value_of(o, i, worth_of(o, i)) / temperature;
     most = fmax(most, o->weight[i]);
     any = true;
   }
@@ -575,11 +584,6 @@ static wn_status init_diversity(order *o, wn_error *err) {
   for (size_t i = 0; i < len; i++)
     items[i] = i < o->pool ? funnel->candidates[i].item : o->pin_items[i - o->pool];
   wn_status status = wn_similarity_init(&o->similarity, funnel, items, len, &o->diverse, err);
-  if (status == WN_OK && !o->diverse && surface->mmr_lambda < 1 &&
-      surface->diversity_by[0] != '\0' && len > 0)
-    wn_funnel_note(funnel, "no diversity: no candidate has %s \"%s\"",
-                   surface->diversity_is_model ? "a vector of" : "the attribute",
-                   surface->diversity_by);
   if (status != WN_OK || !o->diverse || surface->diversity_method != WN_DIVERSITY_DPP)
     return status;
   size_t window = surface->diversity_window < funnel->n ? surface->diversity_window : funnel->n;

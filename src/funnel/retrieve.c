@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "funnel/stages.h"
+#include "model/ranker.h"
 #include <string.h>
 
 enum { ROWS_A_BLOCK = 64, CANDIDATES_MIN = 512, SERVED_MAX = 2000 };
@@ -100,6 +101,7 @@ static wn_candidate *candidate_at(wn_funnel *funnel, wn_item_ix item) {
   *fresh = (wn_candidate){.item = item, .boost = 1.0f, .proposals = new_row(funnel)};
   if (fresh->proposals == NULL) return NULL;
   funnel->slots[at] = (uint32_t)++funnel->candidates_len;
+  if (funnel->light.facts != NULL) wn_light_expect(&funnel->light, item);
   return fresh;
 }
 
@@ -225,8 +227,19 @@ static void trace_sources(wn_funnel *funnel) {
   }
 }
 
+/* What the light ranker will read of each candidate is asked for as soon as that is known: a
+ * million items' facts are in no cache. */
+static void find_light(wn_funnel *funnel) {
+  const wn_model *ranker = funnel->request->models != NULL && funnel->surface->heavy > 0
+                               ? wn_ranker_of(funnel->request->models)
+                               : NULL;
+  if (ranker == NULL || !funnel->surface->light || !wn_ranker_light(ranker, &funnel->light))
+    funnel->light.facts = NULL;
+}
+
 wn_status wn_retrieve(wn_funnel *funnel, wn_error *err) {
   wn_status status = list_sources(funnel, err);
+  find_light(funnel);
   for (size_t i = 0; status == WN_OK && i < funnel->sources_len; i++) {
     wn_source *source = &funnel->sources[i];
     size_t have = funnel->candidates_len, n = funnel->n;

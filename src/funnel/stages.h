@@ -5,6 +5,7 @@
 
 #include "funnel/funnel.h"
 #include "model/blend.h"
+#include "model/light.h"
 
 typedef struct wn_scored_list {
   wn_scored *data;
@@ -52,6 +53,7 @@ typedef struct wn_funnel {
   size_t slate_len;
   wn_trace *trace; /* NULL without explain */
   wn_stage_stats stages;
+  wn_light_view light;    /* of the ranker that will be asked; facts NULL: none */
   const wn_model *ranker; /* that scored; NULL: the generators did */
   unsigned horizon;       /* of its trees: what is next, or what comes later */
   bool by_objectives;     /* by the surface's objectives */

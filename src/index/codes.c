@@ -24,9 +24,8 @@ double wn_norm2(const float *x, uint32_t dims) {
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-float wn_norm_entry(wn_metric metric, double norm2) {
-  if (metric == WN_METRIC_COSINE) return norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0;
-  return (float)sqrt(norm2);
+float wn_inverse_norm(double norm2) {
+  return norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0;
 }
 
 static float greatest(const float *x, uint32_t dims) {
@@ -119,7 +118,7 @@ void wn_probe_init(wn_probe *probe, const wn_axes *axes, const float *vector, wn
     error2 += miss * miss;
   }
   *probe = (wn_probe){.vector = vector, .dims = axes->dims, .metric = metric, .norm = sqrt(norm2)};
-  probe->inverse = metric == WN_METRIC_COSINE ? wn_norm_entry(metric, norm2) : 0;
+  probe->inverse = metric == WN_METRIC_COSINE ? wn_inverse_norm(norm2) : 0;
   probe->code_norm = (float)sqrt(code2);
   probe->code_error = (float)sqrt(error2);
   probe->rest = (float)rest_of(axes, norm2, wn_norm2(z, axes->kept));
@@ -136,10 +135,10 @@ void wn_probe_init(wn_probe *probe, const wn_axes *axes, const float *vector, wn
   }
 }
 
-float wn_probe_score(const wn_probe *probe, const float *row, float norm) {
+float wn_probe_score(const wn_probe *probe, const float *row, float inverse) {
   if (probe->metric == WN_METRIC_L2) {
     return -wn_scan()->distance2(probe->vector, row, probe->dims);
   }
   float dot = wn_simd()->dot(probe->vector, row, probe->dims);
-  return probe->metric == WN_METRIC_COSINE ? dot * (norm * probe->inverse) : dot;
+  return probe->metric == WN_METRIC_COSINE ? dot * (inverse * probe->inverse) : dot;
 }

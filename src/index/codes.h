@@ -60,11 +60,10 @@ static inline float wn_bounded_width(const wn_scan_query *query, wn_scan_fit fit
   return 2 * (query->offset * (query->scale * fit.step) + query->rest * fit.rest);
 }
 
-/* The exact score; `norm`: cosine, the row's 1/‖x‖. */
-float wn_probe_score(const wn_probe *probe, const float *row, float norm);
+/* The exact score; `inverse`: cosine, the row's 1/‖x‖. */
+float wn_probe_score(const wn_probe *probe, const float *row, float inverse);
 
 double wn_norm2(const float *x, uint32_t dims); /* ‖x‖² in double */
-/* norms part's entry for a row, by metric */
-float wn_norm_entry(wn_metric metric, double norm2);
+float wn_inverse_norm(double norm2);            /* 1/‖x‖, 0 for 0 */
 
 #endif

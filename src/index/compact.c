@@ -21,14 +21,14 @@ typedef struct merge {
   const wn_base *old;
   const wn_delta *delta;
   uint32_t now, ids;
-  float *rows;
+  float *block, *rows; /* see wn_rows_of */
   uint64_t *present;
   uint32_t *known; /* [ids] lists */
   float *centres;  /* row-major */
 } merge;
 
 static void merge_clear(merge *m) {
-  wn_free(m->rows);
+  wn_free(m->block);
   wn_free(m->present);
   wn_free(m->known);
   wn_free(m->centres);
@@ -42,11 +42,11 @@ static bool merge_allocate(merge *m) {
     uint32_t id = chunk->ids[e % WN_DELTA_CHUNK];
     if (wn_delta_sees(chunk, e % WN_DELTA_CHUNK, m->now) && id >= m->ids) m->ids = id + 1;
   }
-  m->rows = wn_calloc((size_t)m->ids * dims, sizeof *m->rows);
-  if (m->rows != NULL) wn_advise_huge(m->rows, (size_t)m->ids * dims * sizeof *m->rows);
+  m->block = wn_rows_create((size_t)m->ids * dims);
   m->present = wn_calloc(((size_t)m->ids + 63) / 64, sizeof *m->present);
   m->known = wn_malloc((size_t)m->ids * sizeof *m->known);
   m->centres = wn_malloc((size_t)m->old->head.lists * dims * sizeof *m->centres);
+  m->rows = m->block != NULL ? wn_rows_of(m->block) : NULL;
   return m->rows != NULL && m->present != NULL && m->known != NULL && m->centres != NULL;
 }
 
@@ -104,8 +104,9 @@ static wn_status merge_base(const wn_reading *reading, wn_pool *pool, wn_base **
   to->exact_lanes = head->exact_lanes;
   memcpy(to->levels, head->levels, sizeof to->levels);
   memcpy(to->cost, head->cost, sizeof to->cost);
-  (*out)->rows = (*out)->own_rows = m.rows;
-  m.rows = NULL;
+  (*out)->rows = m.rows;
+  (*out)->own_rows = m.block;
+  m.block = NULL;
 cleanup:
   merge_clear(&m);
   return status;

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const char *const part_names[WN_PARTS] = {"codes", "fits",    "axes",  "bias",
-                                                 "ids",   "bounds",  "lists", "centres",
-                                                 "norms", "present", "rows"};
+static const char *const part_names[WN_PARTS] = {"codes",    "fits",    "axes",  "bias",
+                                                 "ids",      "bounds",  "lists", "centres",
+                                                 "inverses", "present", "rows"};
 
 static uint64_t align_up(uint64_t at) {
   return (at + (WN_IMAGE_ALIGN - 1)) & ~(uint64_t)(WN_IMAGE_ALIGN - 1);
@@ -27,7 +27,7 @@ static size_t groups_of(uint32_t kept) {
 bool wn_image_layout(wn_image_header *head) {
   uint64_t lanes = (uint64_t)head->blocks * WN_SCAN_LANES, dims = head->dims, ids = head->ids;
   uint64_t centre_dims = wn_centre_dims(head->metric, head->dims);
-  bool l2 = head->metric == WN_METRIC_L2;
+  bool l2 = head->metric == WN_METRIC_L2, cosine = head->metric == WN_METRIC_COSINE;
   const uint64_t bytes[WN_PARTS] = {
       [WN_PART_CODES] = (uint64_t)head->blocks * groups_of(head->kept) * 64,
       [WN_PART_FITS] = (uint64_t)head->blocks * sizeof(wn_scan_fit),
@@ -37,7 +37,7 @@ bool wn_image_layout(wn_image_header *head) {
       [WN_PART_BOUNDS] = (uint64_t)head->blocks * sizeof(wn_bound),
       [WN_PART_LISTS] = ((uint64_t)head->lists + 1) * sizeof(uint32_t),
       [WN_PART_CENTRES] = ((uint64_t)head->lists + 15) / 16 * 16 * centre_dims * sizeof(float),
-      [WN_PART_NORMS] = l2 ? 0 : ids * sizeof(float),
+      [WN_PART_INVERSES] = cosine ? ids * sizeof(float) : 0,
       [WN_PART_PRESENT] = (ids + 63) / 64 * sizeof(uint64_t),
       [WN_PART_ROWS] = head->with_rows != 0 ? ids * dims * sizeof(float) : 0,
   };
@@ -68,19 +68,30 @@ static void resolve(wn_base *base, const unsigned char *bytes) {
   base->present = (const uint64_t *)(const void *)(bytes + parts[WN_PART_PRESENT].offset);
   if (base->head.metric == WN_METRIC_L2) {
     base->bias = (const float *)(const void *)(bytes + parts[WN_PART_BIAS].offset);
-  } else {
-    base->norms = (const float *)(const void *)(bytes + parts[WN_PART_NORMS].offset);
+  }
+  if (base->head.metric == WN_METRIC_COSINE) {
+    base->inverses = (const float *)(const void *)(bytes + parts[WN_PART_INVERSES].offset);
   }
   if (base->head.with_rows != 0) {
     base->rows = (const float *)(const void *)(bytes + parts[WN_PART_ROWS].offset);
   }
 }
 
+/* Zeroes that take memory only where they are written: rows that never change cost nothing. */
+static void *fresh_pages(size_t bytes) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p != MAP_FAILED ? p : NULL;
+}
+
+static size_t died_bytes(const wn_image_header *head) {
+  return ((size_t)head->ids + 1) * sizeof(uint32_t);
+}
+
 static wn_status allocate(const wn_image_header *head, wn_base **out, wn_error *err) {
   wn_base *base = wn_calloc(1, sizeof *base);
   if (base == NULL) return wn_fail_memory(err);
   base->head = *head;
-  base->died = wn_calloc((size_t)head->ids + 1, sizeof *base->died);
+  base->died = fresh_pages(died_bytes(head));
   base->struck = wn_calloc((size_t)head->ids / 64 + 1, sizeof *base->struck);
   base->tops = wn_calloc(head->lists, sizeof *base->tops);
   if (base->died == NULL || base->struck == NULL || base->tops == NULL) {
@@ -102,6 +113,13 @@ void wn_advise_huge(void *memory, size_t bytes) {
   (void)memory;
   (void)bytes;
 #endif
+}
+
+float *wn_rows_create(size_t count) {
+  size_t bytes = count * sizeof(float) + WN_IMAGE_ALIGN;
+  float *block = wn_calloc(bytes, 1);
+  if (block != NULL) wn_advise_huge(block, bytes);
+  return block;
 }
 
 wn_status wn_base_create(const wn_image_header *head, wn_base **out, wn_error *err) {
@@ -157,7 +175,7 @@ wn_status wn_base_derive(wn_base *base, wn_error *err) {
 
 void wn_base_free(wn_base *base) {
   if (base == NULL) return;
-  wn_free(base->died);
+  if (base->died != NULL) (void)munmap(base->died, died_bytes(&base->head));
   wn_free(base->struck);
   wn_free(base->tops);
   wn_coarse_free(base->coarse);
@@ -351,9 +369,9 @@ cleanup:
 }
 
 static const void *part_data(const wn_base *base, int part) {
-  const void *const data[WN_PARTS] = {base->codes, base->fits,    base->axes.blocks, base->bias,
-                                      base->ids,   base->bounds,  base->lists,       base->centres,
-                                      base->norms, base->present, base->rows};
+  const void *const data[WN_PARTS] = {
+      base->codes, base->fits,    base->axes.blocks, base->bias,    base->ids, base->bounds,
+      base->lists, base->centres, base->inverses,    base->present, base->rows};
   return data[part];
 }
 

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 #define WN_IMAGE_MAGIC   "WNINDX\r\n"
-#define WN_IMAGE_VERSION 3u
+#define WN_IMAGE_VERSION 4u
 #define WN_IMAGE_ALIGN   64u
 #define WN_NO_ID         UINT32_MAX
 #define WN_COST_STEPS                                                                              \
@@ -32,9 +32,9 @@ enum {
   WN_PART_LISTS,  /* u32 [lists + 1]: first block */
   WN_PART_CENTRES, /* f32 [⌈lists/16⌉][dims][16]: unit directions; for l2 [dims + 1]: means and ‖c‖²
                     */
-  WN_PART_NORMS,   /* f32 [ids]: ‖x‖ for ip, 1/‖x‖ (0 for 0) for cosine, nothing for l2 */
-  WN_PART_PRESENT, /* u64 [⌈ids/64⌉] */
-  WN_PART_ROWS,    /* f32 [ids][dims], or nothing */
+  WN_PART_INVERSES, /* f32 [ids]: 1/‖x‖ (0 for 0); cosine only */
+  WN_PART_PRESENT,  /* u64 [⌈ids/64⌉] */
+  WN_PART_ROWS,     /* f32 [ids][dims], or nothing */
   WN_PARTS
 };
 
@@ -106,7 +106,7 @@ typedef struct wn_base {
   const wn_bound *bounds;
   const uint32_t *lists;
   const float *centres;
-  const float *norms; /* NULL for l2 */
+  const float *inverses; /* NULL unless cosine */
   const uint64_t *present;
   const float *rows;
   wn_bound *tops;            /* [lists] each list's first block's; owned */
@@ -114,7 +114,7 @@ typedef struct wn_base {
   _Atomic(uint32_t) *died;   /* [ids] the change that replaced the row; 0: none */
   _Atomic(uint64_t) *struck; /* bits: died is not 0; small enough to stay in a cache */
   unsigned char *image;      /* owned, or NULL: mapped */
-  float *own_rows;           /* owned, or NULL */
+  float *own_rows;           /* owned, or NULL: `rows` begins at its first multiple of 64 */
 } wn_base;
 
 /* Fills in head's parts and bytes from its counts; false: does not fit in 63 bits. */
@@ -130,11 +130,17 @@ WN_MUST_USE wn_status wn_base_map(const void *bytes, size_t size, const wn_vecto
                                   wn_base **out, wn_error *err);
 void wn_base_free(wn_base *base);
 void wn_advise_huge(void *memory, size_t bytes);
+/* Room for `count` floats from wn_rows_of(block) on, zeroed; NULL: no memory. */
+float *wn_rows_create(size_t count);
 /* Mutable access while an image is being built. */
 void *wn_base_part(wn_base *base, int part);
 WN_MUST_USE wn_status wn_base_write(const wn_base *base, bool with_rows, const wn_index_sink *sink,
                                     wn_error *err);
 
+/* A row of 64 floats is then four lines of a cache, not five. */
+static inline float *wn_rows_of(float *block) {
+  return (float *)(((uintptr_t)block + WN_IMAGE_ALIGN - 1) & ~(uintptr_t)(WN_IMAGE_ALIGN - 1));
+}
 static inline bool wn_base_has(const wn_base *base, uint32_t id) {
   return id < base->head.ids && ((base->present[id >> 6] >> (id & 63)) & 1) != 0;
 }

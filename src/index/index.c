@@ -120,11 +120,10 @@ wn_status wn_index_build(const wn_vectors *rows, const wn_index_options *options
   base->rows = rows->data;
   if (options->copy) {
     size_t count = (size_t)rows->count * rows->dims;
-    base->own_rows = wn_malloc(count * sizeof *base->own_rows);
+    base->own_rows = wn_rows_create(count);
     if (base->own_rows == NULL) WN_TRY(wn_fail_memory(err));
-    wn_advise_huge(base->own_rows, count * sizeof *base->own_rows);
-    if (count > 0) memcpy(base->own_rows, rows->data, count * sizeof *base->own_rows);
-    base->rows = base->own_rows;
+    if (count > 0) memcpy(wn_rows_of(base->own_rows), rows->data, count * sizeof(float));
+    base->rows = wn_rows_of(base->own_rows);
   }
   WN_TRY(wn_tune(base, options, err));
   *out = wn_index_of_base(base);

@@ -158,7 +158,7 @@ static void fill_block(layout *l, uint32_t b, const placed *rows, uint32_t n, ui
   float *bias = (float *)wn_base_part(base, WN_PART_BIAS) + (size_t)b * 16;
   uint32_t *ids = (uint32_t *)wn_base_part(base, WN_PART_IDS) + (size_t)b * 16;
   wn_bound *bounds = wn_base_part(base, WN_PART_BOUNDS);
-  float *norms = wn_base_part(base, WN_PART_NORMS);
+  float *inverses = wn_base_part(base, WN_PART_INVERSES);
   float high = rows[0].along, low = high, rest = 0, most = 0;
   wn_code_rows coded = {.count = n};
   for (uint32_t i = 0; i < 16; i++) ids[i] = i < n ? rows[i].id : WN_NO_ID;
@@ -170,9 +170,9 @@ static void fill_block(layout *l, uint32_t b, const placed *rows, uint32_t n, ui
     if (task->metric == WN_METRIC_L2) {
       bias[i] = -(float)norm2;
       if ((float)norm2 > l->row2[list]) l->row2[list] = (float)norm2;
-    } else {
-      norms[rows[i].id] = wn_norm_entry(task->metric, norm2);
-      if (task->metric == WN_METRIC_COSINE) coded.factor[i] = norms[rows[i].id];
+    }
+    if (task->metric == WN_METRIC_COSINE) {
+      coded.factor[i] = inverses[rows[i].id] = wn_inverse_norm(norm2);
     }
     high = rows[i].along > high ? rows[i].along : high;
     low = rows[i].along < low ? rows[i].along : low;

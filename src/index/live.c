@@ -101,7 +101,7 @@ static void close_block(wn_delta_chunk *chunk, const wn_base *base, uint32_t blo
     float norm = (float)sqrt(norm2);
     if (base->head.metric == WN_METRIC_COSINE) norm = norm2 > 0 ? 1 : 0;
     rows.row[l] = row;
-    rows.factor[l] = base->head.metric == WN_METRIC_COSINE ? chunk->norms[at] : 1;
+    rows.factor[l] = base->head.metric == WN_METRIC_COSINE ? chunk->inverses[at] : 1;
     chunk->bias[at] = -(float)norm2;
     if (norm > chunk->norm_max[block]) chunk->norm_max[block] = norm;
     if (norm < chunk->norm_min[block]) chunk->norm_min[block] = norm;
@@ -132,7 +132,7 @@ bool wn_delta_append(wn_delta *delta, const wn_base *base, uint32_t id, const fl
   (*chunk)->ids[at] = id;
   if (vector != NULL) {
     memcpy((*chunk)->rows + (size_t)at * dims, vector, dims * sizeof *vector);
-    (*chunk)->norms[at] = wn_norm_entry(base->head.metric, wn_norm2(vector, dims));
+    (*chunk)->inverses[at] = wn_inverse_norm(wn_norm2(vector, dims));
   } else {
     atomic_store_explicit(&(*chunk)->died[at], entry + 1, memory_order_relaxed);
   }

@@ -23,7 +23,7 @@
 typedef struct wn_delta_chunk {
   uint32_t ids[WN_DELTA_CHUNK];
   _Atomic(uint32_t) died[WN_DELTA_CHUNK]; /* 0: lives; a removal's entry dies by itself */
-  float norms[WN_DELTA_CHUNK];            /* as the base's, by metric */
+  float inverses[WN_DELTA_CHUNK];         /* 1/‖x‖, 0 for 0 */
   float bias[WN_DELTA_CHUNK];
   float norm_max[WN_DELTA_BLOCKS]; /* ‖x‖ of a full block's rows; l2: and norm_min */
   float norm_min[WN_DELTA_BLOCKS];

@@ -34,8 +34,8 @@ bool wn_seek_init(wn_seek *seek, const float *vector) {
 
 float wn_seek_row(wn_seek *seek, uint32_t id) {
   const wn_base *base = seek->base;
-  float norm = base->norms != NULL ? base->norms[id] : 0;
-  float score = wn_probe_score(&seek->probe, wn_base_row(base, id), norm);
+  float inverse = base->inverses != NULL ? base->inverses[id] : 0;
+  float score = wn_probe_score(&seek->probe, wn_base_row(base, id), inverse);
   seek->trace.rows_scored++;
   return score == score ? score : -INFINITY; /* NaN can only come from a damaged image */
 }
@@ -45,7 +45,7 @@ static float score_delta(wn_seek *seek, uint32_t entry) {
   uint32_t at = entry % WN_DELTA_CHUNK;
   seek->trace.rows_scored++;
   return wn_probe_score(&seek->probe, chunk->rows + (size_t)at * seek->base->head.dims,
-                        chunk->norms[at]);
+                        chunk->inverses[at]);
 }
 
 /* The k-th greatest of n > k floats without NaN; reorders them. */
@@ -111,30 +111,41 @@ static uint64_t *sort_keys(uint64_t *keys, uint64_t *spare, size_t n) {
   return keys;
 }
 
-/* Drops who cannot be among the k best. */
-static void prune(wn_seek *seek) {
-  if (seek->len > seek->k) {
-    for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = seek->candidates[i].lower;
-    float bound = kth_greatest(seek->lowers, seek->len, seek->k);
-    if (bound > seek->least) seek->least = bound;
-    size_t kept = 0;
-    for (size_t i = 0; i < seek->len; i++) {
-      seek->candidates[kept] = seek->candidates[i];
-      kept += seek->candidates[i].upper >= seek->least;
-    }
-    seek->len = kept;
+static void drop_below(wn_seek *seek) {
+  size_t kept = 0;
+  for (size_t i = 0; i < seek->len; i++) {
+    seek->candidates[kept] = seek->candidates[i];
+    kept += seek->candidates[i].upper >= seek->least;
   }
+  seek->len = kept;
+}
+
+/* Drops who cannot be among the k best: the bound so far leaves few to find a better one among. */
+static void prune(wn_seek *seek) {
+  drop_below(seek);
+  if (seek->len <= seek->k) return;
+  for (size_t i = 0; i < seek->len; i++) seek->lowers[i] = seek->candidates[i].lower;
+  float bound = kth_greatest(seek->lowers, seek->len, seek->k);
+  if (!(bound > seek->least)) return;
+  seek->least = bound;
+  drop_below(seek);
+}
+
+#define AHEAD 12u /* rows under way from memory */
+
+static inline void prefetch_row(const wn_seek *seek, size_t candidate) {
+  const wn_candidate *c = &seek->candidates[candidate];
+  if (candidate >= seek->len || c->place != WN_IN_BASE) return;
+  const float *row = wn_base_row(seek->base, c->id);
+  for (uint32_t j = 0; j < seek->base->head.dims; j += 16) __builtin_prefetch(row + j);
 }
 
 /* Exact scores for candidates first … end − 1. */
 static void score_some(wn_seek *seek, size_t first, size_t end) {
-  const size_t ahead = 8;
+  for (size_t i = 0; i < AHEAD; i++) prefetch_row(seek, first + i);
   for (size_t i = first; i < end; i++) {
     wn_candidate *c = &seek->candidates[i];
-    if (i + ahead < end && c[ahead].place == WN_IN_BASE) {
-      const float *row = wn_base_row(seek->base, c[ahead].id);
-      for (uint32_t j = 0; j < seek->base->head.dims; j += 16) __builtin_prefetch(row + j);
-    }
+    prefetch_row(seek, i + AHEAD);
     if (c->place == WN_IS_KNOWN) continue;
     float score = c->place == WN_IN_BASE ? wn_seek_row(seek, c->id) : score_delta(seek, c->place);
     *c = (wn_candidate){WN_IS_KNOWN, c->id, score, score};

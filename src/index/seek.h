@@ -35,6 +35,8 @@ typedef struct wn_seek {
   uint32_t now;
   const wn_bitset *allowed; /* NULL: all */
   size_t allowed_count;     /* bits of it that are set */
+  uint32_t *few;            /* the base's visible ones among them, where they are to be scored */
+  size_t few_count;
   uint32_t k;
   wn_eta eta; /* shares of the codes' error bounds that count */
   wn_probe probe;
@@ -81,7 +83,10 @@ void wn_seek_delta(wn_seek *seek);
 bool wn_seek_views(const wn_seek *seek, bool exact, wn_list_view *views);
 /* Lists, careful to kappa; `exact`: then until nothing better can be left. False: no memory. */
 bool wn_seek_lists(wn_seek *seek, float kappa, bool exact);
-/* Each allowed row. */
+/* Counts the allowed rows; when they are `most` or fewer, `few` has those to be seen, else it is
+ * NULL. Depends on no query. False: no memory. */
+bool wn_seek_gather(wn_seek *seek, size_t most);
+/* Each of `few`. */
 bool wn_seek_rows(wn_seek *seek);
 /* `count` searches of the same base share one pass over its codes, careful to kappa. */
 bool wn_seek_pass(wn_seek *seeks, size_t count, float kappa, wn_arena *arena);

@@ -1,4 +1,4 @@
-/* Searches that share one pass over the codes: list by list, 64 blocks at a time, sixteen queries
+/* Searches that share one pass over the codes: list by list, 128 blocks at a time, sixteen queries
  * at a time. A block is scanned for all sixteen when its bound reaches the k-th best score of one
  * of them. The codes of a chunk stay in the cache for all tiles of queries, and the kernel loads a
  * line once for a tile. */
@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#define CHUNK 64u
+#define CHUNK 128u
 #define FIRST 256u /* blocks that are scanned in short runs, since `least` still rises quickly */
 
 typedef struct pass {

@@ -1,94 +1,97 @@
-/* Search among few allowed rows: fp32 products with each, no codes. For ip a row of norm n scores
- * at most ‖q‖n (Cauchy–Schwarz), so rows come in order of their norms, by classes an eighth of an
- * octave wide that are read off the floats' bits, and the search ends where a class cannot reach
- * the k-th best. Where norms follow popularity, that is after a small part of them. */
+/* Search among few allowed rows: fp32 products with each, no codes, then the k best by a histogram
+ * of the scores: one pass to count, one to take. Order by norm and the bound ‖q‖·‖x‖ excluded no
+ * row where it was measured, and cost the norms' memory. */
 #include "index/seek.h"
 #include "base/simd/simd.h"
 
 #include <math.h>
-#include <string.h>
 
-#define CLASSES     256u
-#define CLASS_SHIFT 20 /* sign, exponent and three bits of a float's mantissa are left */
-#define WORDS       512u
+#define WORDS 512u
+#define STEPS 1024u
+#define AHEAD 12u
 
-typedef struct allowed_row {
-  uint32_t id;
-  float norm; /* norms part's entry; 0 where there is none */
-} allowed_row;
-
-/* Allowed, present and visible. */
-static allowed_row *gather(const wn_seek *seek, size_t *count) {
+/* Appends the visible ones among `n` words from `first` on; counts all that are allowed. */
+static void gather(wn_seek *seek, size_t first, size_t n) {
   const wn_base *base = seek->base;
-  const uint64_t *mask = seek->allowed->words;
-  size_t words = ((size_t)base->head.ids + 63) / 64, len = 0;
-  size_t allowed = (seek->allowed->bits + 63) / 64;
+  const uint64_t *mask = seek->allowed->words + first, *present = base->present + first;
   uint32_t at[WORDS + 8];
-  if (words > allowed) words = allowed;
-  allowed_row *rows = wn_arena_alloc(seek->arena, (seek->allowed_count + 1) * sizeof *rows);
-  if (rows == NULL) return NULL;
-  for (size_t first = 0; first < words; first += WORDS) {
-    size_t n = words - first < WORDS ? words - first : WORDS;
-    size_t some = wn_scan()->words_common(mask + first, base->present + first, n, at);
-    for (size_t i = 0; i < some; i++) {
-      size_t w = first + at[i];
-      for (uint64_t bits = mask[w] & base->present[w]; bits != 0; bits &= bits - 1) {
-        uint32_t id = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(bits));
-        if (len == seek->allowed_count || !wn_base_sees(base, id, seek->now)) continue;
-        rows[len++] = (allowed_row){id, base->norms != NULL ? base->norms[id] : 0};
-      }
+  if (base->head.rows == base->head.ids) present = mask; /* all are: half as much to read */
+  size_t end = seek->allowed->bits < base->head.ids ? seek->allowed->bits : base->head.ids;
+  size_t some = wn_scan()->words_common(mask, present, n, at);
+  for (size_t i = 0; i < some; i++) {
+    for (uint64_t bits = mask[at[i]] & present[at[i]]; bits != 0; bits &= bits - 1) {
+      size_t id = (first + at[i]) * 64 + (size_t)__builtin_ctzll(bits);
+      if (id >= end) return; /* what a last word has beyond */
+      seek->allowed_count++;
+      if (wn_base_sees(base, (uint32_t)id, seek->now)) seek->few[seek->few_count++] = (uint32_t)id;
     }
   }
-  *count = len;
-  return rows;
 }
 
-static inline uint32_t bits_of(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits >> CLASS_SHIFT;
+bool wn_seek_gather(wn_seek *seek, size_t most) {
+  size_t words = ((size_t)seek->base->head.ids + 63) / 64;
+  size_t all = (seek->allowed->bits + 63) / 64, first = 0;
+  if (words > all) words = all;
+  seek->allowed_count = seek->few_count = 0;
+  seek->few = wn_arena_alloc(seek->arena, (most + WORDS * 64) * sizeof *seek->few);
+  if (seek->few == NULL) return false;
+  for (; first < words && seek->allowed_count <= most; first += WORDS) {
+    gather(seek, first, words - first < WORDS ? words - first : WORDS);
+  }
+  if (seek->allowed_count <= most) return true;
+  seek->few = NULL;
+  if (first < all) {
+    seek->allowed_count += wn_scan()->count_bits(seek->allowed->words + first, all - first);
+  }
+  return true;
 }
 
-/* Counting sort by falling class of norm. */
-static allowed_row *by_norm(const wn_seek *seek, const allowed_row *rows, size_t count) {
-  uint32_t begin[CLASSES + 1] = {0}, top = 0;
-  allowed_row *sorted = wn_arena_alloc(seek->arena, (count + 1) * sizeof *sorted);
-  uint8_t *class = wn_arena_alloc(seek->arena, count + 1);
-  if (sorted == NULL || class == NULL) return NULL;
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = bits_of(rows[i].norm);
-    top = bits > top ? bits : top;
+/* Where scores lie between the least and the greatest. */
+typedef struct steps {
+  float low, scale;
+  uint32_t count[STEPS];
+} steps;
+
+static inline uint32_t step_of(const steps *s, float score) {
+  float step = (score - s->low) * s->scale;
+  return step < (float)(STEPS - 1) ? (uint32_t)step : STEPS - 1;
+}
+
+/* The step that the k-th greatest score lies in; 0, so that all are taken, where there is none or
+ * steps mean nothing. */
+static uint32_t find_step(steps *s, const float *score, size_t n, size_t k) {
+  float low = INFINITY, high = -INFINITY;
+  for (size_t i = 0; i < n; i++) {
+    low = score[i] < low ? score[i] : low;
+    high = score[i] > high ? score[i] : high;
   }
-  for (size_t i = 0; i < count; i++) {
-    uint32_t below = top - bits_of(rows[i].norm);
-    class[i] = (uint8_t)(below < CLASSES ? below : CLASSES - 1);
-    begin[class[i] + 1]++;
+  *s = (steps){.low = low, .scale = (float)STEPS / (high - low)};
+  if (n <= k || !(high > low) || !(high - low < 1e37f) || !(s->scale < 1e37f)) {
+    s->scale = 0;
+    return 0;
   }
-  for (uint32_t c = 1; c <= CLASSES; c++) begin[c] += begin[c - 1];
-  for (size_t i = 0; i < count; i++) sorted[begin[class[i]]++] = rows[i];
-  return sorted;
+  for (size_t i = 0; i < n; i++) s->count[step_of(s, score[i])]++;
+  uint32_t step = STEPS - 1;
+  for (size_t above = s->count[step]; above < k; above += s->count[step]) step--;
+  return step;
 }
 
 bool wn_seek_rows(wn_seek *seek) {
   const wn_base *base = seek->base;
-  bool ip = seek->probe.metric == WN_METRIC_IP;
-  const size_t ahead = 8;
-  size_t count = 0;
-  allowed_row *rows = gather(seek, &count);
-  if (rows != NULL && ip) rows = by_norm(seek, rows, count);
-  if (rows == NULL) return false;
-  float reach = (float)seek->probe.norm * (1 + 1e-5f);
-  for (size_t i = 0; i < count; i++) {
-    if (ip && reach * rows[i].norm < seek->least) {
-      /* the rest of this class may reach it; a class further down, an eighth of it less, not */
-      if (reach * rows[i].norm * 1.25f < seek->least) break;
-      continue;
-    }
-    if (i + ahead < count) {
-      const float *row = wn_base_row(base, rows[i + ahead].id);
+  size_t n = seek->few_count;
+  steps s;
+  float *score = wn_arena_alloc(seek->arena, (n + 1) * sizeof *score);
+  if (score == NULL) return false;
+  for (size_t i = 0; i < n; i++) {
+    if (i + AHEAD < n) {
+      const float *row = wn_base_row(base, seek->few[i + AHEAD]);
       for (uint32_t j = 0; j < base->head.dims; j += 16) __builtin_prefetch(row + j);
     }
-    wn_seek_known(seek, rows[i].id, wn_seek_row(seek, rows[i].id));
+    score[i] = wn_seek_row(seek, seek->few[i]);
+  }
+  uint32_t least = find_step(&s, score, n, seek->k);
+  for (size_t i = 0; i < n; i++) {
+    if (least == 0 || step_of(&s, score[i]) >= least) wn_seek_known(seek, seek->few[i], score[i]);
   }
   return true;
 }

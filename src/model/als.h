@@ -89,7 +89,7 @@ void wn_als_ask_for_panel(const wn_als_system *system, const struct wn_als_task 
 /* ---- many short rows at once: als_short.c ---- */
 
 #define WN_ALS_SHORT_LANES 16 /* at most; wn_simd()->lanes is what runs */
-#define WN_ALS_SHORT_N     48 /* interactions of a row at most */
+#define WN_ALS_SHORT_N     80 /* interactions of a row at most */
 
 /* One row's entries, none with c = 0, its result and where its factors go. */
 typedef struct wn_als_task {

@@ -14,10 +14,10 @@
  * improves the objective by less than `tolerance` of it.
  *
  * Shapes: U × d and I × d floats, 20 bytes a row, the longest row's entries and scratch of some
- * 3·d KB a thread. Cost of an epoch: als_epoch.c. Threads: rows are independent and sums are merged
- * in a fixed order, so the model has the same bits for any number of threads. With the
- * solvers `cg` and `auto` long rows are moved instead of solved (als_pcg.c), all or those where
- * that costs less, but for the last half-epoch. */
+ * 12·d² + .6 KB·d + 430 KB a thread. Cost of an epoch: als_epoch.c. Threads: rows are independent
+ * and sums are merged in a fixed order, so the model has the same bits for any number of threads.
+ * With the solvers `cg` and `auto` long rows are moved instead of solved (als_pcg.c), all or those
+ * where that costs less, but for the last half-epoch. */
 #include "model/als_fit.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -46,8 +46,9 @@ static wn_status side_init(als_side *side, const wn_csr *csr, size_t d, bool neg
                            wn_error *err) {
   side->csr = csr;
   size_t rows = csr->rows > 0 ? csr->rows : 1;
-  side->memory = wn_calloc(rows * d + WN_SIMD_PAD, sizeof *side->memory);
-  wn_mem_scattered(side->memory, (rows * d + WN_SIMD_PAD) * sizeof *side->memory);
+  size_t floats = rows * d + 2 * WN_SIMD_PAD; /* als_short.c reads rows in whole vectors */
+  side->memory = wn_calloc(floats, sizeof *side->memory);
+  wn_mem_scattered(side->memory, floats * sizeof *side->memory);
   side->solved = wn_calloc(rows, sizeof *side->solved);
   if (side->memory == NULL || side->solved == NULL) return wn_fail_memory(err);
   side->factors =

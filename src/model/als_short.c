@@ -1,13 +1,16 @@
 /* Short rows of ALS, as many at once as a vector has lanes.
  *
- * The dual system of als_solve.c, (I + ZZᵀ) a = t, of rows with n ≤ 48: ZZᵀ is made row by row in
+ * The dual system of als_solve.c, (I + ZZᵀ) a = t, of rows with n ≤ 80: ZZᵀ is made row by row in
  * blocks of 4 × 4 inner products, which need no transposing; then the blocks of all rows are
  * interleaved, one row a lane, and factored together: a small Cholesky alone is all latency. Rows
  * of about the same length should come together (als_fit.c sorts them), because each costs
  * what the longest does there: n³/6 multiply-adds of one lane.
  *
- * Shapes: lanes × 48 scaled rows (the dearest part: 3 KB·d), the matrices twice. Deterministic; a
- * row's result depends on itself alone. */
+ * The scaled rows of one system stay in the nearest cache and are lost with the next one: x is made
+ * of the factors as they are, D⁻¹Σ aᵢ√cᵢ·hᵢ.
+ *
+ * Shapes: 80 scaled rows (320 bytes·d), the matrices of all lanes twice. Deterministic; a row's
+ * result depends on itself alone. */
 #include "model/als.h"
 #include "base/simd/simd.h"
 
@@ -25,7 +28,7 @@ static size_t tiles_of(size_t blocks) {
 typedef struct batch_memory {
   size_t width, stride;
   size_t tiles;  /* of the longest row */
-  float *z;      /* [lanes][N × stride] */
+  float *z;      /* [N × stride] of one lane */
   float *half;   /* [lanes][width] */
   float *stage;  /* [lanes][tiles][16] */
   float *matrix; /* [tiles][16][lanes] */
@@ -40,7 +43,7 @@ static size_t padded(size_t n) {
 
 size_t wn_als_short_floats(size_t d) {
   size_t width = padded(d), stride = wn_simd_stride(width);
-  return LANES * (N * stride + width + 2 * tiles_of(BLOCKS) * 16 + N) + N + width + WN_SIMD_PAD;
+  return LANES * (width + 2 * tiles_of(BLOCKS) * 16 + N) + N * stride + N + width + WN_SIMD_PAD;
 }
 
 static batch_memory batch_init(size_t d, float *memory) {
@@ -60,7 +63,7 @@ static batch_memory batch_init(size_t d, float *memory) {
 static void gather(const wn_als_system *system, const wn_als_task *task, const batch_memory *b,
                    size_t lane) {
   const wn_simd_table *simd = wn_simd();
-  float *z = b->z + lane * N * b->stride, *half = b->half + lane * b->width;
+  float *z = b->z, *half = b->half + lane * b->width;
   size_t d = system->d, whole = (task->n + 3) / 4 * 4;
   for (size_t i = 0; i < task->n; i++) {
     float root = sqrtf(fabsf(task->c[i]));
@@ -83,7 +86,7 @@ static void prefetch(const wn_als_system *system, const wn_als_task *task, size_
 static void multiply(const wn_als_system *system, const wn_als_task *task, const wn_als_task *next,
                      const batch_memory *b, size_t lane) {
   const wn_simd_table *simd = wn_simd();
-  const float *z = b->z + lane * N * b->stride;
+  const float *z = b->z;
   size_t tiles = b->tiles, mine = tiles_of((task->n + 3) / 4), at = 0;
   float *out = b->stage + lane * tiles * 16, *end = out + tiles * 16;
   size_t each = next != NULL ? (next->n + mine - 1) / mine : 0;
@@ -99,10 +102,16 @@ static void multiply(const wn_als_system *system, const wn_als_task *task, const
 static void finish(const wn_als_system *system, const wn_als_task *task, const batch_memory *b,
                    size_t lane) {
   const wn_simd_table *simd = wn_simd();
-  for (size_t i = 0; i < task->n; i++) b->a[i] = b->x[i * simd->lanes + lane];
+  const float *half = b->half + lane * b->width;
+  const wn_simd_rows rows = {
+      .data = system->factors, .count = task->n, .ld = system->d, .row = task->col};
+  for (size_t i = 0; i < task->n; i++) {
+    b->a[i] = b->x[i * simd->lanes + lane] * sqrtf(fabsf(task->c[i]));
+  }
   memset(b->sum, 0, b->width * sizeof *b->sum);
-  simd->combine(b->a, b->z + lane * N * b->stride, task->n, b->stride, b->width, b->sum);
-  double norm = wn_als_unscale(b->half + lane * b->width, system->d, b->sum);
+  simd->combine(b->a, &rows, b->width, b->sum);
+  simd->scale_by(1, half, b->sum, b->width, b->sum);
+  double norm = wn_als_unscale(half, system->d, b->sum);
   memcpy(task->x, b->sum, system->d * sizeof *task->x);
   task->row->penalty = wn_als_ridge(system, task->sum) * norm;
 }

@@ -138,8 +138,8 @@ static void add_scaled(const wn_als_system *system, const wn_als_task *task, wn_
   s->asked = 0;
   for (size_t at = 0; at < task->n;) {
     size_t got = gather(system, task, &at, WN_ALS_PANEL, s);
-    simd->combine(s->target, s->z, got, ld, width, s->rhs);
     wn_simd_rows rows = {.data = s->z, .count = got, .ld = ld};
+    simd->combine(s->target, &rows, width, s->rhs);
     wn_als_ask_for_panel(system, task, at, WN_ALS_PANEL, s, &rows);
     s->asked = at + (at < task->n ? rows.next_count : 0);
     simd->syrk(&rows, width, s->m, ld);
@@ -220,8 +220,7 @@ wn_als_row wn_als_solve_task(const wn_als_system *system, const wn_als_task *tas
   const size_t d = system->d;
   double ridge = wn_als_ridge(system, task->sum);
   wn_als_row row;
-  if (task->said > d && wn_als_refines(system, task) &&
-      wn_als_solve_refined(system, task, ridge, scratch, &row))
+  if (wn_als_refines(system, task) && wn_als_solve_refined(system, task, ridge, scratch, &row))
     return row;
   if (task->plain && task->said > d && d == scratch->width) {
     row.loss = solve_plain(system, task, ridge, scratch);

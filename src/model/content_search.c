@@ -36,6 +36,7 @@
 #define ROOM       (1 + 1e-4) /* for rounding: 96 sums and products err by less than 2e-5 */
 #define SLOTS      512u       /* of terms asked for; at most 96 are taken */
 #define AHEAD      8          /* items whose vectors are asked for before they are needed */
+#define LINE       16         /* of 64 bytes: terms, or weights */
 #define FOUND_STEP ((size_t)1024)
 
 typedef struct list {
@@ -167,6 +168,14 @@ static bool may_reach(uint64_t key, double rest, float bar) {
   return ((double)wn_sort_score((uint32_t)(key >> 32)) + rest) * ROOM >= (double)bar;
 }
 
+/* All lines of an item's vector; its place is known already. */
+static void expect(const wn_content *m, wn_item_ix ix) {
+  for (uint64_t i = m->item_ptr[ix]; i < m->item_ptr[ix + 1]; i += LINE) {
+    __builtin_prefetch(&m->item_term[i]);
+    __builtin_prefetch(&m->item_weight[i]);
+  }
+}
+
 /* Scores items found, but for those that `rest` more would leave below the bar: `bar` at first, the
  * worst of `top` once that is higher. Their order is lost. */
 static void score(const search *s, uint64_t *key, size_t len, double rest, float bar,
@@ -177,11 +186,7 @@ static void score(const search *s, uint64_t *key, size_t len, double rest, float
     if (may_reach(key[i], rest, bar)) key[n++] = key[i];
   for (size_t i = 0; i < n; i++) {
     if (i + 2 * AHEAD < n) __builtin_prefetch(&m->item_ptr[(uint32_t)key[i + 2 * AHEAD]]);
-    if (i + AHEAD < n) {
-      uint64_t begin = m->item_ptr[(uint32_t)key[i + AHEAD]];
-      __builtin_prefetch(&m->item_term[begin]);
-      __builtin_prefetch(&m->item_weight[begin]);
-    }
+    if (i + AHEAD < n) expect(m, (wn_item_ix)key[i + AHEAD]);
     if (top->len == top->k && top->heap[0].score > bar) bar = top->heap[0].score;
     if (!may_reach(key[i], rest, bar)) continue;
     float exact = cosine(s, (wn_item_ix)key[i]);

@@ -43,6 +43,8 @@
 
 #include <string.h>
 
+#define AHEAD           8    /* rows whose candidates are asked for before they are needed */
+#define LINE            16   /* of 64 bytes: columns, or weights */
 #define STEP_WEIGHT_MIN 1e-4 /* older history adds nothing that could be seen */
 
 static const wn_param_spec covisit_params[] = {
@@ -128,6 +130,20 @@ static void add_cell(wn_accum *accum, const wn_covisit *m, uint32_t col, float s
   if (x > 0) wn_accum_add(accum, col >> bits, x);
 }
 
+/* What add_cell will read of a row's candidates. */
+static void expect_cells(const wn_covisit *m, uint32_t i) {
+  const wn_covisit_row *row = changed_row(m, i);
+  uint32_t bits = m->head.level_bits;
+  if (row != NULL) {
+    for (uint32_t s = 0; s < row->slots; s++)
+      if (row->cell[s].col != WN_NO_IX)
+        __builtin_prefetch(&m->live.target[row->cell[s].col >> bits]);
+  } else if (i < wn_covisit_rows(&m->head)) {
+    for (uint64_t k = m->row_ptr[i]; k < m->row_ptr[i + 1]; k++)
+      __builtin_prefetch(&m->live.target[m->col[k] >> bits]);
+  }
+}
+
 /* accum += factor · S[row]^power; `lift`: by a candidate's level */
 static void add_row(wn_accum *accum, const wn_covisit *m, asked a, const float *lift) {
   const wn_covisit_row *row = changed_row(m, a.row);
@@ -181,10 +197,37 @@ static size_t ask_item(const wn_covisit *m, wn_item_ix item, uint32_t level, dou
   return n;
 }
 
+/* Where the rows of the history's items are, then all of these: two waits. */
+static void expect_rows(const wn_covisit *m, const wn_positive *history, size_t len) {
+  uint32_t bits = m->head.level_bits, fitted = wn_covisit_rows(&m->head);
+  for (size_t i = 0; i < len; i++) {
+    uint32_t row = history[i].item << bits;
+    if (history[i].item >= m->live.items) continue;
+    __builtin_prefetch(&m->live.row_of[row]);
+    __builtin_prefetch(&m->live.source[history[i].item]);
+    if (row < fitted) __builtin_prefetch(&m->row_ptr[row]);
+  }
+  for (size_t i = 0; i < len; i++) {
+    uint32_t row = history[i].item < m->live.items ? history[i].item << bits : fitted;
+    for (uint64_t k = row < fitted ? m->row_ptr[row] : 0; row < fitted && k < m->row_ptr[row + 1];
+         k += LINE) {
+      __builtin_prefetch(&m->col[k]);
+      __builtin_prefetch(&m->weight[k]);
+    }
+  }
+}
+
+void wn_covisit_expect(const wn_covisit *m, const wn_positive *history, size_t len) {
+  expect_rows(m, history, len);
+  for (size_t i = 0; i < len; i++)
+    if (history[i].item < m->live.items) expect_cells(m, history[i].item << m->head.level_bits);
+}
+
 static size_t ask_rows(const wn_covisit *m, const wn_query *query, wn_item_ix *without,
                        asked *out) {
   wn_positive history[WN_HISTORY_MAX];
   size_t n = 0, len = wn_query_positives(query, m->live.items, m->head.history_max, history);
+  expect_rows(m, history, len);
   for (size_t i = 0; i < len; i++) {
     double decay = exp(-(double)history[i].step / m->head.tau_query);
     if (decay < STEP_WEIGHT_MIN) break;
@@ -211,7 +254,9 @@ static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query 
   for (size_t l = 1; l <= WN_SIGNAL_LEVEL_MAX; l++) lift[l] = lift[l - 1] * (float)m->head.lift;
   int32_t epoch = newest_epoch(m, rows, len);
   double worth = worth_now(m, epoch);
+  for (size_t i = 0; i < len && i < AHEAD; i++) expect_cells(m, rows[i].row);
   for (size_t i = 0; i < len; i++) {
+    if (i + AHEAD < len) expect_cells(m, rows[i + AHEAD].row);
     rows[i].unit = (float)worth * wn_covisit_fade(epoch - row_epoch(m, rows[i].row));
     add_row(&ask->accum, m, rows[i], lift);
   }

@@ -107,6 +107,9 @@ WN_MUST_USE wn_status wn_covisit_fit(const wn_dataset *data, const wn_params *pa
 static inline uint32_t wn_covisit_levels(const wn_covisit *m) {
   return 1u << m->head.level_bits;
 }
+/* Soon to be asked about these items, one by one: their rows are asked for all at once. */
+struct wn_positive;
+void wn_covisit_expect(const wn_covisit *m, const struct wn_positive *history, size_t len);
 /* Calls `each` with what an item of level `from` says of each item of its row, and the level that
  * it says it of; neither `cross` nor `lift` count. */
 typedef void wn_covisit_pair_fn(void *ctx, wn_item_ix item, uint32_t to, float strength);

@@ -4,6 +4,7 @@
  * cosines cost items · 10 · d multiply-adds. */
 #include "base/simd/simd.h"
 #include "model/blend.h"
+#include "model/covisit.h"
 #include "model/feature_internal.h"
 #include "model/query.h"
 
@@ -74,6 +75,8 @@ static void fill_joint(wn_filling *f, wn_error *err WN_UNUSED) {
 static void echo_of(wn_filling *f, const wn_model *model, wn_scored *list, float *first,
                     wn_error *err) {
   size_t skipped = 0;
+  if (model->cls == &wn_model_covisit)
+    wn_covisit_expect((const wn_covisit *)model, f->newest, f->newest_len);
   for (size_t h = 0; h < f->newest_len && err->status == WN_OK; h++) {
     while (f->query->history[skipped].item != f->newest[h].item) skipped++;
     wn_query own = *f->query;
@@ -85,12 +88,13 @@ static void echo_of(wn_filling *f, const wn_model *model, wn_scored *list, float
     if (own.history_standing != NULL) own.history_standing += skipped;
     err->status = model->cls->candidates(model, &own, f->world->set->depth, list, &len, err);
     f->column = first;
+    float fading = expf(-(float)h / 3);
     for (size_t p = 0; p < len && err->status == WN_OK; p++) {
       float *cell = wn_cell_of(f, list[p].ix), score = list[p].score;
       if (cell == NULL) continue;
       cell[0] = wn_plus(cell[0], score);
       cell[1] = fmaxf(cell[1], score);
-      cell[2] = wn_plus(cell[2], score * expf(-(float)h / 3));
+      cell[2] = wn_plus(cell[2], score * fading);
       cell[3] = wn_plus(cell[3], 1);
       cell[4] = fminf(cell[4], (float)h);
     }

@@ -47,6 +47,29 @@ static void check_product(const wn_simd_table *t, wn_rng *rng, size_t m, size_t 
   wn_free(before);
 }
 
+/* combine and dots of rows in another order */
+static void check_gathered(const wn_simd_table *t, const float *rows, size_t count, size_t ld,
+                           size_t n) {
+  uint32_t *row = wn_calloc(count, sizeof *row);
+  float *sum = zeros(n), *dots = zeros(count);
+  for (size_t k = 0; k < count; k++) row[k] = (uint32_t)((5 * k + 3) % count);
+  t->combine(rows, &(wn_simd_rows){.data = rows, .count = count, .ld = ld, .row = row}, n, sum);
+  t->dots(&(wn_simd_gather){.of = rows, .width = ld, .row = row, .count = count}, rows, dots);
+  for (size_t i = 0; i < n; i++) {
+    double want = 0;
+    for (size_t k = 0; k < count; k++) want += (double)rows[k] * (double)rows[row[k] * ld + i];
+    near(sum[i], want, 1e-5 * (double)(count + 1));
+  }
+  for (size_t k = 0; k < count; k++) {
+    double want = 0;
+    for (size_t i = 0; i < ld; i++) want += (double)rows[i] * (double)rows[row[k] * ld + i];
+    near(dots[k], want, 1e-5 * (double)(n + 1));
+  }
+  wn_free(row);
+  wn_free(sum);
+  wn_free(dots);
+}
+
 static void check_syrk_combine(const wn_simd_table *t, wn_rng *rng, size_t count, size_t n) {
   size_t ld = n + 2, ldc = wn_simd_stride(n);
   float *rows = random_floats(rng, count * ld), *C = zeros(n * ldc), *a = random_floats(rng, count);
@@ -60,7 +83,8 @@ static void check_syrk_combine(const wn_simd_table *t, wn_rng *rng, size_t count
                       .next_count = count > 3 ? 3 : 0,
                       .next_width = n};
   t->syrk(&all, n, C, ldc);
-  t->combine(a, rows, count, ld, n, sum);
+  t->combine(a, &all, n, sum);
+  check_gathered(t, rows, count, ld, n);
   for (size_t i = 0; i < n; i++) {
     double s = 0;
     for (size_t k = 0; k < count; k++) s += (double)a[k] * (double)rows[k * ld + i];
@@ -168,6 +192,13 @@ static void check_rows(const wn_simd_table *t, wn_rng *rng, size_t n) {
       want += (double)a[i / 4 * ld + k] * (double)b[i % 4 * ld + k];
     near(got[i], want, 1e-5 * (double)(n + 1));
   }
+  t->gram4(a, a, ld, padded, got);
+  for (size_t i = 0; i < 16; i++) {
+    double want = 0;
+    for (size_t k = 0; k < padded; k++)
+      want += (double)a[i / 4 * ld + k] * (double)a[i % 4 * ld + k];
+    if (i % 4 <= i / 4) near(got[i], want, 1e-5 * (double)(n + 1));
+  }
   float *wide = random_floats(rng, 16 * ld), *turned = zeros((padded + 1) * 16);
   t->transpose(wide, ld, 16, padded, turned, 16);
   for (size_t i = 0; i < 16; i++) {
@@ -274,6 +305,30 @@ static void check_rounded(wn_syrk_rounded *syrk, wn_rng *rng, size_t count, size
   wn_free(row);
 }
 
+/* Z·Zᵀ of `count` rows of n */
+static void check_gram_rounded(wn_gram_rounded *gram, wn_rng *rng, size_t count, size_t n) {
+  enum { OF = 40 };
+  size_t side = (count + 15) / 16 * 16, ld = wn_simd_stride(side), depth = (n + 31) / 32 * 16;
+  float *of = random_floats(rng, OF * n), *scale = random_floats(rng, n), *C = zeros(side * ld);
+  uint32_t *packed = wn_malloc(depth * ld * sizeof *packed), *row = wn_calloc(count, sizeof *row);
+  for (size_t k = 0; k < count; k++) row[k] = (uint32_t)wn_rng_below(rng, OF);
+  gram(&(wn_simd_rows){.data = of, .count = count, .ld = n, .row = row}, scale, n, packed, C, ld);
+  for (size_t i = 0; i < count; i++) {
+    for (size_t j = i; j < side; j++) {
+      double want = 0;
+      for (size_t k = 0; k < n && j < count; k++)
+        want += (double)rounded(scale[k] * of[row[i] * n + k]) *
+                (double)rounded(scale[k] * of[row[j] * n + k]);
+      near(C[i * ld + j], want, 1e-5 * (double)(n + 1));
+    }
+  }
+  wn_free(of);
+  wn_free(scale);
+  wn_free(C);
+  wn_free(packed);
+  wn_free(row);
+}
+
 static void test_rounded(WN_UNUSED void **state) {
   wn_syrk_rounded *syrk = wn_simd_syrk_rounded();
   if (syrk == NULL) {
@@ -283,7 +338,10 @@ static void test_rounded(WN_UNUSED void **state) {
   wn_rng rng;
   wn_rng_seed(&rng, 29);
   for (size_t n = 16; n <= 144; n += 16)
-    for (size_t count = 1; count < 70; count += 17) check_rounded(syrk, &rng, count, n);
+    for (size_t count = 1; count < 70; count += 17) {
+      check_rounded(syrk, &rng, count, n);
+      check_gram_rounded(wn_simd_gram_rounded(), &rng, count, n);
+    }
 }
 
 static void test_stride(WN_UNUSED void **state) {

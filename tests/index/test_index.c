@@ -75,6 +75,9 @@ static void random_filter(wn_rng *rng, wn_bitset *allowed, uint32_t room) {
   for (uint32_t i = 0; i < room; i++) {
     if (wn_rng_double(rng) < share) wn_bitset_set(allowed, i);
   }
+  /* a caller's last word may hold anything beyond the bits */
+  if (allowed->bits % 64 != 0)
+    allowed->words[allowed->bits / 64] |= ~UINT64_C(0) << allowed->bits % 64;
 }
 
 static void ask_many(const wn_index *index, const shadow *s, wn_rng *rng, int times) {

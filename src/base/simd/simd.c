@@ -60,18 +60,29 @@ const wn_simd_table *wn_simd(void) {
 
 #if defined(__x86_64__)
 static bool rounds(void) {
-  const char *wanted = getenv("WINNOW_SIMD");
-  return strcmp(wn_simd()->name, "avx512") == 0 && __builtin_cpu_supports("avx512bf16") &&
-         (wanted == NULL || strcmp(wanted, "avx512bf16") == 0);
+  static _Atomic int known; /* 1: no, 2: yes */
+  int is = atomic_load_explicit(&known, memory_order_relaxed);
+  if (is == 0) {
+    const char *wanted = getenv("WINNOW_SIMD");
+    bool yes = strcmp(wn_simd()->name, "avx512") == 0 && __builtin_cpu_supports("avx512bf16") &&
+               (wanted == NULL || strcmp(wanted, "avx512bf16") == 0);
+    atomic_store_explicit(&known, is = yes ? 2 : 1, memory_order_relaxed);
+  }
+  return is == 2;
 }
 #endif
 
 wn_syrk_rounded *wn_simd_syrk_rounded(void) {
 #if defined(__x86_64__)
-  static _Atomic int known; /* 1: no, 2: yes */
-  int is = atomic_load_explicit(&known, memory_order_relaxed);
-  if (is == 0) atomic_store_explicit(&known, is = rounds() ? 2 : 1, memory_order_relaxed);
-  return is == 2 ? wn_syrk_rounded_avx512 : NULL;
+  return rounds() ? wn_syrk_rounded_avx512 : NULL;
+#else
+  return NULL;
+#endif
+}
+
+wn_gram_rounded *wn_simd_gram_rounded(void) {
+#if defined(__x86_64__)
+  return rounds() ? wn_gram_rounded_avx512 : NULL;
 #else
   return NULL;
 #endif

@@ -35,7 +35,7 @@ typedef struct wn_simd_rows {
   const float *data;
   size_t count, ld;
   const uint32_t *row;  /* [count] which rows of `data`; NULL: the first ones */
-  float *sum;           /* [n] += the rows, where `row` is not NULL; NULL: not wanted */
+  float *sum;           /* syrk: [n] += the rows, where `row` is not NULL; NULL: not wanted */
   const float *next_of; /* matrix of next_width floats a row */
   const uint32_t *next; /* [next_count] rows of it; NULL: none */
   size_t next_count, next_width;
@@ -100,16 +100,18 @@ typedef struct wn_simd_table {
   void (*upper_solve_transposed)(const float *U, size_t n, size_t ld, const float *inverse,
                                  float *x);
   void (*upper_solve)(const float *U, size_t n, size_t ld, const float *inverse, float *x);
-  /* out[j] += Σ a[k]·rows[k][j]; n padded */
-  void (*combine)(const float *a, const float *rows, size_t count, size_t ld, size_t n, float *out);
+  /* out[j] += Σ a[k]·rows[k][j]; n padded; nothing is asked for */
+  void (*combine)(const float *a, const wn_simd_rows *rows, size_t n, float *out);
   /* out[k] = 1 / √(a·x[k] + b) */
   void (*rsqrt)(float a, const float *x, float b, size_t n, float *out);
   /* out = a·x∘y, zero from n to the next multiple of WN_SIMD_PAD */
   void (*scale_by)(float a, const float *x, const float *y, size_t n, float *out);
-  /* out[4r + c] = ⟨a + r·ld, b + c·ld⟩, r, c < 4; n padded */
+  /* out[4r + c] = ⟨a + r·ld, b + c·ld⟩, r, c < 4; n padded. Where a is b only c ≤ r is wanted. */
   void (*gram4)(const float *a, const float *b, size_t ld, size_t n, float *out);
   /* out[k][i] = in[i][k]: `in` has `rows` rows of `n`, both padded */
   void (*transpose)(const float *in, size_t ld, size_t rows, size_t n, float *out, size_t ldo);
+  /* out[i] = ⟨hᵢ, x⟩ */
+  void (*dots)(const wn_simd_gather *rows, const float *x, float *out);
   /* out += Σ (tᵢ − wᵢ·sᵢ)·hᵢ with sᵢ = ⟨hᵢ, x⟩; returns Σ sᵢ(wᵢ·sᵢ − 2tᵢ). square (or NULL) +=
    * Σ wᵢ·hᵢ∘hᵢ */
   double (*normal)(const wn_simd_gather *rows, const float *x, float *out, float *square);
@@ -121,8 +123,14 @@ typedef struct wn_simd_table {
  * rounded. packed: (count + 1) / 2 · wn_simd_stride(n) numbers of scratch. */
 typedef void wn_syrk_rounded(const wn_simd_rows *rows, size_t n, uint32_t *packed, float *C,
                              size_t ldc);
+/* upper triangle of C[count padded × …] += Z·Zᵀ, its rows scale∘row, of n numbers, rounded; the
+ * blocks on the diagonal are written as a whole. n padded. packed: n padded to 32, half of that
+ * times wn_simd_stride(count). */
+typedef void wn_gram_rounded(const wn_simd_rows *rows, const float *scale, size_t n,
+                             uint32_t *packed, float *C, size_t ldc);
 /* NULL: the CPU has no such instruction, or WINNOW_SIMD names another set than avx512bf16. */
 wn_syrk_rounded *wn_simd_syrk_rounded(void);
+wn_gram_rounded *wn_simd_gram_rounded(void);
 
 const wn_simd_table *wn_simd(void);
 /* A given table for tests and benchmarks: NULL when the CPU lacks it. */

@@ -151,6 +151,10 @@ typedef __m256 V;
 #define v_lane(a, i) _mm256_permutevar8x32_ps(a, _mm256_set1_epi32((int)(i)))
 #define v_first      _mm256_cvtss_f32
 
+static inline void sums_of_four(const V t[4], float *out) {
+  _mm_storeu_ps(out, reduce4(t[0], t[1], t[2], t[3]));
+}
+
 /* Two rows at a time: sixteen sums and their operands would not fit into sixteen registers. */
 static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
   for (size_t half = 0; half < 4; half += 2, a += 2 * ld) {

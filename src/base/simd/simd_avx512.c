@@ -6,6 +6,7 @@
 
 #if defined(__x86_64__)
 #include "base/simd/simd_rows.h"
+#include "base/simd/simd_turn.h"
 
 static inline __mmask16 tail_mask(size_t left) {
   return (__mmask16)((1u << left) - 1);
@@ -143,6 +144,7 @@ typedef __m512 V;
 /* Each of sixteen vectors added up: lane i is the sum of t[i]. */
 static inline V sums_of(const V t[16]) {
   V q[4];
+#pragma GCC unroll 4
   for (size_t i = 0; i < 4; i++) {
     V a = PAIR(t[4 * i], t[4 * i + 1]), b = PAIR(t[4 * i + 2], t[4 * i + 3]);
     q[i] = _mm512_add_ps(PAIR_2(a, b));
@@ -154,7 +156,17 @@ static inline V sums_of(const V t[16]) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
 
-static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
+static inline void sums_of_four(const V t[4], float *out) {
+  __m256 half[4];
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; i++)
+    half[i] = _mm256_add_ps(_mm512_castps512_ps256(t[i]), _mm512_extractf32x8_ps(t[i], 1));
+  _mm_storeu_ps(out, reduce4(half[0], half[1], half[2], half[3]));
+}
+
+/* `own` (a constant): of a with itself, and only c ≤ r. */
+static inline __attribute__((always_inline)) void gram(const float *a, const float *b, size_t ld,
+                                                       size_t n, float *out, bool own) {
   V s[16];
 #pragma GCC unroll 16
   for (size_t i = 0; i < 16; i++) s[i] = _mm512_setzero_ps();
@@ -164,36 +176,19 @@ static void gram4(const float *a, const float *b, size_t ld, size_t n, float *ou
     for (size_t r = 0; r < 4; r++) x[r] = v_load(a + r * ld + k);
 #pragma GCC unroll 4
     for (size_t c = 0; c < 4; c++) {
-      V y = v_load(b + c * ld + k);
+      V y = own ? x[c] : v_load(b + c * ld + k);
 #pragma GCC unroll 4
-      for (size_t r = 0; r < 4; r++) s[4 * r + c] = v_fma(x[r], y, s[4 * r + c]);
+      for (size_t r = own ? c : 0; r < 4; r++) s[4 * r + c] = v_fma(x[r], y, s[4 * r + c]);
     }
   }
   v_store(out, sums_of(s));
 }
 
-/* 16 × 16: within quarters of the vectors first, then quarters among vectors. */
-static inline void transpose_block(V t[16]) {
-  V u[16];
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 16; i += 4) {
-    V a = _mm512_unpacklo_ps(t[i], t[i + 1]), b = _mm512_unpackhi_ps(t[i], t[i + 1]);
-    V c = _mm512_unpacklo_ps(t[i + 2], t[i + 3]), d = _mm512_unpackhi_ps(t[i + 2], t[i + 3]);
-    u[i] = _mm512_shuffle_ps(a, c, 0x44);
-    u[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
-    u[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
-    u[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
-  }
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 4; i++) {
-    V a = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88),
-      b = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
-    V c = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
-    V d = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
-    t[i] = _mm512_shuffle_f32x4(a, c, 0x88);
-    t[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
-    t[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
-    t[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
+  if (a == b) {
+    gram(a, a, ld, n, out, true);
+  } else {
+    gram(a, b, ld, n, out, false);
   }
 }
 

@@ -2,13 +2,14 @@
  * and adds two pairs of numbers a lane, twice as many as in float.
  *
  * Two rows at a time are packed into pairs, number j of both in lane j; the same pairs, one
- * broadcast, are the other operand. Tiles, their order and the rows asked for are those of
- * simd_dense.h. Sums are floats; denormal ones are 0. */
+ * broadcast, are the other operand. A Gram of rows with one another has pairs of columns instead.
+ * Tiles, their order and the rows asked for are those of simd_dense.h. Sums are floats; denormal
+ * ones are 0. */
 #include "base/simd/simd_ahead.h"
 #include "base/simd/simd_tables.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "base/simd/simd_turn.h"
 
 #define INLINE    static inline __attribute__((always_inline))
 #define W         16
@@ -92,15 +93,51 @@ static void block(const packed_rows *p, size_t row, size_t column, size_t vecs, 
   }
 }
 
+/* The upper triangle of C[n × n]. */
+static void blocks(const packed_rows *p, size_t n, const wn_simd_rows *rows) {
+  ahead a = ahead_of(rows, n / W);
+  for (size_t j = 0, vecs; j < n; j += vecs * W) {
+    vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
+    for (size_t i = 0; i <= j; i += W) block(p, i, j, vecs, &a);
+    for (size_t v = 1; v < vecs; v++) block(p, j + v * W, j + v * W, vecs - v, &a);
+  }
+}
+
 void wn_syrk_rounded_avx512(const wn_simd_rows *rows, size_t n, uint32_t *packed, float *C,
                             size_t ldc) {
   const packed_rows p = {packed, (rows->count + 1) / 2, wn_simd_stride(n), C, ldc};
-  ahead a = ahead_of(rows, n / W);
   pack(rows, n, packed, p.stride);
-  for (size_t j = 0, vecs; j < n; j += vecs * W) {
-    vecs = n - j >= TILE_VECS * W ? TILE_VECS : (n - j) / W;
-    for (size_t i = 0; i <= j; i += W) block(&p, i, j, vecs, &a);
-    for (size_t v = 1; v < vecs; v++) block(&p, j + v * W, j + v * W, vecs - v, &a);
+  blocks(&p, n, rows);
+}
+
+/* Neighbours of a row are a pair as they lie: lane i of vector r becomes pair r of row i, of the
+ * 32 numbers from k on, of 16 rows from `first` on. */
+static void turn(const wn_simd_rows *rows, const float *scale, size_t first, size_t k, size_t n,
+                 __m512 t[W]) {
+#pragma GCC unroll 16
+  for (size_t i = 0; i < W; i++) {
+    t[i] = _mm512_setzero_ps();
+    if (first + i >= rows->count) continue;
+    const float *row = rows->data + rows->row[first + i] * rows->ld + k;
+    __m512 x = _mm512_mul_ps(_mm512_loadu_ps(row), _mm512_loadu_ps(scale + k));
+    __m512 y = _mm512_setzero_ps();
+    if (k + W < n) y = _mm512_mul_ps(_mm512_loadu_ps(row + W), _mm512_loadu_ps(scale + k + W));
+    t[i] = _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(y, x));
   }
+  transpose_block(t);
+}
+
+void wn_gram_rounded_avx512(const wn_simd_rows *rows, const float *scale, size_t n,
+                            uint32_t *packed, float *C, size_t ldc) {
+  const size_t side = (rows->count + W - 1) / W * W, pairs = (n + 2 * W - 1) / (2 * W) * W;
+  const packed_rows p = {packed, pairs, wn_simd_stride(side), C, ldc};
+  for (size_t i = 0; i < side; i += W) {
+    for (size_t k = 0; k < pairs; k += W) {
+      __m512 t[W];
+      turn(rows, scale, i, 2 * k, n, t);
+      for (size_t r = 0; r < W; r++) _mm512_storeu_ps(packed + (k + r) * p.stride + i, t[r]);
+    }
+  }
+  blocks(&p, side, rows);
 }
 #endif

@@ -2,7 +2,7 @@
 #define WN_BASE_SIMD_DENSE_H
 /* Dense kernels for the solvers, written once over vectors of W floats; each instruction set
  * includes this file after it has said what a vector is: the type V, W, TILE_ROWS, TILE_VECS,
- * BATCH_ROWS, v_load … v_sqrt, transpose_block and gram4.
+ * BATCH_ROWS, v_load … v_sqrt, sums_of_four, transpose_block and gram4.
  *
  * All products are sums of outer products held in registers: TILE_ROWS × TILE_VECS vectors of C
  * meet a few loads of A (one float, broadcast) and B (vectors) a step. simd_factor.h has Cholesky,
@@ -145,26 +145,27 @@ static void syrk(const wn_simd_rows *rows, size_t n, float *C, size_t ldc) {
   }
 }
 
-INLINE void combine_vecs(const float *a, const float *rows, size_t count, size_t ld, float *out,
+INLINE void combine_vecs(const float *a, const wn_simd_rows *rows, size_t column, float *out,
                          size_t vecs) {
   V s[8];
+  out += column;
 #pragma GCC unroll 8
   for (size_t v = 0; v < vecs; v++) s[v] = v_load(out + v * W);
-  for (size_t k = 0; k < count; k++, rows += ld) {
+  for (size_t k = 0; k < rows->count; k++) {
+    const float *row = rows->data + (rows->row != NULL ? rows->row[k] : k) * rows->ld + column;
     V ak = v_set(a[k]);
 #pragma GCC unroll 8
-    for (size_t v = 0; v < vecs; v++) s[v] = v_fma(ak, v_load(rows + v * W), s[v]);
+    for (size_t v = 0; v < vecs; v++) s[v] = v_fma(ak, v_load(row + v * W), s[v]);
   }
 #pragma GCC unroll 8
   for (size_t v = 0; v < vecs; v++) v_store(out + v * W, s[v]);
 }
 
-static void combine(const float *a, const float *rows, size_t count, size_t ld, size_t n,
-                    float *out) {
+static void combine(const float *a, const wn_simd_rows *rows, size_t n, float *out) {
   size_t j = 0;
-  for (; j + 8 * W <= n; j += 8 * W) combine_vecs(a, rows + j, count, ld, out + j, 8);
-  for (; j + 4 * W <= n; j += 4 * W) combine_vecs(a, rows + j, count, ld, out + j, 4);
-  for (; j < n; j += W) combine_vecs(a, rows + j, count, ld, out + j, 1);
+  for (; j + 8 * W <= n; j += 8 * W) combine_vecs(a, rows, j, out, 8);
+  for (; j + 4 * W <= n; j += 4 * W) combine_vecs(a, rows, j, out, 4);
+  for (; j < n; j += W) combine_vecs(a, rows, j, out, 1);
 }
 
 #include "base/simd/simd_factor.h"
@@ -203,13 +204,6 @@ static void transpose(const float *in, size_t ld, size_t rows, size_t n, float *
 
 #define FEW 4 /* rows that share the loads of x and out */
 
-INLINE float sum_of(V v) {
-  float lane[W], sum = 0;
-  v_store(lane, v);
-  for (size_t k = 0; k < W; k++) sum += lane[k];
-  return sum;
-}
-
 INLINE void few_dots(const float *const h[FEW], const float *x, size_t n, float s[FEW]) {
   V v[FEW];
   size_t k = 0;
@@ -220,8 +214,7 @@ INLINE void few_dots(const float *const h[FEW], const float *x, size_t n, float 
 #pragma GCC unroll 4
     for (size_t r = 0; r < FEW; r++) v[r] = v_fma(v_load(h[r] + k), vx, v[r]);
   }
-#pragma GCC unroll 4
-  for (size_t r = 0; r < FEW; r++) s[r] = sum_of(v[r]);
+  sums_of_four(v, s);
   for (; k < n; k++) {
     for (size_t r = 0; r < FEW; r++) s[r] += h[r][k] * x[k];
   }
@@ -256,19 +249,35 @@ INLINE void few_squares(const float *const h[FEW], const float w[FEW], size_t n,
   }
 }
 
+/* Rows i … i + FEW − 1, the last one instead of those that are missing; asks for later ones. */
+INLINE void few_rows(const wn_simd_gather *g, size_t i, const float *h[FEW]) {
+  for (size_t r = 0; r < FEW; r++) {
+    h[r] = g->of + g->row[i + r < g->count ? i + r : g->count - 1] * g->width;
+    if (i + r + 2 * FEW >= g->count) continue;
+    const float *next = g->of + g->row[i + r + 2 * FEW] * g->width;
+    for (size_t k = 0; k < g->width; k += WN_SIMD_PAD) __builtin_prefetch(next + k);
+  }
+}
+
+static void dots(const wn_simd_gather *g, const float *x, float *out) {
+  for (size_t i = 0; i < g->count; i += FEW) {
+    const float *h[FEW];
+    float s[FEW];
+    few_rows(g, i, h);
+    few_dots(h, x, g->width, s);
+    for (size_t r = 0; r < FEW && i + r < g->count; r++) out[i + r] = s[r];
+  }
+}
+
 static double normal(const wn_simd_gather *g, const float *x, float *out, float *square) {
   double sum = 0;
   for (size_t i = 0; i < g->count; i += FEW) {
     const float *h[FEW];
     float s[FEW], w[FEW] = {0}, a[FEW] = {0};
-    for (size_t r = 0; r < FEW; r++) { /* missing ones: the last once more, weighing nothing */
-      bool here = i + r < g->count;
-      h[r] = g->of + g->row[here ? i + r : g->count - 1] * g->width;
-      if (here) w[r] = g->weight[i + r];
-      if (here && g->target != NULL) a[r] = g->target[i + r];
-      if (i + r + 2 * FEW >= g->count) continue;
-      const float *next = g->of + g->row[i + r + 2 * FEW] * g->width;
-      for (size_t k = 0; k < g->width; k += WN_SIMD_PAD) __builtin_prefetch(next + k);
+    few_rows(g, i, h);
+    for (size_t r = 0; r < FEW && i + r < g->count; r++) { /* missing ones weigh nothing */
+      w[r] = g->weight[i + r];
+      if (g->target != NULL) a[r] = g->target[i + r];
     }
     few_dots(h, x, g->width, s);
     for (size_t r = 0; r < FEW; r++) {
@@ -425,6 +434,6 @@ static void batch(const wn_simd_batch *b, float *least) {
   .lanes = W, .product = product, .syrk = syrk, .cholesky = cholesky,                              \
   .upper_solve_transposed = upper_solve_transposed, .upper_solve = upper_solve,                    \
   .combine = combine, .rsqrt = rsqrt, .scale_by = scale_by, .gram4 = gram4,                        \
-  .transpose = transpose, .batch = batch, .normal = normal
+  .transpose = transpose, .batch = batch, .dots = dots, .normal = normal
 
 #endif

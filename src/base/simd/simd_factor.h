@@ -67,7 +67,7 @@ static void upper_solve_transposed(const float *U, size_t n, size_t ld, const fl
       minus[r] = -x[p + r];
       y = v_fnma(found, v_load(block + r * ld), y);
     }
-    combine(minus, block + W, W, ld, n - p - W, x + p + W);
+    combine(minus, &(wn_simd_rows){.data = block + W, .count = W, .ld = ld}, n - p - W, x + p + W);
   }
 }
 

@@ -108,6 +108,10 @@ static inline V v_sqrt(V a) {
 #define v_lane(a, i)    v_set((a)[i])
 #define v_first(a)      ((a)[0])
 
+static inline void sums_of_four(const V t[4], float *out) {
+  for (int i = 0; i < 4; i++) out[i] = (t[i][0] + t[i][1]) + (t[i][2] + t[i][3]);
+}
+
 static void gram4(const float *a, const float *b, size_t ld, size_t n, float *out) {
   for (size_t i = 0; i < 16; i++) out[i] = dot(a + i / 4 * ld, b + i % 4 * ld, n);
 }

@@ -72,12 +72,12 @@ void wn_als_half(const wn_als_system *system, double ridge, float *out);
 /* x ← half ∘ x; returns ‖x‖². */
 double wn_als_unscale(const float *half, size_t d, float *x);
 
-/* ---- long rows by half the products: als_refine.c ---- */
+/* ---- rows by half the products: als_refine.c ---- */
 
 struct wn_als_task;
 /* Where the CPU has them and it is worth it. */
 bool wn_als_refines(const wn_als_system *system, const struct wn_als_task *task);
-/* wn_als_solve_task of such a row with n > d; false: it did not come near enough, and task->x is
+/* wn_als_solve_task of such a row; false: it did not come near enough, and task->x is
  * lost. */
 bool wn_als_solve_refined(const wn_als_system *system, const struct wn_als_task *task, double ridge,
                           wn_als_scratch *scratch, wn_als_row *row);

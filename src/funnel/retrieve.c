@@ -233,7 +233,8 @@ static void find_light(wn_funnel *funnel) {
   const wn_model *ranker = funnel->request->models != NULL && funnel->surface->heavy > 0
                                ? wn_ranker_of(funnel->request->models)
                                : NULL;
-  if (ranker == NULL || !funnel->surface->light || !wn_ranker_light(ranker, &funnel->light))
+  if (ranker == NULL || !funnel->surface->light ||
+      !wn_ranker_light(ranker, funnel->horizon, &funnel->light))
     funnel->light.facts = NULL;
 }
 

@@ -192,6 +192,10 @@ static wn_status search(work *w, wn_buf *out, wn_error *err) {
     wn_arena_reset(&w->arena);
     status = wn_index_search(w->index, &query, &w->arena, &answer, err);
     if (status == WN_OK) result_line(q, found, answer.count, out);
+    if (status == WN_E_ARGUMENT) { /* of the vector: all else has been asked before */
+      snprintf(err->field, sizeof err->field, "row %" PRIu32, q);
+      status = wn_error_at(err, opt.queries, 0, 0);
+    }
     if (out->len > (1 << 20)) {
       fwrite(out->data, 1, out->len, stdout);
       out->len = 0;

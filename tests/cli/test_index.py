@@ -95,6 +95,7 @@ class Index(unittest.TestCase):
             self.assertGreater(done.returncode, 0)
             self.assertFalse(out.exists())
         index("build", "--vectors", self.folder / "rows.npy", "--out", out)
+        self.assertIn("bad.npy: row 1: ", index("search", "--index", out, "--queries", self.folder / "bad.npy", code=2).stderr)
         whole = out.read_bytes()
         for damaged in [whole[:100], whole[:-1], whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:]]:
             out.write_bytes(damaged)

@@ -48,13 +48,14 @@ static const struct default_row {
 static const struct default_surface {
   const char *name;
   wn_flavour flavour;
+  wn_diversity_method method;
   float mmr_lambda; /* 1: no diversity */
   wn_normalise normalise;
 } default_surfaces[] = {
-    {"home", WN_FLAVOUR_PERSONAL, 0.85f, WN_NORM_BLEND},
-    {"similar", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
-    {"feed", WN_FLAVOUR_FEED, 0.85f, WN_NORM_BLEND},
-    {"popular", WN_FLAVOUR_FLAT, 1.0f, WN_NORM_MINMAX},
+    {"home", WN_FLAVOUR_PERSONAL, WN_DIVERSITY_DPP, 0.97f, WN_NORM_BLEND},
+    {"similar", WN_FLAVOUR_FLAT, WN_DIVERSITY_MMR, 1.0f, WN_NORM_MINMAX},
+    {"feed", WN_FLAVOUR_FEED, WN_DIVERSITY_MMR, 0.85f, WN_NORM_BLEND},
+    {"popular", WN_FLAVOUR_FLAT, WN_DIVERSITY_MMR, 1.0f, WN_NORM_MINMAX},
 };
 
 const char *const wn_explore_names[WN_EXPLORES] = {"",         "random", "cold",
@@ -97,6 +98,7 @@ wn_status wn_surfaces_defaults(wn_surfaces *surfaces, wn_error *err) {
     const struct default_surface *d = &default_surfaces[i];
     wn_surface *surface = &surfaces->data[i];
     wn_surface_init(surface, d->name, d->flavour);
+    surface->diversity_method = d->method;
     surface->mmr_lambda = d->mmr_lambda;
     surface->normalise = d->normalise;
     surface->heavy = d->normalise == WN_NORM_BLEND ? HEAVY : 0;

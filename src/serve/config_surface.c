@@ -178,6 +178,7 @@ static wn_status read_diversity(wn_yaml *y, const yaml_node_t *node, void *targe
   }
   if (wn_yaml_member(y, node, "by") != NULL && wn_yaml_member(y, node, "by_attribute") != NULL)
     return wn_yaml_fail(y, node, "give `by` (a model) or `by_attribute`, not both");
+  if (wn_yaml_member(y, node, "lambda") != NULL) s->diversity_method = WN_DIVERSITY_MMR;
   wn_status status = wn_yaml_fields(y, node, diversity_keys, COUNT(diversity_keys), target);
   if (status == WN_OK && s->diversity_by[0] == '\0' && !wn_yaml_is_null(node))
     return wn_yaml_fail(y, node, "needs `by` (a model) or `by_attribute`");

@@ -158,6 +158,7 @@ static void test_surfaces(void **state) {
   assert_true(home->short_slates);
   assert_int_equal(home->generators_len, home_default->generators_len);
   assert_string_equal(home->diversity_by, home_default->diversity_by);
+  assert_int_equal(home->diversity_method, home_default->diversity_method);
   /* Another flavour starts empty. */
   const wn_surface *similar = surface(&c, "similar");
   assert_int_equal(similar->flavour, WN_FLAVOUR_PERSONAL);
@@ -184,6 +185,11 @@ static void test_surfaces(void **state) {
   assert_true(mine->generators[0].weight == 0.5f);
   assert_false(mine->diversity_is_model);
   assert_string_equal(mine->diversity_by, "section");
+  wn_config_clear(&c);
+  load("surfaces: {home: {order: {diversity: {lambda: 0.8}}}}", &c);
+  assert_int_equal(home_default->diversity_method, WN_DIVERSITY_DPP);
+  assert_int_equal(surface(&c, "home")->diversity_method,
+                   WN_DIVERSITY_MMR); /* whose lambda it is */
   wn_config_clear(&c);
   wn_config_clear(&base);
 }

@@ -78,7 +78,8 @@ static void check_perturbed(site *s) {
   world_close(&s->w); /* all is committed */
   world_open_as(&s->w, perturbed);
   assert_ok(wn_heads_read(s->w.engine->store, &s->w.engine->serving->signals, &all, &h, &err));
-  assert_int_equal(h.slates, visits);
+  assert_true(h.slates <= visits &&
+              h.slates > visits / 10 * 9); /* who has no history is not asked */
   assert_true(h.users > 80 && h.rows.len >= h.users && h.mean[1] > 0.2);
   for (size_t k = 0; k < h.rows.len; k++)
     for (size_t i = 0; i < 4; i++)

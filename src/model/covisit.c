@@ -119,18 +119,23 @@ typedef struct asked {
   float unit; /* of the row's sums */
 } asked;
 
-/* accum[col's item] += factor · strength^power */
-static void add_cell(wn_accum *accum, const wn_covisit *m, uint32_t col, float strength,
-                     const asked *a, const float *lift) {
+/* What row a says of col's item: factor · strength^power; at most 0: nothing. */
+static float said(const wn_covisit *m, uint32_t col, float strength, const asked *a,
+                  const float *lift) {
   uint32_t bits = m->head.level_bits, level = (1u << bits) - 1;
   float power = (float)m->head.power, x = strength * m->live.target[col >> bits];
-  if (!(x > 0)) return; /* faded out; x to the power of 0 would be 1 */
+  if (!(x > 0)) return 0; /* faded out; x to the power of 0 would be 1 */
   if (power != 1) x = powf(x, power);
-  x *= a->factor * lift[col & level];
-  if (x > 0) wn_accum_add(accum, col >> bits, x);
+  return x * (a->factor * lift[col & level]);
 }
 
-/* What add_cell will read of a row's candidates. */
+static void add_cell(wn_accum *accum, const wn_covisit *m, uint32_t col, float strength,
+                     const asked *a, const float *lift) {
+  float x = said(m, col, strength, a, lift);
+  if (x > 0) wn_accum_add(accum, col >> m->head.level_bits, x);
+}
+
+/* What said will read of a row's candidates. */
 static void expect_cells(const wn_covisit *m, uint32_t i) {
   const wn_covisit_row *row = changed_row(m, i);
   uint32_t bits = m->head.level_bits;
@@ -240,18 +245,23 @@ static size_t ask_rows(const wn_covisit *m, const wn_query *query, wn_item_ix *w
   return ask_item(m, query->anchor, NO_LEVEL, 1, out);
 }
 
+static void lifts(const wn_covisit *m, float lift[WN_SIGNAL_LEVEL_MAX + 1]) {
+  lift[0] = 1;
+  for (size_t l = 1; l <= WN_SIGNAL_LEVEL_MAX; l++) lift[l] = lift[l - 1] * (float)m->head.lift;
+}
+
 static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query *query,
                              wn_arena *arena, wn_error *err) {
   const wn_covisit *m = (const wn_covisit *)model;
   asked rows[(WN_SIGNAL_LEVEL_MAX + 1) * WN_HISTORY_MAX];
-  float lift[WN_SIGNAL_LEVEL_MAX + 1] = {1};
+  float lift[WN_SIGNAL_LEVEL_MAX + 1];
   size_t len = ask_rows(m, query, &ask->without, rows);
   uint64_t adds = 0;
   for (size_t i = 0; i < len; i++) adds += row_len(m, rows[i].row);
   if (adds == 0) return WN_OK;
   ask->any = true;
   if (!wn_accum_init(&ask->accum, m->live.items, (size_t)adds, arena)) return wn_fail_memory(err);
-  for (size_t l = 1; l <= WN_SIGNAL_LEVEL_MAX; l++) lift[l] = lift[l - 1] * (float)m->head.lift;
+  lifts(m, lift);
   int32_t epoch = newest_epoch(m, rows, len);
   double worth = worth_now(m, epoch);
   for (size_t i = 0; i < len && i < AHEAD; i++) expect_cells(m, rows[i].row);
@@ -261,6 +271,33 @@ static wn_status covisit_ask(wn_ask *ask, const wn_model *model, const wn_query 
     add_row(&ask->accum, m, rows[i], lift);
   }
   return WN_OK;
+}
+
+bool wn_covisit_alone(const wn_covisit *m, const wn_query *query, size_t k, wn_scored *out,
+                      size_t *count) {
+  asked rows[WN_SIGNAL_LEVEL_MAX + 1];
+  wn_positive item;
+  float lift[WN_SIGNAL_LEVEL_MAX + 1];
+  *count = 0;
+  if (query->history_len != 1 || wn_query_positives(query, m->live.items, 1, &item) == 0)
+    return false;
+  size_t level = query->history_type != NULL ? m->head.level_of[item.type] : NO_LEVEL;
+  size_t len = ask_item(m, item.item, (uint32_t)level, sqrt((double)item.weight), rows);
+  if (len != 1 || m->head.level_bits > 0 || row_len(m, rows[0].row) > k) return false;
+  const wn_covisit_row *row = changed_row(m, rows[0].row);
+  int32_t epoch = row_epoch(m, rows[0].row);
+  float source = (float)worth_now(m, epoch) * wn_covisit_fade(0) * m->live.source[item.item];
+  uint64_t begin = row == NULL ? m->row_ptr[rows[0].row] : 0;
+  uint64_t end = row != NULL ? row->slots : m->row_ptr[rows[0].row + 1];
+  lifts(m, lift);
+  for (uint64_t c = begin; c < end; c++) {
+    uint32_t col = row != NULL ? row->cell[c].col : m->col[c];
+    float weight = row != NULL ? row->cell[c].weight : m->weight[c];
+    if (row != NULL && (col == WN_NO_IX || !(weight > 0))) continue;
+    float x = said(m, col, source * weight, &rows[0], lift);
+    if (x > 0 && wn_query_allows(query, col)) out[(*count)++] = (wn_scored){col, x};
+  }
+  return true;
 }
 
 void wn_covisit_pairs(const wn_covisit *m, wn_item_ix item, uint32_t from, wn_covisit_pair_fn *each,

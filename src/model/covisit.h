@@ -110,6 +110,10 @@ static inline uint32_t wn_covisit_levels(const wn_covisit *m) {
 /* Soon to be asked about these items, one by one: their rows are asked for all at once. */
 struct wn_positive;
 void wn_covisit_expect(const wn_covisit *m, const struct wn_positive *history, size_t len);
+/* A history of one item with one row of at most k: its candidates as the model's own would be, but
+ * in no order. False: ask the model. */
+bool wn_covisit_alone(const wn_covisit *m, const wn_query *query, size_t k, wn_scored *out,
+                      size_t *count);
 /* Calls `each` with what an item of level `from` says of each item of its row, and the level that
  * it says it of; neither `cross` nor `lift` count. */
 typedef void wn_covisit_pair_fn(void *ctx, wn_item_ix item, uint32_t to, float strength);

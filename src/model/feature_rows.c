@@ -74,9 +74,9 @@ static void fill_joint(wn_filling *f, wn_error *err WN_UNUSED) {
 /* What one opinion says of each of the newest items alone. */
 static void echo_of(wn_filling *f, const wn_model *model, wn_scored *list, float *first,
                     wn_error *err) {
-  size_t skipped = 0;
-  if (model->cls == &wn_model_covisit)
-    wn_covisit_expect((const wn_covisit *)model, f->newest, f->newest_len);
+  size_t skipped = 0, depth = f->world->set->depth;
+  bool covisit = model->cls == &wn_model_covisit;
+  if (covisit) wn_covisit_expect((const wn_covisit *)model, f->newest, f->newest_len);
   for (size_t h = 0; h < f->newest_len && err->status == WN_OK; h++) {
     while (f->query->history[skipped].item != f->newest[h].item) skipped++;
     wn_query own = *f->query;
@@ -86,7 +86,8 @@ static void echo_of(wn_filling *f, const wn_model *model, wn_scored *list, float
     own.history_len = 1;
     if (own.history_type != NULL) own.history_type += skipped;
     if (own.history_standing != NULL) own.history_standing += skipped;
-    err->status = model->cls->candidates(model, &own, f->world->set->depth, list, &len, err);
+    if (!covisit || !wn_covisit_alone((const wn_covisit *)model, &own, depth, list, &len))
+      err->status = model->cls->candidates(model, &own, depth, list, &len, err);
     f->column = first;
     float fading = expf(-(float)h / 3);
     for (size_t p = 0; p < len && err->status == WN_OK; p++) {

@@ -260,6 +260,23 @@ static void test_repeated(void **state) {
   }
 }
 
+/* A history of one item: what wn_covisit_alone says is what the model does, to the bit. */
+static void check_alone(const wn_model *model, uint32_t item, bool *answered) {
+  wn_scored all[ITEMS], alone[ITEMS];
+  wn_history_entry entry = {.item = item, .weight = 2.5f, .time_ms = 1};
+  wn_query query = {.anchor = WN_NO_IX, .user = WN_NO_IX, .history = &entry, .history_len = 1};
+  size_t count = 0, len = 0, found = 0;
+  assert_ok(model->cls->candidates(model, &query, ITEMS, all, &count, err));
+  if (!wn_covisit_alone((const wn_covisit *)model, &query, ITEMS, alone, &len)) return;
+  *answered = true;
+  assert_int_equal(len, count);
+  for (size_t i = 0; i < count; i++)
+    for (size_t k = 0; k < len; k++)
+      found += all[i].ix == alone[k].ix && all[i].score == alone[k].score;
+  assert_int_equal(found, count);
+  assert_false(count > 1 && wn_covisit_alone((const wn_covisit *)model, &query, 1, alone, &len));
+}
+
 /* Any stream, long enough for rounding to add up: every entry within 1%, the sum within 0.1%. */
 static void test_any_stream(void **state) {
   (void)state;
@@ -293,6 +310,10 @@ static void test_any_stream(void **state) {
     }
   }
   assert_true(fabs(got - want) < 1e-3 * want);
+  bool answered = false;
+  for (uint32_t i = 0; i < ITEMS; i++) check_alone(live, i, &answered);
+  for (uint32_t i = 0; i < ITEMS; i++) check_alone(whole, i, &answered);
+  assert_true(answered);
   live->cls->free(live);
   again->cls->free(again);
   whole->cls->free(whole);

@@ -76,26 +76,24 @@ typedef struct choice {
   double of_shown; /* the probability of the shown item, where that is asked */
 } choice;
 
+static size_t candidate_of(const order *o, wn_item_ix item) {
+  size_t i = 0;
+  while (i < o->funnel->candidates_len && o->funnel->candidates[i].item != item) i++;
+  return i;
+}
+
 /* The candidate that stood at this place in the slate to be judged; candidates_len: it is none. */
 static size_t shown_here(const order *o) {
   const wn_request *request = o->funnel->request;
-  size_t at = o->funnel->slate_len, i = o->funnel->candidates_len;
-  if (request->shown == NULL || at >= request->shown_len) return i;
-  for (i = 0; i < o->funnel->candidates_len; i++)
-    if (o->funnel->candidates[i].item == request->shown[at]) break;
-  return i;
+  size_t at = o->funnel->slate_len;
+  bool any = request->shown != NULL && at < request->shown_len;
+  return any ? candidate_of(o, request->shown[at]) : o->funnel->candidates_len;
 }
 
 /* Counts an item of the slate against every cap and rule. */
 static wn_status count_item(order *o, wn_item_ix item, wn_error *err) {
   wn_status status = wn_rules_count(&o->rules, item, err);
   return status == WN_OK ? wn_caps_count(&o->caps, item, err) : status;
-}
-
-static size_t candidate_of(const order *o, wn_item_ix item) {
-  size_t i = 0;
-  while (i < o->funnel->candidates_len && o->funnel->candidates[i].item != item) i++;
-  return i;
 }
 
 /* Keeps one pin, or notes why it cannot be kept. */
@@ -196,11 +194,10 @@ static float worth_of(const order *o, size_t i) {
 
 /* Of a candidate in the pool, with its share of worth. */
 static float value_of(const order *o, size_t i, float worth) {
-  const wn_surface *surface = o->funnel->surface;
+  const wn_surface *s = o->funnel->surface;
   if (!o->diverse) return worth;
-  bool dpp = surface->diversity_method == WN_DIVERSITY_DPP;
-  float unlike = dpp ? wn_dpp_gain(&o->dpp, i) : -o->most[i];
-  return worth + (1.0f - surface->mmr_lambda) * unlike;
+  bool dpp = s->diversity_method == WN_DIVERSITY_DPP;
+  return worth + (1.0f - s->mmr_lambda) * (dpp ? wn_dpp_gain(&o->dpp, i) : -o->most[i]);
 }
 
 static void skip_taken(order *o) {

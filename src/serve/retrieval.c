@@ -9,7 +9,7 @@
 #define DEPTH 200u /* that recall is measured at */
 
 /* A funnel asks for items, and has other generators: of a million, 99.9% of what it shows is the
- * same at .95 as at .99, which scans half as much again (funnel/README.md). */
+ * same at .95 as at .99, which scans three times as many codes (funnel/README.md). */
 static const struct {
   const char *section;
   wn_metric metric;

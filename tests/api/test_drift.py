@@ -58,7 +58,9 @@ class Drift(unittest.TestCase):
             self.assertEqual(server.get("/v1/train").json["runs"]["promoted"], 0)  # not asked for
 
     def test_scores(self):
-        with Server(CONFIG % 0) as server:
+        # A generator that tells users apart: where all do alike, the blend may be popularity alone.
+        home = "surfaces: {home: {retrieve: [{model: als, quota: 100}], score: {normalise: none}}}\n"
+        with Server(CONFIG % 0 + home) as server:
             server.post("/v1/items", {"items": catalogue(200)})
             send(server, 1, 3000)
             train(server)

@@ -20,6 +20,9 @@ void wn_trace_drop(wn_trace *trace, wn_item_ix item, const char *stage, const ch
   trace->drops[trace->drops_len++] = (wn_drop_trace){item, stage, reason};
 }
 
+static const char *format_text(const wn_funnel *funnel, const char *format, va_list args)
+    WN_PRINTF(2, 0);
+
 static const char *format_text(const wn_funnel *funnel, const char *format, va_list args) {
   char text[512];
   vsnprintf(text, sizeof text, format, args);

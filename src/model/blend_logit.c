@@ -3,10 +3,10 @@
  *   P(j taken at a moment) = exp(Σₘ wₘ·xₘ(j)) / Σᵢ exp(Σₘ wₘ·xₘ(i)),  wₘ ≥ 0,
  *
  * i and j in the union of the moment's lists: a product of experts (Hinton, Neural Computation
- * 2002), a logarithmic opinion pool. Minus the log-likelihood
- * is convex, so there is one optimum and it does not hang on rounding; several items taken at one
- * moment share its vote. A normal prior of unit variance keeps weights finite where a member is
- * always right, and is worth nothing beside thousands of moments.
+ * 2002), a logarithmic opinion pool. Minus the log-likelihood is convex, so there is one optimum
+ * and it does not hang on rounding; several items taken at one moment share its vote. A normal
+ * prior of unit variance keeps weights finite where a member is always right, and is worth nothing
+ * beside thousands of moments.
  *
  * Newton's method: the quadratic model is minimised under wₘ ≥ 0 by coordinate descent, then the
  * step is halved until the likelihood grows as it should. Five to ten steps.

@@ -2,10 +2,10 @@
  *
  *   alone   the best member's places, nothing else;
  *   logit   a weight a member, of the logarithm of its score, under which what was taken is
- * likeliest (blend_logit.c), then an ascent on NDCG@k that takes a step only if it gains more than
- *           one standard error of what it gains;
+ *           likeliest (blend_logit.c), then an ascent on NDCG@k that takes a step only if it gains
+ *           more than one standard error of what it gains;
  *   points  a weight of the standard score and one of the place, by ascent on NDCG@k from where
- * each member weighs by how good it is alone.
+ *           each member weighs by how good it is alone.
  *
  * The ascent is by coordinates (Metzler and Croft, Information Retrieval 2007). Departures:
  * multiplicative steps that shrink, and at the end members that nobody misses are dropped, because
